@@ -1,0 +1,1 @@
+//! The protobuf interface of the daemon socket, client and server.

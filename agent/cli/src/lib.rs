@@ -1,0 +1,1 @@
+//! barepod: the command line.

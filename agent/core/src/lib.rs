@@ -1,0 +1,25 @@
+//! The decisions: a pod's life as a pure state machine.
+//!
+//! [`Core`] has four verbs. [`Core::handle`] takes one [`Input`] at a moment; [`Core::poll_effect`] gives out what is to
+//! be done, one [`Effect`] at a time; [`Core::poll_deadline`] says when it wants to be woken and why; [`Core::view`]
+//! shows what is. It knows no clock, file system, environment or randomness, so the same inputs give the same effects:
+//! that is what `barepod-sim` simulates and replays.
+//!
+//! ```text
+//!   Input ──handle──▶ Core ──poll_effect──▶ Effect ──(the daemon carries it out)──▶ Input ...
+//! ```
+//!
+//! Every effect carries the pod, container and attempt it belongs to, and its answer brings them back; an answer that no
+//! longer fits is dropped in one place.
+
+mod effect;
+mod input;
+mod record;
+mod view;
+
+pub use effect::{AttemptKey, BackoffFigures, Effect, Event, ProbeTicket, Severity, Sync};
+pub use input::{
+    Accepted, Denied, Evidence, Input, Moment, Observation, ProbeOutcome, RequestId, Restored, StartFailure, Verb,
+};
+pub use record::{Backoff, ContainerRecord, Deletion, PodRecord, Revision};
+pub use view::{ContainerState, ContainerView, PodView};

@@ -1,0 +1,89 @@
+//! What is, for whoever asks.
+
+use std::sync::Arc;
+
+use barepod_model::{Attempt, ContainerName, ExitStatus, Phase, Pod, PodUid, Reason, Stamp, Termination};
+use serde::{Deserialize, Serialize};
+
+use crate::Deletion;
+
+/// A pod as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PodView {
+    /// Its identity.
+    pub uid: PodUid,
+    /// What is wanted; `None` only where the ledger file cannot be read.
+    pub pod: Option<Arc<Pod>>,
+    /// Rises with each accepted change.
+    pub generation: u64,
+    /// When it was first accepted.
+    pub created: Option<Stamp>,
+    /// It is ending.
+    pub deletion: Option<Deletion>,
+    /// Its phase.
+    pub phase: Phase,
+    /// Why it waits, is orphaned, or cannot be read.
+    pub reason: Option<Reason>,
+    /// A sentence for people, may be empty.
+    pub message: String,
+    /// All regular containers are ready.
+    pub ready: bool,
+    /// Its containers in their order.
+    pub containers: Vec<ContainerView>,
+}
+
+/// A container as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerView {
+    /// Its name.
+    pub name: ContainerName,
+    /// The newest attempt begun.
+    pub attempt: Option<Attempt>,
+    /// Kubernetes' `restartCount`: attempts after the first.
+    pub restart_count: u32,
+    /// What it does now.
+    pub state: ContainerState,
+    /// How the attempt before the present one ended.
+    pub last: Option<Termination>,
+    /// Its startup probe succeeded, or it has none and runs.
+    pub started: bool,
+    /// Its readiness probe says so, or it has none and is started.
+    pub ready: bool,
+}
+
+/// What a container does now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ContainerState {
+    /// It has no process.
+    Waiting {
+        /// Why.
+        reason: Reason,
+        /// A sentence for people, may be empty.
+        message: String,
+    },
+    /// It runs.
+    Running {
+        /// Host pid of its main process.
+        pid: u32,
+        /// Since when.
+        started: Stamp,
+        /// It has been asked to end.
+        stopping: bool,
+    },
+    /// Its main process ended, and it will not be started again or something of it still lives.
+    Terminated {
+        /// The record.
+        termination: Termination,
+    },
+}
+
+impl ContainerState {
+    /// The exit status, if it ended.
+    #[must_use]
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        match self {
+            ContainerState::Terminated { termination } => Some(termination.status),
+            ContainerState::Waiting { .. } | ContainerState::Running { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! barepodd: decides and supervises.

@@ -1,0 +1,1 @@
+//! CRI log framing, rotation and following.

@@ -1,0 +1,1 @@
+//! Kubernetes objects to validated pods, with errors that name line and field.

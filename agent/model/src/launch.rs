@@ -1,0 +1,151 @@
+//! What a container's process is started with. Resolved from manifest and preset: nothing is left to look up but host
+//! paths. Two equal launches need no restart.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Bytes, Env};
+
+/// Everything that, when it changes, needs a new process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    /// Program (absolute, or found on `PATH` of `env`) and arguments. Never empty.
+    pub argv: Vec<String>,
+    /// What comes before the main program while its mark is absent.
+    pub init: Option<InitStep>,
+    /// The whole environment; nothing is inherited.
+    pub env: Env,
+    /// Working directory inside the view.
+    pub cwd: PathBuf,
+    /// Who it runs as.
+    pub user: Credentials,
+    /// What it sees as `/`.
+    pub root: Root,
+    /// The root is not writable, not even its private upper.
+    pub read_only_root: bool,
+    /// Volumes it sees, in the order in which they are mounted.
+    pub mounts: Vec<VolumeMount>,
+    /// Directories of the host that preset and host share, e.g. `/run/postgresql`.
+    pub shared: Vec<SharedDir>,
+    /// Files made for it, bound read-only.
+    pub files: Vec<RenderedFile>,
+    /// Directories inside volumes that belong to its user, made if they are missing.
+    pub owned_dirs: Vec<OwnedDir>,
+    /// Size of its private `/dev/shm`.
+    pub shm_size: Bytes,
+    /// Capabilities it keeps, by kernel number (`CAP_*`), in bounding, permitted, effective and inheritable sets.
+    pub capabilities: Vec<u32>,
+    /// `no_new_privs` before exec.
+    pub no_new_privileges: bool,
+    /// Resource limits; those that cannot be raised are reported and left as they are.
+    pub rlimits: Vec<Rlimit>,
+    /// `oom_score_adj`, -1000 to 1000.
+    pub oom_score_adj: i32,
+    /// Which namespaces it has for itself.
+    pub namespaces: NamespaceUse,
+    /// It gets a terminal instead of pipes.
+    pub tty: bool,
+    /// Host name inside its UTS namespace.
+    pub hostname: String,
+}
+
+/// Work before the first start, run as the container's user in the container's view, in place of the main program, which
+/// it must exec at its end. It must be safe to repeat after being killed at any point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitStep {
+    /// Path inside the view whose presence says that this step is done.
+    pub creates: PathBuf,
+    /// Put before `Launch::argv` while `creates` is absent.
+    pub argv_prefix: Vec<String>,
+}
+
+/// A Unix identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// User id on the host.
+    pub uid: u32,
+    /// Primary group id on the host.
+    pub gid: u32,
+    /// Supplementary group ids.
+    pub groups: Vec<u32>,
+}
+
+/// What a container sees as `/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Root {
+    /// A private read-only view of the host's own root.
+    Host,
+    /// A directory tree, under an overlay with a private upper unless the root is read-only.
+    Tree(PathBuf),
+}
+
+/// A volume in the view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeMount {
+    /// The volume's name in `Pod::volumes`.
+    pub volume: String,
+    /// Absolute path inside the view.
+    pub path: PathBuf,
+    /// Path below the volume's root, without `..`; empty for all of it.
+    pub sub_path: PathBuf,
+    /// Not writable.
+    pub read_only: bool,
+}
+
+/// A directory that host and container share read-write, made if missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedDir {
+    /// Path on the host.
+    pub host: PathBuf,
+    /// Path inside the view.
+    pub path: PathBuf,
+    /// Mode when it has to be made.
+    pub mode: u32,
+}
+
+/// A directory in a volume that the container's user must own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnedDir {
+    /// Path inside the view, at or below a volume mount.
+    pub path: PathBuf,
+    /// Mode when it has to be made.
+    pub mode: u32,
+}
+
+/// A file made for the container.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenderedFile {
+    /// Absolute path inside the view.
+    pub path: PathBuf,
+    /// Its contents, which may be secret: never logged.
+    pub contents: String,
+    /// Its mode; the owner is the container's user.
+    pub mode: u32,
+}
+
+impl std::fmt::Debug for RenderedFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RenderedFile").field("path", &self.path).field("bytes", &self.contents.len()).finish()
+    }
+}
+
+/// A resource limit (`setrlimit`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rlimit {
+    /// Linux' number, e.g. 7 for `RLIMIT_NOFILE`.
+    pub resource: u32,
+    /// Soft limit; `u64::MAX` is infinity.
+    pub soft: u64,
+    /// Hard limit; `u64::MAX` is infinity.
+    pub hard: u64,
+}
+
+/// Namespaces shared with the host instead of private ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct NamespaceUse {
+    /// `hostPID`.
+    pub host_pid: bool,
+    /// `hostIPC`.
+    pub host_ipc: bool,
+}

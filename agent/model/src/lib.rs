@@ -1,0 +1,28 @@
+//! The words every other crate speaks: validated pods, what a container process is started with, states, reasons.
+//!
+//! Ring 0: nothing here reads a clock, a file or the environment. A value of these types has been checked; raw input is
+//! parsed in `barepod-manifest` and `barepod-presets`.
+
+mod id;
+mod launch;
+mod pod;
+mod probe;
+mod quantity;
+mod reason;
+mod redacted;
+mod status;
+mod stop;
+mod time;
+
+pub use id::{Attempt, ContainerKey, ContainerName, InvalidName, Namespace, PodName, PodUid};
+pub use launch::{
+    Credentials, InitStep, Launch, NamespaceUse, OwnedDir, RenderedFile, Rlimit, Root, SharedDir, VolumeMount,
+};
+pub use pod::{Container, ContainerKind, HostPathType, Pod, RestartPolicy, Source, Volume, VolumeKind};
+pub use probe::{Probe, ProbeHandler, ProbeKind};
+pub use quantity::{Bytes, InvalidQuantity, MilliCpu, Resources};
+pub use reason::Reason;
+pub use redacted::{Env, Manifest};
+pub use status::{ExitStatus, Phase, Termination};
+pub use stop::{StopPlan, StopStage};
+pub use time::{BootId, BootTime, Stamp, WallTime};

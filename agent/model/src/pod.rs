@@ -1,0 +1,163 @@
+//! A validated pod.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Bytes, ContainerName, Launch, Manifest, Namespace, PodName, PodUid, Probe, Resources, StopPlan};
+
+/// Where a pod comes from. A pod is owned by exactly one source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Source {
+    /// A manifest file on this host.
+    File,
+    /// Bound to this node by Kubernetes.
+    Kubernetes,
+    /// A task of Nomad's barepod driver.
+    Nomad,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::File => "file",
+            Source::Kubernetes => "kubernetes",
+            Source::Nomad => "nomad",
+        })
+    }
+}
+
+/// When ended containers are started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum RestartPolicy {
+    /// Always.
+    #[default]
+    Always,
+    /// Unless it exited with 0.
+    OnFailure,
+    /// Never.
+    Never,
+}
+
+/// What is asked for: one pod, checked and resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// Its identity. What a source proposes is used only if no live pod of that source has the same name.
+    pub uid: PodUid,
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Its name, unique in the namespace.
+    pub name: PodName,
+    /// Its owner.
+    pub source: Source,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Restart policy of its regular containers.
+    pub restart_policy: RestartPolicy,
+    /// `terminationGracePeriodSeconds`.
+    pub grace: Duration,
+    /// Host directories that no two pods may write at once: for each data path of a preset, where it really lies.
+    pub data_paths: BTreeSet<PathBuf>,
+    /// Volumes by name.
+    pub volumes: Vec<Volume>,
+    /// Containers: init containers first in their order, then the regular ones. Never empty.
+    pub containers: Vec<Container>,
+    /// The object as its author wrote it, to be shown again.
+    pub manifest: Manifest,
+}
+
+/// A container's part in its pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ContainerKind {
+    /// Runs to its end before the next one starts.
+    Init,
+    /// Runs with the pod.
+    Regular,
+}
+
+/// One container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// Its name, unique in the pod.
+    pub name: ContainerName,
+    /// Init or regular.
+    pub kind: ContainerKind,
+    /// The image as written.
+    pub image: String,
+    /// The preset that stands in for it, with the version found: `postgresql 15.20`.
+    pub preset: String,
+    /// What its process is started with.
+    pub launch: Launch,
+    /// Limits: changed in place.
+    pub resources: Resources,
+    /// How it is stopped.
+    pub stop: StopPlan,
+    /// Startup probe.
+    pub startup: Option<Probe>,
+    /// Readiness probe.
+    pub readiness: Option<Probe>,
+    /// Liveness probe.
+    pub liveness: Option<Probe>,
+}
+
+/// A volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Its name in the pod.
+    pub name: String,
+    /// What it is.
+    pub kind: VolumeKind,
+}
+
+/// What a volume is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VolumeKind {
+    /// A directory that lives as long as the pod.
+    EmptyDir {
+        /// On tmpfs.
+        memory: bool,
+        /// At most this large.
+        size_limit: Option<Bytes>,
+    },
+    /// A path of the host.
+    HostPath {
+        /// Absolute path.
+        path: PathBuf,
+        /// What must be there.
+        kind: HostPathType,
+    },
+    /// A directory of its own under barepod's volumes, kept when the pod goes (`persistentVolumeClaim`).
+    Claim {
+        /// The claim's name in the pod's namespace.
+        claim: String,
+        /// Mounted read-only.
+        read_only: bool,
+    },
+}
+
+/// `hostPath.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum HostPathType {
+    /// No check.
+    #[default]
+    Unset,
+    /// Made if it is missing, mode 0755.
+    DirectoryOrCreate,
+    /// Must be a directory.
+    Directory,
+    /// Made empty if it is missing, mode 0644.
+    FileOrCreate,
+    /// Must be a file.
+    File,
+    /// Must be a unix socket.
+    Socket,
+    /// Must be a character device.
+    CharDevice,
+    /// Must be a block device.
+    BlockDevice,
+}

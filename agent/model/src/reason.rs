@@ -1,0 +1,167 @@
+//! Reason codes: every refusal, waiting state and end has one. Kubernetes' own spelling where it has one.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident),+ $(,)?) => {
+        /// A machine-readable reason in the field's spelling.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum Reason {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Reason {
+            /// Every reason there is, for tables and tests.
+            pub const ALL: &'static [Reason] = &[$(Reason::$variant),+];
+
+            /// The code as it appears in status, events and errors.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Reason::$variant => stringify!($variant),)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    // Reading a manifest.
+    /// The file is not YAML or JSON.
+    InvalidYaml,
+    /// The file holds no object.
+    EmptyManifest,
+    /// A field of this name does not exist in the Kubernetes type.
+    UnknownField,
+    /// A value is of the wrong type.
+    InvalidType,
+    /// A value breaks a rule of its field.
+    InvalidValue,
+    /// A required field is missing.
+    MissingField,
+    /// Two things that must differ carry the same name.
+    Duplicate,
+    /// The field exists in Kubernetes but barepod does not honour it (yet).
+    UnsupportedField,
+    /// The object's kind or API version is not taken here.
+    UnsupportedKind,
+    /// A volume mount names a volume that the pod does not have.
+    UnknownVolume,
+    /// The file cannot be read.
+    UnreadableManifest,
+    /// The file is larger than a manifest may be.
+    ManifestTooLarge,
+
+    // Presets.
+    /// No preset answers to the image.
+    ImagePullBackOff,
+    /// The image reference cannot be parsed (Kubernetes' `InvalidImageName`).
+    InvalidImageName,
+    /// The preset knows the service, but that version is not installed on this host.
+    VersionNotInstalled,
+    /// A preset file is invalid.
+    InvalidPreset,
+    /// The contract of the image asks for something that is missing, e.g. a password.
+    InvalidConfiguration,
+    /// A user or group the preset maps to does not exist on this host.
+    UnknownUser,
+
+    // Admission.
+    /// A live pod of another source has this name.
+    NameTaken,
+    /// Another pod uses this data path.
+    DataPathInUse,
+    /// A pod of the same name is still ending.
+    WaitingForPredecessor,
+    /// The request names a pod that does not exist.
+    NotFound,
+    /// The request names a container that the pod does not have.
+    ContainerNotFound,
+    /// The pod is ending; the request would not change that.
+    PodTerminating,
+    /// Only the pod's own source may do this.
+    NotOwner,
+    /// The change cannot be made to a living pod.
+    Immutable,
+    /// The caller may not do this.
+    Forbidden,
+    /// The intent could not be written to the ledger, so it is not accepted.
+    LedgerUnavailable,
+    /// The daemon is shutting down or has not finished looking around.
+    NotReady,
+
+    // Waiting.
+    /// The pod's intent, directories or volumes are being made.
+    PodInitializing,
+    /// The container is about to be started.
+    ContainerCreating,
+    /// The container ended and is waiting for its next try.
+    CrashLoopBackOff,
+    /// After a start of the daemon: what became of the process is being found out.
+    Recovering,
+    /// The pod's volumes or directories could not be made; tried again.
+    CreatePodError,
+    /// The container could not be configured, e.g. a file cannot be written; tried again.
+    CreateContainerConfigError,
+    /// The container's surroundings could not be made (namespaces, mounts, cgroup); tried again.
+    CreateContainerError,
+    /// The program could not be executed (Kubernetes' and runc's `RunContainerError`); tried again.
+    RunContainerError,
+    /// The source no longer mentions the pod, which is no evidence that it was deleted.
+    Orphaned,
+    /// The pod's ledger file cannot be read; the pod runs on.
+    LedgerUnreadable,
+
+    // Ended.
+    /// Exit code 0.
+    Completed,
+    /// Any other end.
+    Error,
+    /// The kernel killed a process of the container for memory.
+    OOMKilled,
+    /// The program could not be executed; it never ran.
+    StartError,
+    /// Nobody saw how it ended (Kubernetes' `ContainerStatusUnknown`).
+    ContainerStatusUnknown,
+    /// Deleted before it ended.
+    Killed,
+
+    // Events.
+    /// An intent was accepted.
+    Accepted,
+    /// A container was created.
+    Created,
+    /// A container was started.
+    Started,
+    /// A container is being stopped.
+    Killing,
+    /// A container failed to start.
+    Failed,
+    /// A container is not being restarted yet.
+    BackOff,
+    /// A probe failed.
+    Unhealthy,
+    /// The grace was extended to the preset's minimum.
+    GraceExtended,
+    /// The limits of a running container were changed.
+    Resized,
+    /// The limits of a running container could not be changed.
+    ResizeFailed,
+    /// A shim died and another took its process over.
+    ShimReplaced,
+    /// Something is not as asked but the container runs, e.g. a missing capability.
+    Degraded,
+    /// The pod is gone.
+    Deleted,
+    /// A restart was asked for.
+    Restarting,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

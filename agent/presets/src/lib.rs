@@ -1,0 +1,1 @@
+//! The preset catalogue: what stands in for a container image.

@@ -1,0 +1,1 @@
+//! The parent of one container's process, and its wire with the daemon.

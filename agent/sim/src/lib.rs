@@ -1,0 +1,1 @@
+//! A simulated host with faults, and the invariants the core must keep.

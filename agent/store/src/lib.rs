@@ -1,0 +1,1 @@
+//! The ledger: one durable file a pod.

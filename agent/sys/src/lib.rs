@@ -1,0 +1,1 @@
+//! Raw system calls: clone3, pidfd, mounts, prctl, terminals.
