@@ -1,1 +1,13 @@
-//! The protobuf interface of the daemon socket, client and server.
+//! The daemon's socket: the messages of `proto/barepod.proto`, a client for them, and how a refusal travels.
+
+mod client;
+mod refusal;
+
+pub use client::{ConnectError, connect};
+pub use refusal::{reason_of, refusal};
+
+/// Messages, client and server, generated from `proto/barepod.proto` by `cargo xtask gen`.
+pub mod v1 {
+    #![expect(missing_docs, reason = "generated; documented in the .proto file")]
+    include!("generated.rs");
+}

@@ -1,0 +1,72 @@
+//! Connecting to the daemon.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower::service_fn;
+
+use crate::v1::barepod_client::BarepodClient;
+
+/// The socket cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// There is no socket: the daemon has never run here, or runs elsewhere.
+    #[error("there is no barepodd at {}: is it running? Try `systemctl status barepod`", .0.display())]
+    Absent(PathBuf),
+    /// The socket is there but nobody listens.
+    #[error("barepodd does not answer at {}: it is not running. Services run on without it; start it with `systemctl start barepod`", .0.display())]
+    Dead(PathBuf),
+    /// This user may not.
+    #[error("no permission to use {}: run as root, or as a member of the group that owns the socket", .0.display())]
+    Forbidden(PathBuf),
+    /// Anything else.
+    #[error("cannot connect to {}", path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+}
+
+impl ConnectError {
+    fn new(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Absent(path),
+            io::ErrorKind::ConnectionRefused => Self::Dead(path),
+            io::ErrorKind::PermissionDenied => Self::Forbidden(path),
+            _ => Self::Io { path, source },
+        }
+    }
+}
+
+/// Largest message taken: a describe of many pods, a manifest with a large ConfigMap.
+const MAX_MESSAGE: usize = 64 << 20;
+
+/// Connects to the daemon's socket.
+///
+/// # Errors
+/// Why it cannot be reached, in words for a person.
+pub async fn connect(socket: &Path) -> Result<BarepodClient<Channel>, ConnectError> {
+    // tonic reports a failed connect as an opaque transport error, so the first connection is made here.
+    let first = UnixStream::connect(socket).await.map_err(|e| ConnectError::new(socket, e))?;
+    let mut first = Some(first);
+    let path = socket.to_owned();
+    let connector = service_fn(move |_: Uri| {
+        let (ready, path) = (first.take(), path.clone());
+        async move {
+            let stream = match ready {
+                Some(stream) => stream,
+                None => UnixStream::connect(path).await?,
+            };
+            Ok::<_, io::Error>(TokioIo::new(stream))
+        }
+    });
+    // The authority is never looked up: the connector above ignores it.
+    let channel = Endpoint::from_static("http://barepod.invalid").connect_with_connector_lazy(connector);
+    Ok(BarepodClient::new(channel).max_decoding_message_size(MAX_MESSAGE))
+}
