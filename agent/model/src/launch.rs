@@ -50,6 +50,21 @@ pub struct Launch {
     pub hostname: String,
 }
 
+impl Launch {
+    /// Whether a process started with `self` may go on when `wanted` is asked for. What only follows the container's
+    /// limits (tuned files, the size of `/dev/shm`) takes force at its next start.
+    #[must_use]
+    pub fn serves(&self, wanted: &Launch) -> bool {
+        fn lasting(launch: &Launch) -> Launch {
+            let mut launch = launch.clone();
+            launch.shm_size = Bytes(0);
+            launch.files.iter_mut().filter(|f| f.follows_resources).for_each(|f| f.contents.clear());
+            launch
+        }
+        lasting(self) == lasting(wanted)
+    }
+}
+
 /// Work before the first start, run as the container's user in the container's view, in place of the main program, which
 /// it must exec at its end. It must be safe to repeat after being killed at any point.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +137,10 @@ pub struct RenderedFile {
     pub contents: String,
     /// Its mode; the owner is the container's user.
     pub mode: u32,
+    /// Its contents are computed from the container's limits: new contents take force at the next start and are no
+    /// reason for one.
+    #[serde(default)]
+    pub follows_resources: bool,
 }
 
 impl std::fmt::Debug for RenderedFile {
@@ -148,4 +167,45 @@ pub struct NamespaceUse {
     pub host_pid: bool,
     /// `hostIPC`.
     pub host_ipc: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launch(tuned: &str, plain: &str, shm: u64) -> Launch {
+        let file = |path: &str, contents: &str, follows_resources| RenderedFile {
+            path: path.into(),
+            contents: contents.to_owned(),
+            mode: 0o400,
+            follows_resources,
+        };
+        Launch {
+            argv: vec!["/bin/true".to_owned()],
+            init: None,
+            env: Env::default(),
+            cwd: "/".into(),
+            user: Credentials { uid: 1, gid: 1, groups: Vec::new() },
+            root: Root::Host,
+            read_only_root: false,
+            mounts: Vec::new(),
+            shared: Vec::new(),
+            files: vec![file("/tuned", tuned, true), file("/plain", plain, false)],
+            owned_dirs: Vec::new(),
+            shm_size: Bytes(shm),
+            capabilities: Vec::new(),
+            no_new_privileges: true,
+            rlimits: Vec::new(),
+            oom_score_adj: 0,
+            namespaces: NamespaceUse::default(),
+            tty: false,
+            hostname: "db".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_follows_the_limits_is_no_reason_for_a_new_process() {
+        assert!(launch("a", "x", 1).serves(&launch("b", "x", 2)));
+        assert!(!launch("a", "x", 1).serves(&launch("a", "y", 1)));
+    }
 }
