@@ -1,0 +1,32 @@
+//! The files in a shim's directory. It belongs to root, mode 0700, on a file system that does not outlive a boot.
+
+use std::path::{Path, PathBuf};
+
+/// Two lines, written by the daemon before the shim: the pod's UID and the container's name.
+pub const IDENTITY: &str = "identity";
+/// Held with flock by the shim as long as it lives.
+pub const LOCK: &str = "lock";
+/// The shim's socket.
+pub const SOCKET: &str = "sock";
+/// The newest attempt: an `AttemptRecord`.
+pub const ATTEMPT: &str = "attempt";
+/// What was read of the service's output and is not in the log yet.
+pub const JOURNAL: &str = "journal";
+
+/// How an attempt ended: an `ExitRecord`.
+#[must_use]
+pub fn exit_record(directory: &Path, attempt: u32) -> PathBuf {
+    directory.join(format!("exit-{attempt}"))
+}
+
+/// The FIFO that is an attempt's stdout.
+#[must_use]
+pub fn stdout(directory: &Path, attempt: u32) -> PathBuf {
+    directory.join(format!("{attempt}.out"))
+}
+
+/// The FIFO that is an attempt's stderr.
+#[must_use]
+pub fn stderr(directory: &Path, attempt: u32) -> PathBuf {
+    directory.join(format!("{attempt}.err"))
+}

@@ -1,0 +1,82 @@
+//! The words between barepodd and barepod-shim, generated from `proto/shim.proto`, and their frames.
+
+mod frame;
+#[rustfmt::skip]
+#[expect(missing_docs, reason = "generated; the words are explained in proto/shim.proto")]
+#[expect(clippy::large_enum_variant, reason = "generated; a request lives only while it is carried out")]
+mod generated;
+
+use std::fmt;
+
+pub use frame::{FrameError, Frames, MAX_FRAME, encode_frame, read_frame, write_frame};
+pub use generated::*;
+
+/// The highest protocol this code speaks.
+pub const PROTOCOL: u32 = 1;
+
+impl fmt::Debug for Start {
+    /// Without the environment's values, which may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Start")
+            .field("attempt", &self.attempt)
+            .field("program", &self.argv.first())
+            .field("arguments", &self.argv.len().saturating_sub(1))
+            .field("env", &names(&self.env))
+            .field("cwd", &self.cwd)
+            .field("user", &self.user)
+            .field("cgroup", &self.cgroup)
+            .field("namespaces", &self.namespaces)
+            .field("tty", &self.tty)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Exec {
+    /// Without the environment's values, which may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exec")
+            .field("target_pid", &self.target_pid)
+            .field("program", &self.argv.first())
+            .field("arguments", &self.argv.len().saturating_sub(1))
+            .field("env", &names(&self.env))
+            .field("cwd", &self.cwd)
+            .field("user", &self.user)
+            .field("tty", &self.tty)
+            .finish_non_exhaustive()
+    }
+}
+
+fn names(env: &[String]) -> Vec<&str> {
+    env.iter().map(|entry| entry.split_once('=').map_or(entry.as_str(), |(name, _)| name)).collect()
+}
+
+impl From<request::Request> for Request {
+    fn from(request: request::Request) -> Self {
+        Self { request: Some(request) }
+    }
+}
+
+impl From<event::Event> for Event {
+    fn from(event: event::Event) -> Self {
+        Self { event: Some(event) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_of_a_start_hides_values_and_arguments() {
+        let start = Start {
+            argv: vec!["server".into(), "--password=hunter2".into()],
+            env: vec!["PASSWORD=hunter2".into()],
+            ..Start::default()
+        };
+
+        let text = format!("{start:?}");
+
+        assert!(text.contains("PASSWORD") && text.contains("server"));
+        assert!(!text.contains("hunter2"));
+    }
+}
