@@ -21,5 +21,5 @@ pub use effect::{AttemptKey, BackoffFigures, Effect, Event, ProbeTicket, Severit
 pub use input::{
     Accepted, Denied, Evidence, Input, Moment, Observation, ProbeOutcome, RequestId, Restored, StartFailure, Verb,
 };
-pub use record::{Backoff, ContainerRecord, Deletion, PodRecord, Revision};
+pub use record::{Backoff, ContainerRecord, Deletion, PodRecord, Progress, Revision, StopIntent};
 pub use view::{ContainerState, ContainerView, PodView};

@@ -1,9 +1,10 @@
 //! What the ledger keeps of a pod: intent and outcome.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use barepod_model::{Attempt, ContainerName, Pod, Stamp, Termination};
+use barepod_model::{Attempt, BootId, ContainerName, Pod, Resources, Stamp, StopPlan, Termination};
 use serde::{Deserialize, Serialize};
 
 use crate::Evidence;
@@ -12,22 +13,38 @@ use crate::Evidence;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 pub struct Revision(pub u64);
 
+impl Revision {
+    /// The write after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 /// Everything that must be known of a pod after a restart of the daemon or the host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PodRecord {
     /// The write that made this record.
     pub revision: Revision,
+    /// The boot in which it was written: under another one nothing of the pod runs.
+    pub boot: BootId,
     /// What is wanted.
     pub pod: Pod,
     /// Rises with each accepted change of `pod`.
     pub generation: u64,
+    /// Its place in the queue for names and data paths: the lower one was asked for first.
+    pub order: u64,
     /// When it was first accepted.
     pub created: Stamp,
     /// It is no longer wanted.
     pub deletion: Option<Deletion>,
     /// Its source does not mention it at present.
     pub orphaned: bool,
-    /// What became of its containers, by name.
+    /// Data paths that an update gave up and that a process from before the update may still use.
+    #[serde(default)]
+    pub releasing: BTreeSet<PathBuf>,
+    /// What became of its containers, by name. Those that an update removed stay here, so that no attempt number is used
+    /// twice.
     pub containers: BTreeMap<ContainerName, ContainerRecord>,
 }
 
@@ -38,6 +55,9 @@ pub struct Deletion {
     pub since: Stamp,
     /// The grace given with the delete.
     pub grace: Option<Duration>,
+    /// Set by a later, shorter delete: no stop lasts longer than this, counted from `since`.
+    #[serde(default)]
+    pub cap: Option<Duration>,
     /// Why it is certain.
     pub evidence: Evidence,
 }
@@ -47,12 +67,67 @@ pub struct Deletion {
 pub struct ContainerRecord {
     /// The newest attempt that was begun; `None` before the first.
     pub attempt: Option<Attempt>,
+    /// How far that attempt came.
+    #[serde(default)]
+    pub progress: Progress,
     /// How the newest ended attempt ended.
     pub last: Option<Termination>,
+    /// How the one before it ended.
+    #[serde(default)]
+    pub previous: Option<Termination>,
     /// Its restart back-off.
     pub backoff: Option<Backoff>,
-    /// An init container that has done its work, or a regular one that will not be restarted.
+    /// An init container that has done its work (or failed for good), or a regular one that will not be restarted.
     pub finished: bool,
+    /// Rises when the container must be replaced: by a change of what its process is started with, or because an operator
+    /// wants a new process.
+    #[serde(default)]
+    pub epoch: u64,
+    /// The epoch in which the newest attempt was begun; it is out of date if this is lower than `epoch`.
+    #[serde(default)]
+    pub attempt_epoch: u64,
+    /// The running attempt is to be stopped although the pod lives on.
+    #[serde(default)]
+    pub stop: Option<StopIntent>,
+    /// The limits of the newest attempt; `None` if they are not known.
+    #[serde(default)]
+    pub in_force: Option<Resources>,
+    /// The newest attempt's startup probe succeeded, or it has none and runs.
+    #[serde(default)]
+    pub started: bool,
+    /// The newest attempt is ready.
+    #[serde(default)]
+    pub ready: bool,
+}
+
+/// How far a container's newest attempt came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum Progress {
+    /// There was none yet.
+    #[default]
+    None,
+    /// The order to start it was given; whether it was carried out is not known.
+    Begun,
+    /// Its process ran.
+    Running {
+        /// Since when.
+        since: Stamp,
+    },
+    /// Its main process ended, as `last` says; others may live in its cgroup.
+    Draining,
+    /// Nothing of it is left.
+    Ended,
+}
+
+/// The intent to stop one attempt of a pod that lives on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopIntent {
+    /// When it was accepted. The stop begins then.
+    pub since: Stamp,
+    /// The effective grace.
+    pub grace: Duration,
+    /// How: the plan of the process that runs, which an update may have replaced in the pod.
+    pub plan: StopPlan,
 }
 
 /// Where a container's restart back-off stands.
