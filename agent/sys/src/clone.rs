@@ -1,0 +1,120 @@
+//! clone3(2): a child in a cgroup and in namespaces of its own from its first instruction on, with a pidfd.
+
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+
+/// `linux/sched.h`; libc's own is too narrow (rust-lang/libc#3584).
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// A namespace that a child can have for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Namespace {
+    /// Mounts.
+    Mount,
+    /// Host name.
+    Uts,
+    /// System V IPC and POSIX message queues.
+    Ipc,
+    /// Process ids; the child is 1.
+    Pid,
+    /// What it sees as the root of the cgroups.
+    Cgroup,
+}
+
+impl Namespace {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Mount, Self::Uts, Self::Ipc, Self::Pid, Self::Cgroup];
+
+    pub(crate) fn flag(self) -> libc::c_int {
+        match self {
+            Self::Mount => libc::CLONE_NEWNS,
+            Self::Uts => libc::CLONE_NEWUTS,
+            Self::Ipc => libc::CLONE_NEWIPC,
+            Self::Pid => libc::CLONE_NEWPID,
+            Self::Cgroup => libc::CLONE_NEWCGROUP,
+        }
+    }
+
+    /// Its file in `/proc/PID/ns`.
+    #[must_use]
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Mount => "mnt",
+            Self::Uts => "uts",
+            Self::Ipc => "ipc",
+            Self::Pid => "pid",
+            Self::Cgroup => "cgroup",
+        }
+    }
+}
+
+/// A child of this process.
+#[derive(Debug)]
+pub struct Child {
+    /// Its pid, as this process sees it.
+    pub pid: u32,
+    /// Refers to it even after the pid has been given to another.
+    pub pidfd: OwnedFd,
+}
+
+/// Makes a child in the cgroup2 directory `cgroup` that runs `body`, which execs, or comes back
+/// with an exit code. The memory of the
+/// child is a copy, as with fork(2). SIGCHLD tells of its end.
+///
+/// # Errors
+/// `EBUSY` if this process has more than one thread (the copy might then hold a lock for ever); otherwise as clone3(2).
+pub fn spawn(
+    namespaces: impl IntoIterator<Item = Namespace>,
+    cgroup: Option<BorrowedFd<'_>>,
+    body: impl FnOnce() -> i32,
+) -> io::Result<Child> {
+    if !single_threaded()? {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    let mut pidfd: libc::c_int = -1;
+    let namespaces = namespaces.into_iter().fold(0, |flags, namespace| flags | namespace.flag());
+    // SAFETY: all-zero is a valid value of this plain structure of numbers.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = (libc::CLONE_PIDFD | namespaces) as u64;
+    arguments.pidfd = (&raw mut pidfd).addr() as u64;
+    arguments.exit_signal = libc::SIGCHLD as u64;
+    if let Some(cgroup) = cgroup {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    let size = size_of::<libc::clone_args>();
+    std::hint::black_box(&mut pidfd);
+    // SAFETY: `arguments` and `pidfd` are live; no CLONE_VM, so the child has a copy of everything; this process has one
+    // thread, so no lock can be held by a thread that the copy lacks.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size) };
+    match pid {
+        // SAFETY: ends this copy at once, without what the original has registered for its own end.
+        0 => unsafe { libc::_exit(body()) },
+        ..0 => Err(io::Error::last_os_error()),
+        // SAFETY: the kernel has put a new descriptor there that nobody else owns.
+        pid => Ok(Child { pid: pid as u32, pidfd: unsafe { OwnedFd::from_raw_fd(std::hint::black_box(pidfd)) } }),
+    }
+}
+
+/// A directory's link count is two and its subdirectories, and each thread has one.
+fn single_threaded() -> io::Result<bool> {
+    Ok(std::fs::metadata("/proc/self/task")?.nlink() == 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_with_threads_gets_no_child() {
+        let (_hold, wait) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || wait.recv().is_err());
+
+        let error = spawn([], None, || 0).expect_err("there are two threads");
+
+        assert_eq!(error.raw_os_error(), Some(libc::EBUSY));
+        drop(_hold);
+        assert!(thread.join().unwrap());
+    }
+}
