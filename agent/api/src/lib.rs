@@ -8,6 +8,6 @@ pub use refusal::{reason_of, refusal};
 
 /// Messages, client and server, generated from `proto/barepod.proto` by `cargo xtask gen`.
 pub mod v1 {
-    #![expect(missing_docs, reason = "generated; documented in the .proto file")]
+    #![expect(missing_docs, clippy::allow_attributes, reason = "generated; documented in the .proto file")]
     include!("generated.rs");
 }

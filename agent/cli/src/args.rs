@@ -1,0 +1,197 @@
+//! The command line's grammar.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Run bare-metal services as Kubernetes pods on this host.
+#[derive(Debug, Parser)]
+#[command(name = "barepod", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Args {
+    /// The daemon's socket.
+    #[arg(
+        long,
+        global = true,
+        env = "BAREPOD_SOCKET",
+        default_value = "/run/barepod/barepod.sock",
+        value_name = "PATH"
+    )]
+    pub(crate) socket: PathBuf,
+
+    /// The pod's namespace.
+    #[arg(short, long, global = true, env = "BAREPOD_NAMESPACE", default_value = "default", value_name = "NAME")]
+    pub(crate) namespace: String,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Accept manifests: create pods, or change them to what the file says.
+    Apply(Apply),
+    /// Show pods.
+    Get(Get),
+    /// Show all that is known of a pod, with its recent events.
+    Describe(Describe),
+    /// Show a container's log.
+    Logs(Logs),
+    /// Run a command in a running container.
+    Exec(Exec),
+    /// Stop a pod's containers gracefully and start them again.
+    Restart(Restart),
+    /// Stop pods gracefully and remove them. Their claims and logs stay.
+    Delete(Delete),
+    /// Show recent events.
+    Events(Events),
+    /// Show the versions of this command and of the daemon.
+    Version(Version),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Apply {
+    /// Manifest file, or `-` for standard input. May be given more than once.
+    #[arg(short, long = "filename", required = true, value_name = "FILE")]
+    pub(crate) filename: Vec<PathBuf>,
+    /// Check only; change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Wait until the pods are ready.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// With --wait: give up after this many seconds.
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Get {
+    /// What to show: `pods`, `pod NAME` or `pod/NAME`.
+    #[arg(default_value = "pods", value_name = "TYPE")]
+    pub(crate) kind: String,
+    /// One of them.
+    pub(crate) name: Option<String>,
+    /// In all namespaces.
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+    /// How to show it.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<Output>,
+    /// Go on and show each change.
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// The Kubernetes objects, as JSON.
+    Json,
+    /// The Kubernetes objects, as YAML.
+    Yaml,
+    /// A table with more columns.
+    Wide,
+    /// Names only: pod/NAME.
+    Name,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Describe {
+    /// `NAME`, `pod NAME` or `pod/NAME`.
+    #[arg(required = true, num_args = 1..=2, value_name = "POD")]
+    pub(crate) pod: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Logs {
+    /// `NAME` or `pod/NAME`.
+    pub(crate) pod: String,
+    /// The container; may be left out if the pod has one.
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+    /// Go on as the log grows.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// The log of the attempt before the present one.
+    #[arg(short, long)]
+    pub(crate) previous: bool,
+    /// The last lines only.
+    #[arg(long, value_name = "LINES")]
+    pub(crate) tail: Option<u64>,
+    /// Lines younger than this many seconds only.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) since: Option<u64>,
+    /// Show each line's time.
+    #[arg(long)]
+    pub(crate) timestamps: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Exec {
+    /// `NAME` or `pod/NAME`.
+    pub(crate) pod: String,
+    /// The container; may be left out if the pod has one.
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+    /// Pass standard input on.
+    #[arg(short = 'i', long)]
+    pub(crate) stdin: bool,
+    /// Give the command a terminal.
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// The command and its arguments, after `--`.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Restart {
+    /// `NAME` or `pod/NAME`.
+    pub(crate) pod: String,
+    /// One container; all if it is left out.
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Delete {
+    /// `NAME...`, `pod NAME...` or `pod/NAME...`.
+    #[arg(required = true, value_name = "POD")]
+    pub(crate) pods: Vec<String>,
+    /// Seconds until a container that has not ended is killed; else the pod's and its preset's own.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) grace_period: Option<u64>,
+    /// Return at once instead of waiting until the pods have gone.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Events {
+    /// Of one pod only.
+    pub(crate) pod: Option<String>,
+    /// In all namespaces.
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+    /// Go on as they happen.
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Version {
+    /// This command only; do not ask the daemon.
+    #[arg(long)]
+    pub(crate) client: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Args::command().debug_assert();
+    }
+}

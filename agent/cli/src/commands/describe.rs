@@ -1,0 +1,118 @@
+//! `barepod describe`.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use barepod_api::v1::{Container, Event, EventsRequest, ListRequest, Pod, Termination};
+
+use super::Client;
+use crate::args::Describe;
+use crate::output::{self, Table};
+use crate::refusal::from_status;
+use crate::target;
+
+pub(super) async fn run(mut client: Client, namespace: String, args: Describe) -> Result<ExitCode> {
+    let [name] = &target::names(&args.pod)?[..] else { bail!("describe shows one pod at a time") };
+    let request = ListRequest { namespace: namespace.clone(), name: name.clone(), ..ListRequest::default() };
+    let pods = client.list(request).await.map_err(from_status)?.into_inner().pods;
+    let Some(pod) = pods.first() else {
+        bail!("there is no pod {name} in namespace {namespace}; see `barepod get pods -A`")
+    };
+    let events = events(&mut client, &namespace, name).await?;
+    output::print(&render(pod, &events, output::now()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn events(client: &mut Client, namespace: &str, name: &str) -> Result<Vec<Event>> {
+    let request = EventsRequest { namespace: namespace.to_owned(), name: name.to_owned(), follow: false };
+    let mut stream = client.events(request).await.map_err(from_status)?.into_inner();
+    let mut events = Vec::new();
+    while let Some(event) = stream.message().await.map_err(from_status)? {
+        events.push(event);
+    }
+    Ok(events)
+}
+
+fn render(pod: &Pod, events: &[Event], now: i64) -> String {
+    let mut text = String::new();
+    let mut field = |name: &str, value: &str| {
+        if !value.is_empty() {
+            writeln!(text, "{:<13} {value}", format!("{name}:")).expect("writing to a String cannot fail");
+        }
+    };
+    field("Name", &pod.name);
+    field("Namespace", &pod.namespace);
+    field("UID", &pod.uid);
+    field("Source", &pod.source);
+    field("Created", &output::time(pod.created.as_ref()));
+    field("Status", &pod.phase);
+    field("Reason", &pod.reason);
+    field("Message", &pod.message);
+    field("Ready", if pod.ready { "true" } else { "false" });
+    field("Generation", &pod.generation.to_string());
+    if pod.deletion.is_some() {
+        field("Ending since", &output::time(pod.deletion.as_ref()));
+    }
+    for (heading, init) in [("Init containers", true), ("Containers", false)] {
+        let of_kind: Vec<_> = pod.containers.iter().filter(|c| c.init == init).collect();
+        if !of_kind.is_empty() {
+            text.push_str(&format!("{heading}:\n"));
+            text.extend(of_kind.into_iter().map(container));
+        }
+    }
+    text.push_str("Events:\n");
+    text.push_str(&event_table(events, now));
+    text
+}
+
+fn container(container: &Container) -> String {
+    let mut lines = vec![format!("  {}:", container.name)];
+    let mut field = |name: &str, value: String| lines.push(format!("    {:<15} {value}", format!("{name}:")));
+    field("Image", container.image.clone());
+    field("Preset", container.preset.clone());
+    field("State", state(container));
+    if !container.message.is_empty() {
+        field("Message", container.message.clone());
+    }
+    if container.pid != 0 {
+        field("PID", container.pid.to_string());
+    }
+    field("Ready", container.ready.to_string());
+    field("Restart count", container.restart_count.to_string());
+    if let Some(last) = &container.last {
+        field("Last state", last_state(last));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn state(container: &Container) -> String {
+    let since = container.since.as_ref().map(|_| format!(" since {}", output::time(container.since.as_ref())));
+    let reason = if container.reason.is_empty() { String::new() } else { format!(" ({})", container.reason) };
+    format!("{}{reason}{}", container.state, since.unwrap_or_default())
+}
+
+fn last_state(last: &Termination) -> String {
+    let how =
+        if last.signal == 0 { format!("exit code {}", last.exit_code) } else { format!("signal {}", last.signal) };
+    let message = if last.message.is_empty() { String::new() } else { format!(": {}", last.message) };
+    format!("terminated ({}), {how}, at {}{message}", last.reason, output::time(last.finished.as_ref()))
+}
+
+fn event_table(events: &[Event], now: i64) -> String {
+    if events.is_empty() {
+        return "  none\n".to_owned();
+    }
+    let mut table = Table::new(&["  TYPE", "REASON", "AGE", "CONTAINER", "MESSAGE"]);
+    for event in events {
+        let kind = if event.warning { "  Warning" } else { "  Normal" };
+        table.row(vec![
+            kind.to_owned(),
+            event.reason.clone(),
+            output::age(event.time.as_ref(), now),
+            event.container.clone(),
+            event.message.clone(),
+        ]);
+    }
+    table.render()
+}

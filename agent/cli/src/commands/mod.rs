@@ -1,0 +1,41 @@
+//! The verbs, one file each.
+
+mod apply;
+mod delete;
+mod describe;
+mod events;
+mod exec;
+mod get;
+mod logs;
+mod restart;
+mod version;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use barepod_api::v1::barepod_client::BarepodClient;
+use tonic::transport::Channel;
+
+use crate::args::{Args, Command};
+
+type Client = BarepodClient<Channel>;
+
+/// Runs one command.
+pub(crate) async fn run(args: Args) -> Result<ExitCode> {
+    let Args { socket, namespace, command } = args;
+    if let Command::Version(version) = command {
+        return version::run(&socket, &version).await;
+    }
+    let client = barepod_api::connect(&socket).await?;
+    match command {
+        Command::Apply(args) => apply::run(client, args).await,
+        Command::Get(args) => get::run(client, namespace, args).await,
+        Command::Describe(args) => describe::run(client, namespace, args).await,
+        Command::Logs(args) => logs::run(client, namespace, args).await,
+        Command::Exec(args) => exec::run(client, namespace, args).await,
+        Command::Restart(args) => restart::run(client, namespace, args).await,
+        Command::Delete(args) => delete::run(client, namespace, args).await,
+        Command::Events(args) => events::run(client, namespace, args).await,
+        Command::Version(_) => unreachable!("answered above, for it needs no daemon"),
+    }
+}

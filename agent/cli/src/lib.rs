@@ -1,1 +1,0 @@
-//! barepod: the command line.

@@ -1,0 +1,30 @@
+//! barepod: the command line. A client of the daemon's socket, like any other.
+
+mod args;
+mod commands;
+mod output;
+mod refusal;
+mod target;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Args;
+
+/// Exit codes: 0 done; 1 refused or failed; 2 the command line was wrong; of `exec`, the command's own code.
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refusal::fail(&anyhow::Error::new(error).context("cannot start")),
+    };
+    let code = match runtime.block_on(commands::run(args)) {
+        Ok(code) => code,
+        Err(error) => refusal::fail(&error),
+    };
+    // A read of the terminal may still be waiting in a thread of its own; it must not keep the command from ending.
+    runtime.shutdown_background();
+    code
+}
