@@ -1,1 +1,17 @@
-//! Shared helpers of the end-to-end tests.
+//! What the end-to-end tests, the demo and the bench share: scratch places, waiting, skips, built programs, and a booted
+//! Debian.
+//!
+//! Nothing here sleeps where a condition can be waited for, and nothing waits without a limit.
+
+pub mod cache;
+pub mod process;
+pub mod programs;
+mod scratch;
+#[doc(hidden)]
+pub mod skip;
+pub mod vm;
+mod wait;
+
+pub use scratch::{Scratch, free_port};
+pub use skip::{Tier, tier};
+pub use wait::{WaitedInVain, wait_for};

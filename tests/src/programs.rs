@@ -1,0 +1,72 @@
+//! Where the programs under test are: built beside the running test, or static for musl.
+//!
+//! Nothing is built here: `cargo xtask build` builds all of them, and `cargo xtask test` does that first.
+
+use std::path::{Path, PathBuf};
+
+/// The target of static programs.
+pub const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
+/// The profile of static programs: the one the shim is shipped with.
+pub const STATIC_PROFILE: &str = "shim";
+
+/// A program that was not built.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// The running program's own place is unknown.
+    #[error("the running program's own path is unknown")]
+    Here(#[source] std::io::Error),
+    /// There is no such file.
+    #[error("{} is not built: run `cargo xtask build`", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+}
+
+/// A program of the host, such as `barepodd`, of the same build profile as the running test.
+pub fn host(name: &str) -> Result<PathBuf, ProgramError> {
+    existing(profile_directory(&here()?).join(name))
+}
+
+/// A static program, such as `barepod-shim` or `barepod-vm-agent`, as it is shipped.
+pub fn musl(name: &str) -> Result<PathBuf, ProgramError> {
+    let here = here()?;
+    let target = profile_directory(&here).parent().unwrap_or(Path::new("/"));
+    existing(target.join(STATIC_TARGET).join(STATIC_PROFILE).join(name))
+}
+
+fn here() -> Result<PathBuf, ProgramError> {
+    std::env::current_exe().map_err(ProgramError::Here)
+}
+
+/// `<target>/<profile>` of `<target>/<profile>/xtask` and of `<target>/<profile>/deps/test-0123`.
+fn profile_directory(program: &Path) -> &Path {
+    let place = program.parent().unwrap_or(Path::new("/"));
+    match place.file_name() {
+        Some(name) if name == "deps" || name == "examples" => place.parent().unwrap_or(place),
+        _ => place,
+    }
+}
+
+fn existing(path: PathBuf) -> Result<PathBuf, ProgramError> {
+    if path.is_file() { Ok(path) } else { Err(ProgramError::Missing { path }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_and_programs_of_one_build_share_a_directory() {
+        for program in ["/t/debug/xtask", "/t/debug/deps/vm-0123", "/t/debug/examples/x"] {
+            assert_eq!(profile_directory(Path::new(program)), Path::new("/t/debug"), "{program}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_names_the_command_that_builds_it() {
+        let error = host("no-such-program").unwrap_err();
+
+        assert!(error.to_string().ends_with("no-such-program is not built: run `cargo xtask build`"), "{error}");
+    }
+}
