@@ -1,0 +1,166 @@
+//! A whole Pod: its metadata, its spec, and what its containers must not do to each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use barepod_model::{ContainerKind, Manifest, Namespace, PodName, Reason, RestartPolicy, Volume};
+use k8s_openapi::api::core::v1;
+
+use crate::container::{self, ParsedContainer, Surroundings};
+use crate::error::{Finding, Findings, ManifestError};
+use crate::place::FieldPath;
+use crate::read::Origin;
+use crate::{names, volumes};
+
+/// A Pod, checked, before it is known what stands in for its images. [`ParsedPod::into_pod`] makes it one.
+#[derive(Debug, Clone)]
+pub struct ParsedPod {
+    /// Its namespace, `default` where none is given.
+    pub namespace: Namespace,
+    /// Its name.
+    pub name: PodName,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// When ended containers are started again.
+    pub restart_policy: RestartPolicy,
+    /// `terminationGracePeriodSeconds`.
+    pub grace: Duration,
+    /// Its volumes.
+    pub volumes: Vec<Volume>,
+    /// Its containers, those of init first.
+    pub containers: Vec<ParsedContainer>,
+    /// The object as its author wrote it.
+    pub manifest: Manifest,
+    /// What is accepted without effect, and what else its author should know.
+    pub warnings: Vec<ManifestError>,
+    pub(crate) origin: Origin,
+}
+
+/// The parts that are made from the typed object.
+pub(crate) struct Parts {
+    pub(crate) namespace: Namespace,
+    pub(crate) name: PodName,
+    pub(crate) restart_policy: RestartPolicy,
+    pub(crate) grace: Duration,
+    pub(crate) volumes: Vec<Volume>,
+    pub(crate) containers: Vec<ParsedContainer>,
+}
+
+/// The grace where a pod gives none: `DefaultTerminationGracePeriodSeconds`.
+const DEFAULT_GRACE: i64 = 30;
+/// The one RuntimeClass this host answers to.
+const RUNTIME_CLASS: &str = "barepod";
+
+/// Checks the typed object.
+pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
+    let root = FieldPath::default();
+    let metadata = root.key("metadata");
+    let name = out.take(pod_name(pod.metadata.name.as_deref(), &metadata.key("name")));
+    let namespace = out.take(namespace(pod.metadata.namespace.as_deref(), &metadata.key("namespace")));
+    names::labels(pod.metadata.labels.as_ref().unwrap_or(&BTreeMap::new()), &metadata.key("labels"), out);
+    names::annotations(
+        pod.metadata.annotations.as_ref().unwrap_or(&BTreeMap::new()),
+        &metadata.key("annotations"),
+        out,
+    );
+    let path = root.key("spec");
+    let Some(spec) = &pod.spec else {
+        out.error(
+            Finding::new(Reason::MissingField, &path, "this field is required").hint("say which containers to run"),
+        );
+        return None;
+    };
+    runtime_class(spec, &path, out);
+    let restart_policy = restart_policy(spec, &path, out);
+    let grace = grace(spec, &path, out);
+    let volumes = volumes::volumes(spec.volumes.as_deref().unwrap_or_default(), &path.key("volumes"), out);
+    let hostname = hostname(spec, name.as_ref(), &path, out);
+    let containers = containers(&Surroundings { spec, hostname: &hostname, path: &path }, out);
+    Some(Parts { namespace: namespace?, name: name?, restart_policy, grace, volumes, containers })
+}
+
+fn pod_name(name: Option<&str>, path: &FieldPath) -> Result<PodName, Finding> {
+    let Some(name) = name.filter(|n| !n.is_empty()) else {
+        return Err(Finding::new(Reason::MissingField, path, "this field is required").hint("give the pod a name"));
+    };
+    PodName::new(name)
+        .map_err(|e| Finding::new(Reason::InvalidValue, path, format!("{name:?} is not a name")).hint(e.rule))
+}
+
+fn namespace(name: Option<&str>, path: &FieldPath) -> Result<Namespace, Finding> {
+    let name = name.filter(|n| !n.is_empty()).unwrap_or("default");
+    Namespace::new(name)
+        .map_err(|e| Finding::new(Reason::InvalidValue, path, format!("{name:?} is not a namespace")).hint(e.rule))
+}
+
+fn runtime_class(spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) {
+    if let Some(class) = spec.runtime_class_name.as_deref().filter(|class| *class != RUNTIME_CLASS) {
+        let message = format!("this host answers to the runtime class {RUNTIME_CLASS:?}, not to {class:?}");
+        let path = path.key("runtimeClassName");
+        out.error(
+            Finding::new(Reason::InvalidValue, &path, message).hint(format!("write {RUNTIME_CLASS} or remove it")),
+        );
+    }
+}
+
+fn restart_policy(spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) -> RestartPolicy {
+    match spec.restart_policy.as_deref() {
+        None | Some("" | "Always") => RestartPolicy::Always,
+        Some("OnFailure") => RestartPolicy::OnFailure,
+        Some("Never") => RestartPolicy::Never,
+        Some(other) => {
+            let message = format!("there is no restart policy {other:?}");
+            let finding = Finding::new(Reason::InvalidValue, &path.key("restartPolicy"), message);
+            out.error(finding.hint("use Always, OnFailure or Never"));
+            RestartPolicy::Always
+        }
+    }
+}
+
+fn grace(spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) -> Duration {
+    let seconds = spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE);
+    match u64::try_from(seconds) {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let path = path.key("terminationGracePeriodSeconds");
+            out.error(Finding::new(Reason::InvalidValue, &path, "it must not be negative").hint("use 0 for no grace"));
+            Duration::ZERO
+        }
+    }
+}
+
+/// `spec.hostname`, else the pod's name cut down to what a host name may be, as kubelet cuts it.
+fn hostname(spec: &v1::PodSpec, name: Option<&PodName>, path: &FieldPath, out: &mut Findings) -> String {
+    if let Some(hostname) = spec.hostname.as_deref().filter(|h| !h.is_empty()) {
+        return out.take(names::label(hostname, &path.key("hostname"))).unwrap_or_default();
+    }
+    let name = name.map(PodName::as_str).unwrap_or_default();
+    // A pod's name is ASCII, so every cut is at a character.
+    name.get(..63).unwrap_or(name).trim_end_matches(['-', '.']).to_owned()
+}
+
+fn containers(pod: &Surroundings<'_>, out: &mut Findings) -> Vec<ParsedContainer> {
+    let mut seen = BTreeSet::new();
+    let mut containers = Vec::new();
+    let init = pod.spec.init_containers.as_deref().unwrap_or_default();
+    let groups =
+        [("initContainers", ContainerKind::Init, init), ("containers", ContainerKind::Regular, &pod.spec.containers)];
+    for (field, kind, group) in groups {
+        for (i, from) in group.iter().enumerate() {
+            let path = pod.path.key(field).index(i);
+            if !seen.insert(from.name.as_str()) && !from.name.is_empty() {
+                let message = format!("there is another container named {:?}", from.name);
+                out.error(Finding::new(Reason::Duplicate, &path.key("name"), message).hint("give each its own name"));
+            }
+            containers.extend(container::parse(from, kind, pod, &path, out));
+        }
+    }
+    if pod.spec.containers.is_empty() {
+        let finding =
+            Finding::new(Reason::MissingField, &pod.path.key("containers"), "a pod has at least one container");
+        out.error(finding.hint("add one with a name and an image"));
+    }
+    containers
+}

@@ -1,0 +1,119 @@
+//! `securityContext` of pod and container.
+
+use barepod_model::{CapabilityRequest, Reason, UserRequest};
+use k8s_openapi::api::core::v1::{Capabilities, PodSecurityContext, SecurityContext};
+
+use crate::check::nearest;
+use crate::error::{Finding, Findings};
+use crate::place::FieldPath;
+
+/// Linux' capabilities by number, `linux/capability.h`.
+const CAPABILITIES: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+/// Who a container asks to run as: what it says itself, else what its pod says.
+pub(crate) fn user(
+    pod: Option<&PodSecurityContext>,
+    own: Option<&SecurityContext>,
+    pod_path: &FieldPath,
+    own_path: &FieldPath,
+    out: &mut Findings,
+) -> UserRequest {
+    let mut pick = |own: Option<i64>, pod: Option<i64>, name: &str| match (own, pod) {
+        (Some(value), _) => id(value, &own_path.key(name), out),
+        (None, Some(value)) => id(value, &pod_path.key(name), out),
+        (None, None) => None,
+    };
+    let uid = pick(own.and_then(|s| s.run_as_user), pod.and_then(|s| s.run_as_user), "runAsUser");
+    let gid = pick(own.and_then(|s| s.run_as_group), pod.and_then(|s| s.run_as_group), "runAsGroup");
+    let non_root = own.and_then(|s| s.run_as_non_root).or(pod.and_then(|s| s.run_as_non_root)).unwrap_or_default();
+    if non_root && uid == Some(0) {
+        let finding =
+            Finding::new(Reason::InvalidValue, &own_path.key("runAsNonRoot"), "it runs as user 0, which is root");
+        out.error(finding.hint("give another runAsUser"));
+    }
+    let path = pod_path.key("supplementalGroups");
+    let groups = pod.and_then(|s| s.supplemental_groups.as_deref()).unwrap_or_default();
+    let groups = groups.iter().enumerate().filter_map(|(i, group)| id(*group, &path.index(i), out)).collect();
+    UserRequest { uid, gid, groups, non_root }
+}
+
+/// A user or group id, as apimachinery's `IsValidUserID`.
+fn id(value: i64, path: &FieldPath, out: &mut Findings) -> Option<u32> {
+    let id = i32::try_from(value).ok().and_then(|v| u32::try_from(v).ok());
+    if id.is_none() {
+        let finding = Finding::new(Reason::InvalidValue, path, format!("{value} is no user or group id"));
+        out.error(finding.hint("use a number from 0 to 2147483647"));
+    }
+    id
+}
+
+/// Reads `capabilities`.
+pub(crate) fn capabilities(from: Option<&Capabilities>, path: &FieldPath, out: &mut Findings) -> CapabilityRequest {
+    let mut request = CapabilityRequest::default();
+    let Some(from) = from else { return request };
+    for (i, name) in from.add.iter().flatten().enumerate() {
+        request.add.extend(out.take(capability(name, &path.key("add").index(i))));
+    }
+    for (i, name) in from.drop.iter().flatten().enumerate() {
+        if name == "ALL" {
+            request.drop_all = true;
+        } else {
+            request.drop.extend(out.take(capability(name, &path.key("drop").index(i))));
+        }
+    }
+    request
+}
+
+fn capability(name: &str, path: &FieldPath) -> Result<u32, Finding> {
+    if let Some(number) = CAPABILITIES.iter().position(|known| *known == name) {
+        return Ok(u32::try_from(number).unwrap_or(u32::MAX));
+    }
+    let finding = Finding::new(Reason::InvalidValue, path, format!("there is no capability {name:?}"));
+    Err(match nearest(name.trim_start_matches("CAP_"), CAPABILITIES.into_iter()) {
+        _ if name == "ALL" => finding.hint("name the capabilities that the service needs"),
+        Some(near) => finding.hint(format!("did you mean {near:?}?")),
+        None => finding.hint("use Linux' names without CAP_, e.g. IPC_LOCK"),
+    })
+}

@@ -1,0 +1,145 @@
+//! Volumes and where containers mount them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use barepod_model::{HostPathType, Reason, Volume, VolumeKind, VolumeMount};
+use k8s_openapi::api::core::v1;
+
+use crate::check::nearest;
+use crate::error::{Finding, Findings};
+use crate::place::FieldPath;
+use crate::{names, paths, resources};
+
+/// Reads `spec.volumes`.
+pub(crate) fn volumes(from: &[v1::Volume], path: &FieldPath, out: &mut Findings) -> Vec<Volume> {
+    let mut seen = BTreeSet::new();
+    let mut volumes = Vec::new();
+    for (i, volume) in from.iter().enumerate() {
+        let path = path.index(i);
+        let name = out.take(names::label(&volume.name, &path.key("name")));
+        if !seen.insert(volume.name.as_str()) {
+            let message = format!("there is another volume named {:?}", volume.name);
+            out.error(Finding::new(Reason::Duplicate, &path.key("name"), message).hint("give each its own name"));
+        }
+        if let (Some(name), Some(kind)) = (name, kind(volume, &path, out)) {
+            volumes.push(Volume { name, kind });
+        }
+    }
+    volumes
+}
+
+fn kind(from: &v1::Volume, path: &FieldPath, out: &mut Findings) -> Option<VolumeKind> {
+    let sources = [
+        from.empty_dir.as_ref().map(|_| "emptyDir"),
+        from.host_path.as_ref().map(|_| "hostPath"),
+        from.persistent_volume_claim.as_ref().map(|_| "persistentVolumeClaim"),
+    ];
+    if sources.iter().flatten().count() > 1 {
+        let message = format!(
+            "a volume is one thing, this one is {}",
+            sources.into_iter().flatten().collect::<Vec<_>>().join(" and ")
+        );
+        out.error(Finding::new(Reason::InvalidValue, path, message).hint("make two volumes of it"));
+        return None;
+    }
+    if let Some(from) = &from.host_path {
+        return host_path(from, &path.key("hostPath"), out);
+    }
+    if let Some(from) = &from.persistent_volume_claim {
+        let path = path.key("persistentVolumeClaim").key("claimName");
+        let claim = out.take(names::subdomain(&from.claim_name, &path))?;
+        return Some(VolumeKind::Claim { claim, read_only: from.read_only.unwrap_or_default() });
+    }
+    // A volume without a source is an emptyDir: Kubernetes' own default.
+    empty_dir(from.empty_dir.as_ref(), &path.key("emptyDir"), out)
+}
+
+fn empty_dir(from: Option<&v1::EmptyDirVolumeSource>, path: &FieldPath, out: &mut Findings) -> Option<VolumeKind> {
+    let Some(from) = from else { return Some(VolumeKind::EmptyDir { memory: false, size_limit: None }) };
+    let memory = match from.medium.as_deref().unwrap_or_default() {
+        "" => false,
+        "Memory" => true,
+        other => {
+            let message = format!("there is no medium {other:?} here");
+            out.error(
+                Finding::new(Reason::InvalidValue, &path.key("medium"), message).hint("use \"Memory\" or remove it"),
+            );
+            return None;
+        }
+    };
+    let size_limit = match &from.size_limit {
+        None => None,
+        Some(quantity) => Some(resources::quantity(&quantity.0, &path.key("sizeLimit"), out)?),
+    };
+    Some(VolumeKind::EmptyDir { memory, size_limit })
+}
+
+fn host_path(from: &v1::HostPathVolumeSource, path: &FieldPath, out: &mut Findings) -> Option<VolumeKind> {
+    let kind = match from.type_.as_deref().unwrap_or_default() {
+        "" => HostPathType::Unset,
+        "DirectoryOrCreate" => HostPathType::DirectoryOrCreate,
+        "Directory" => HostPathType::Directory,
+        "FileOrCreate" => HostPathType::FileOrCreate,
+        "File" => HostPathType::File,
+        "Socket" => HostPathType::Socket,
+        "CharDevice" => HostPathType::CharDevice,
+        "BlockDevice" => HostPathType::BlockDevice,
+        other => {
+            let finding = Finding::new(Reason::InvalidValue, &path.key("type"), format!("there is no type {other:?}"));
+            out.error(
+                finding.hint("use DirectoryOrCreate, Directory, FileOrCreate, File, Socket, CharDevice or BlockDevice"),
+            );
+            return None;
+        }
+    };
+    let path = out.take(paths::absolute(&from.path, &path.key("path")))?;
+    Some(VolumeKind::HostPath { path, kind })
+}
+
+/// Reads a container's `volumeMounts`, parents before what lies below them.
+pub(crate) fn mounts(
+    from: &[v1::VolumeMount],
+    volumes: &[v1::Volume],
+    path: &FieldPath,
+    out: &mut Findings,
+) -> Vec<VolumeMount> {
+    let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut mounts = Vec::new();
+    for (i, from) in from.iter().enumerate() {
+        let Some(mount) = mount(from, volumes, &path.index(i), out) else { continue };
+        if !seen.insert(mount.path.clone()) {
+            let message = format!("another volume is already mounted at {}", mount.path.display());
+            let path = path.index(i).key("mountPath");
+            out.error(Finding::new(Reason::Duplicate, &path, message).hint("give each its own path"));
+        }
+        mounts.push(mount);
+    }
+    mounts.sort_by_key(|m| m.path.components().count());
+    mounts
+}
+
+fn mount(from: &v1::VolumeMount, volumes: &[v1::Volume], path: &FieldPath, out: &mut Findings) -> Option<VolumeMount> {
+    if !volumes.iter().any(|v| v.name == from.name) {
+        let message = format!("the pod has no volume {:?}", from.name);
+        let finding = Finding::new(Reason::UnknownVolume, &path.key("name"), message);
+        let hint = nearest(&from.name, volumes.iter().map(|v| v.name.as_str()));
+        out.error(finding.hint(hint.map_or("add it to spec.volumes".to_owned(), |n| format!("did you mean {n:?}?"))));
+    }
+    let mount_path = out.take(paths::absolute(&from.mount_path, &path.key("mountPath")))?;
+    if mount_path == Path::new("/") {
+        let finding =
+            Finding::new(Reason::InvalidValue, &path.key("mountPath"), "a volume cannot take the place of '/'");
+        out.error(finding.hint("mount it below"));
+    }
+    let sub_path = match &from.sub_path {
+        None => PathBuf::new(),
+        Some(sub_path) => out.take(paths::relative(sub_path, &path.key("subPath")))?,
+    };
+    Some(VolumeMount {
+        volume: from.name.clone(),
+        path: mount_path,
+        sub_path,
+        read_only: from.read_only.unwrap_or_default(),
+    })
+}
