@@ -1,1 +1,9 @@
 //! Cgroups, users, the view of the host, and the client of the shim.
+//!
+//! What barepod does to Linux, one module a noun. Everything that reads the kernel takes a root path or a trait, so that
+//! its rules are tested on temporary directories and without root.
+
+#![forbid(unsafe_code)]
+
+pub mod cgroup;
+pub mod host;

@@ -1,0 +1,30 @@
+//! This host's own control groups, for tests that need root.
+
+use super::{Groups, Hierarchy};
+
+/// Groups under a base of their own, removed when dropped.
+pub(crate) struct RealGroups {
+    pub(crate) groups: Groups,
+    base: String,
+}
+
+impl RealGroups {
+    pub(crate) fn new(name: &str) -> Self {
+        let base = format!("barepod-test-{name}-{}", std::process::id());
+        let hierarchy =
+            Hierarchy::detect(std::path::Path::new("/sys/fs/cgroup")).expect("this host has control groups");
+        let groups = Groups::open(hierarchy, &base).expect("this test makes control groups: run it as root");
+        Self { groups, base }
+    }
+}
+
+impl Drop for RealGroups {
+    fn drop(&mut self) {
+        for stray in self.groups.strays().unwrap_or_default() {
+            let _ = self.groups.remove_pod(&stray.pod);
+        }
+        for mount in self.groups.hierarchy().mounts() {
+            let _ = std::fs::remove_dir(mount.join(&self.base));
+        }
+    }
+}
