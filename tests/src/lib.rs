@@ -4,6 +4,7 @@
 //! Nothing here sleeps where a condition can be waited for, and nothing waits without a limit.
 
 pub mod cache;
+pub mod host;
 pub mod process;
 pub mod programs;
 mod scratch;

@@ -1,0 +1,285 @@
+//! A host of its own for one test: a scratch root, a cgroup of its own, a daemon in it, and the command line against it.
+//!
+//! When it is dropped, everything in that cgroup is killed and removed, whatever the daemon did or did not do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::process::{Owned, ProcessError, tail};
+use crate::wait::{WaitedInVain, wait_for};
+use crate::{Scratch, programs};
+
+/// How long anything that should happen soon may take on a loaded machine.
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// What went wrong with a host.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// A file or directory.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A program is not built.
+    #[error(transparent)]
+    Program(#[from] programs::ProgramError),
+    /// A process.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// Something did not come to pass.
+    #[error("{0}\n--- the daemon's last words:\n{1}")]
+    Vain(WaitedInVain, String),
+    /// The command line refused.
+    #[error("barepod {args} ended with {status}: {stderr}")]
+    Refused {
+        /// Its arguments.
+        args: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// What it said.
+        stderr: String,
+    },
+    /// An answer is no JSON.
+    #[error("an answer is no JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+/// A scratch host.
+#[derive(Debug)]
+pub struct Host {
+    // Before the scratch directory, so that the daemon ends before its files go.
+    daemon: Option<Owned>,
+    cgroup: String,
+    shim: PathBuf,
+    daemon_program: PathBuf,
+    daemon_args: Vec<String>,
+    scratch: Scratch,
+}
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+impl Host {
+    /// A scratch host without a daemon. `config` is appended to its barepod.yaml.
+    pub fn new(config: &str) -> Result<Self, HostError> {
+        let scratch = Scratch::new()?;
+        let cgroup = format!("barepod-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let directory = scratch.join("etc/barepod");
+        std::fs::create_dir_all(&directory)?;
+        std::fs::write(directory.join("barepod.yaml"), format!("cgroup: {cgroup}\n{config}"))?;
+        Ok(Self {
+            daemon: None,
+            cgroup,
+            shim: programs::musl("barepod-shim")?,
+            daemon_program: programs::host("barepodd")?,
+            daemon_args: Vec::new(),
+            scratch,
+        })
+    }
+
+    /// A scratch host with a running daemon.
+    pub fn started(config: &str) -> Result<Self, HostError> {
+        let mut host = Self::new(config)?;
+        host.start()?;
+        Ok(host)
+    }
+
+    /// Further arguments for the daemon from its next start on.
+    pub fn set_daemon_args(&mut self, args: &[&str]) {
+        self.daemon_args = args.iter().map(|arg| (*arg).to_owned()).collect();
+    }
+
+    /// A path on the scratch host.
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.scratch.join(below)
+    }
+
+    /// Name of its group below each hierarchy's root.
+    pub fn cgroup(&self) -> &str {
+        &self.cgroup
+    }
+
+    /// Starts the daemon and waits until it answers.
+    pub fn start(&mut self) -> Result<(), HostError> {
+        self.launch()?;
+        self.until("the daemon to answer", SOON, |host| host.barepod(&["version"]).is_ok().then_some(()))
+    }
+
+    /// Starts the daemon and waits for nothing.
+    pub fn launch(&mut self) -> Result<(), HostError> {
+        let log = std::fs::OpenOptions::new().append(true).create(true).open(self.path("barepodd.log"))?;
+        let mut command = Command::new(&self.daemon_program);
+        command.arg("--root").arg(self.scratch.path()).arg("--shim").arg(&self.shim).args(&self.daemon_args);
+        command.args(["--log-format", "text"]).env("BAREPOD_LOG", "info").env("NO_COLOR", "1");
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.daemon = Some(Owned::spawn(&mut command)?);
+        Ok(())
+    }
+
+    /// The daemon's pid.
+    pub fn daemon_pid(&self) -> Option<u32> {
+        self.daemon.as_ref().map(Owned::id)
+    }
+
+    /// SIGKILL to the daemon.
+    pub fn kill_daemon(&mut self) -> Result<(), HostError> {
+        match self.daemon.take() {
+            Some(mut daemon) => Ok(daemon.kill()?),
+            None => Ok(()),
+        }
+    }
+
+    /// SIGTERM to the daemon, and waits for its end.
+    pub fn stop_daemon(&mut self) -> Result<(), HostError> {
+        if let Some(mut daemon) = self.daemon.take() {
+            signal(daemon.id(), "TERM")?;
+            daemon.wait("barepodd", SOON)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the command line.
+    pub fn run(&self, args: &[&str]) -> Result<Output, HostError> {
+        let mut command = self.command(args)?;
+        Ok(command.stdin(Stdio::null()).output()?)
+    }
+
+    /// The command line, to be run.
+    pub fn command(&self, args: &[&str]) -> Result<Command, HostError> {
+        let mut command = Command::new(programs::host("barepod")?);
+        command.arg("--socket").arg(self.path("run/barepod/barepod.sock")).args(args);
+        Ok(command)
+    }
+
+    /// Runs the command line, which must succeed; its standard output.
+    pub fn barepod(&self, args: &[&str]) -> Result<String, HostError> {
+        let output = self.run(args)?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(HostError::Refused {
+            args: args.join(" "),
+            status: output.status,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Applies a manifest given as text.
+    pub fn apply(&self, name: &str, manifest: &str) -> Result<String, HostError> {
+        let path = self.path(&format!("{name}.yaml"));
+        std::fs::write(&path, manifest)?;
+        self.barepod(&["apply", "-f", &path.display().to_string()])
+    }
+
+    /// A pod as its Kubernetes object.
+    pub fn pod(&self, name: &str) -> Result<Value, HostError> {
+        Ok(serde_json::from_str(&self.barepod(&["get", "pod", name, "-o", "json"])?)?)
+    }
+
+    /// The host pid of a pod's first container, while it runs.
+    pub fn pid(&self, name: &str) -> Option<u32> {
+        let table = self.barepod(&["get", "pod", name, "-o", "wide"]).ok()?;
+        let mut lines = table.lines();
+        let column = lines.next()?.find("PID")?;
+        lines.next()?.get(column..)?.split_whitespace().next()?.split(',').next()?.parse().ok()
+    }
+
+    /// Waits until a pod is ready, and gives its object.
+    pub fn ready(&self, name: &str) -> Result<Value, HostError> {
+        self.until(format!("pod {name} to be ready"), SOON, |host| {
+            let pod = host.pod(name).ok()?;
+            let ready = pod["status"]["conditions"]
+                .as_array()?
+                .iter()
+                .any(|c| c["type"] == "Ready" && c["status"] == "True");
+            ready.then_some(pod)
+        })
+    }
+
+    /// Waits for a condition of this host.
+    pub fn until<T>(
+        &self,
+        what: impl Into<String>,
+        limit: Duration,
+        mut condition: impl FnMut(&Self) -> Option<T>,
+    ) -> Result<T, HostError> {
+        wait_for(what, limit, || condition(self)).map_err(|vain| HostError::Vain(vain, self.last_words()))
+    }
+
+    /// The end of the daemon's log.
+    pub fn last_words(&self) -> String {
+        tail(&std::fs::read_to_string(self.path("barepodd.log")).unwrap_or_default(), 30)
+    }
+
+    /// This host's group in a v1 hierarchy, or in cgroup2 where there is no such hierarchy.
+    pub fn cgroup_of(&self, controller: &str) -> PathBuf {
+        let legacy = Path::new("/sys/fs/cgroup").join(controller).join(&self.cgroup);
+        if legacy.exists() { legacy } else { self.unified() }
+    }
+
+    /// This host's group in cgroup2.
+    pub fn unified(&self) -> PathBuf {
+        let hybrid = Path::new("/sys/fs/cgroup/unified");
+        let mount = if hybrid.exists() { hybrid } else { Path::new("/sys/fs/cgroup") };
+        mount.join(&self.cgroup)
+    }
+
+    fn clean(&mut self) -> io::Result<()> {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill()?;
+        }
+        let unified = self.unified();
+        if unified.exists() {
+            std::fs::write(unified.join("cgroup.kill"), "1")?;
+            let empty = || {
+                let events = std::fs::read_to_string(unified.join("cgroup.events")).ok()?;
+                events.contains("populated 0").then_some(())
+            };
+            wait_for("the test's cgroup to be empty", SOON, empty).map_err(io::Error::other)?;
+        }
+        for mount in std::fs::read_dir("/sys/fs/cgroup")?.flatten() {
+            remove_groups(&mount.path().join(&self.cgroup));
+        }
+        remove_groups(&unified);
+        unmount_below(self.scratch.path())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Err(error) = self.clean() {
+            eprintln!("the scratch host {} is not clean: {error}", self.scratch.path().display());
+        }
+    }
+}
+
+/// Groups are removed from the leaves up; what is in use stays, and shows in the next run's list of groups.
+fn remove_groups(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for entry in entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())) {
+        remove_groups(&entry.path());
+    }
+    std::fs::remove_dir(directory).ok();
+}
+
+fn unmount_below(directory: &Path) -> io::Result<()> {
+    let table = std::fs::read_to_string("/proc/self/mounts")?;
+    let mounts = table.lines().filter_map(|line| line.split(' ').nth(1)).filter(|at| Path::new(at).starts_with(directory));
+    for mount in mounts.collect::<Vec<_>>().into_iter().rev() {
+        Command::new("umount").arg(mount).status()?;
+    }
+    Ok(())
+}
+
+/// Sends a signal by name to a process of this test.
+pub fn signal(pid: u32, name: &str) -> Result<(), ProcessError> {
+    crate::process::run(Command::new("kill").args(["-s", name, &pid.to_string()])).map(drop)
+}
+
+/// Whether a process with this pid is there and no zombie.
+pub fn alive(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
