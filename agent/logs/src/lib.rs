@@ -1,1 +1,12 @@
-//! CRI log framing, rotation and following.
+//! Container logs as Kubernetes' log readers expect them: CRI lines, files that rotate, and reading them again.
+//!
+//! Std only, since the shim writes with it: no allocation for a line, one write for a batch.
+#![forbid(unsafe_code)]
+
+pub mod cri;
+pub mod files;
+pub mod time;
+pub mod writer;
+
+#[cfg(test)]
+mod testing;
