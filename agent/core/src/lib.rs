@@ -12,14 +12,39 @@
 //! Every effect carries the pod, container and attempt it belongs to, and its answer brings them back; an answer that no
 //! longer fits is dropped in one place.
 
+mod admission;
+mod answers;
+mod backoff;
+mod container;
+mod context;
+mod core;
+mod deadline;
+mod diff;
 mod effect;
+mod fresh;
 mod input;
+mod journal;
+mod outcome;
+mod planted;
+mod pod;
+mod probe;
+mod proposal;
 mod record;
+mod recover;
+mod requests;
+mod restore;
+mod retry;
+mod show;
+mod stop;
 mod view;
 
+pub use crate::core::Core;
+pub use deadline::Deadline;
 pub use effect::{AttemptKey, BackoffFigures, Effect, Event, ProbeTicket, Severity, Sync};
 pub use input::{
     Accepted, Denied, Evidence, Input, Moment, Observation, ProbeOutcome, RequestId, Restored, StartFailure, Verb,
 };
+#[cfg(feature = "planted")]
+pub use planted::{Fault, plant};
 pub use record::{Backoff, ContainerRecord, Deletion, PodRecord, Progress, Revision, StopIntent};
 pub use view::{ContainerState, ContainerView, PodView};

@@ -1,0 +1,72 @@
+//! Who may have a name and a data path: first come, first served, whatever the sources say.
+//!
+//! Every pod has a place in one queue, given when it is first seen and kept in the ledger. A pod waits while one with a
+//! lower place has its name or a path that overlaps one of its own. The lowest place never waits, so nobody waits for
+//! ever, and after a restart of the daemon everybody waits for the same one as before. A pod whose ledger file cannot be
+//! read has neither name nor paths here: nothing can be compared with it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use barepod_model::{Pod, PodUid, Reason};
+
+use crate::PodRecord;
+use crate::planted::{self, Fault};
+use crate::pod::PodMachine;
+
+/// Why a pod waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Blocker {
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
+}
+
+/// What `uid` waits for, if it does.
+pub(crate) fn blocker(pods: &BTreeMap<PodUid, PodMachine>, uid: &PodUid) -> Option<Blocker> {
+    let mine = &pods.get(uid)?.record;
+    let earlier = pods.values().map(|pod| &pod.record).filter(|other| {
+        place(other) < place(mine) && !(planted::on(Fault::DyingHoldsNothing) && other.deletion.is_some())
+    });
+    let mut earlier: Vec<_> = earlier.collect();
+    earlier.sort_by_key(|other| place(other));
+    earlier.iter().find_map(|other| conflict(&mine.pod, other))
+}
+
+fn place(record: &PodRecord) -> (u64, &PodUid) {
+    (record.order, &record.pod.uid)
+}
+
+fn conflict(mine: &Pod, other: &PodRecord) -> Option<Blocker> {
+    if same_name(mine, &other.pod) {
+        let message = format!("pod {}/{} ({}) must be gone first", mine.namespace, mine.name, other.pod.uid);
+        return Some(Blocker { reason: Reason::WaitingForPredecessor, message });
+    }
+    let path = shared_path(mine, other)?;
+    let Pod { namespace, name, uid, .. } = &other.pod;
+    let message = format!("data path {} is held by pod {namespace}/{name} ({uid})", path.display());
+    Some(Blocker { reason: Reason::DataPathInUse, message })
+}
+
+/// Whether an update to `wanted` takes a path that another pod holds or waits for.
+pub(crate) fn taken_path(pods: &BTreeMap<PodUid, PodMachine>, wanted: &Pod) -> Option<Blocker> {
+    let present = &pods.get(&wanted.uid)?.record.pod;
+    let mut added = wanted.clone();
+    added.data_paths.retain(|path| !present.data_paths.contains(path));
+    let others = pods.values().map(|pod| &pod.record).filter(|other| other.pod.uid != wanted.uid);
+    others.filter(|other| shared_path(&added, other).is_some()).find_map(|other| conflict(&added, other))
+}
+
+/// Two pods that may not both be there.
+pub(crate) fn same_name(a: &Pod, b: &Pod) -> bool {
+    a.namespace == b.namespace && a.name == b.name
+}
+
+fn shared_path<'a>(mine: &Pod, other: &'a PodRecord) -> Option<&'a PathBuf> {
+    let theirs = other.pod.data_paths.iter().chain(&other.releasing);
+    theirs.into_iter().find(|theirs| mine.data_paths.iter().any(|mine| overlap(mine, theirs)))
+}
+
+/// Equal, or one inside the other.
+fn overlap(a: &Path, b: &Path) -> bool {
+    if planted::on(Fault::NestedPathsIgnored) { a == b } else { a.starts_with(b) || b.starts_with(a) }
+}

@@ -1,0 +1,190 @@
+//! [`Core`]: takes inputs in, gives effects out.
+//!
+//! An input changes the pod it names; then that pod, and those that waited for it, *settle*: requests in turn become
+//! writes, what is due is done, what is new is written, and view and next deadline are worked out anew.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use barepod_model::{BootId, BootTime, PodUid};
+
+use crate::context::Ctx;
+use crate::deadline::Deadline;
+use crate::pod::{Claims, PodMachine, Stage};
+use crate::proposal::Request;
+use crate::{BackoffFigures, Effect, Input, Moment, PodView, admission, answers, fresh, planted, show};
+
+/// The state machine of everything that is decided on one host.
+#[derive(Debug)]
+pub struct Core {
+    pub(crate) boot: BootId,
+    pub(crate) figures: BackoffFigures,
+    pub(crate) pods: BTreeMap<PodUid, PodMachine>,
+    /// Pods whose ledger files cannot be read.
+    pub(crate) unreadable: BTreeMap<PodUid, PodView>,
+    pub(crate) effects: VecDeque<Effect>,
+    pub(crate) tickets: u64,
+    pub(crate) changed: BTreeSet<PodUid>,
+    /// Pods that have yet to settle.
+    pub(crate) touched: BTreeSet<PodUid>,
+}
+
+/// A context over the parts of a core that no pod is in.
+macro_rules! ctx {
+    ($core:expr, $now:expr) => {
+        Ctx {
+            now: $now,
+            boot: &$core.boot,
+            figures: $core.figures,
+            effects: &mut $core.effects,
+            tickets: &mut $core.tickets,
+        }
+    };
+}
+pub(crate) use ctx;
+
+impl Core {
+    /// A core that knows no pod, under this boot.
+    #[must_use]
+    pub fn new(boot_id: BootId, backoff: BackoffFigures) -> Self {
+        Self {
+            boot: boot_id,
+            figures: backoff,
+            pods: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            effects: VecDeque::new(),
+            tickets: 0,
+            changed: BTreeSet::new(),
+            touched: BTreeSet::new(),
+        }
+    }
+
+    /// Takes one input in. `now` must not go back in boot time.
+    pub fn handle(&mut self, now: Moment, input: Input) {
+        if fresh::is_fresh(self, &input) {
+            self.dispatch(now, input);
+            self.settle(now);
+        }
+    }
+
+    /// The next effect to carry out, in order.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When `Input::Wake` is wanted, and what is due then.
+    #[must_use]
+    pub fn poll_deadline(&self) -> Option<(BootTime, Deadline)> {
+        self.pods.values().filter_map(|pod| pod.wake.as_ref()).min().cloned()
+    }
+
+    /// All pods as they are, by UID.
+    pub fn view(&self) -> impl Iterator<Item = &PodView> {
+        let readable = self.pods.values().filter_map(|pod| pod.view.as_ref());
+        readable.chain(self.unreadable.values())
+    }
+
+    /// One pod as it is.
+    #[must_use]
+    pub fn pod_view(&self, uid: &PodUid) -> Option<PodView> {
+        let readable = self.pods.get(uid).and_then(|pod| pod.view.as_ref());
+        readable.or_else(|| self.unreadable.get(uid)).cloned()
+    }
+
+    /// The pods whose view is another one than when this was last asked, among them those that are gone.
+    pub fn take_changed(&mut self) -> Vec<PodUid> {
+        std::mem::take(&mut self.changed).into_iter().collect()
+    }
+
+    fn dispatch(&mut self, now: Moment, input: Input) {
+        match input {
+            Input::Apply { request, pod } => self.request(Request::Apply { request, pod }, now),
+            Input::Delete { request, pod, grace, evidence } => {
+                self.request(Request::Delete { request, pod, grace, evidence }, now);
+            }
+            Input::Restart { request, pod, container } => {
+                self.request(Request::Restart { request, pod, container }, now);
+            }
+            Input::Missing { pod } => self.missing(&pod, now),
+            Input::Stored { pod, .. } => self.stored(&pod, now),
+            Input::StoreFailed { pod, message, .. } => self.store_failed(&pod, &message, now),
+            Input::Wake => self.wake(now),
+            Input::Prepared { .. }
+            | Input::PrepareFailed { .. }
+            | Input::Started { .. }
+            | Input::StartFailed { .. }
+            | Input::Exited { .. }
+            | Input::Emptied { .. }
+            | Input::Observed { .. }
+            | Input::ShimLost { .. }
+            | Input::Resized { .. }
+            | Input::ResizeFailed { .. }
+            | Input::Probed { .. }
+            | Input::TornDown { .. }
+            | Input::TearDownFailed { .. }
+            | Input::Forgotten { .. }
+            | Input::ForgetFailed { .. } => self.answer(now, input),
+        }
+    }
+
+    /// News of the host, for the pod it speaks of.
+    fn answer(&mut self, now: Moment, input: Input) {
+        let Some(uid) = answers::subject(&input).cloned() else { return };
+        let mut ctx = ctx!(self, now);
+        if let Some(pod) = self.pods.get_mut(&uid) {
+            pod.answer(input, &mut ctx);
+            self.touched.insert(uid);
+        }
+    }
+
+    fn wake(&mut self, now: Moment) {
+        let due = self.pods.iter().filter(|(_, pod)| pod.wake.as_ref().is_some_and(|(at, _)| *at <= now.boot));
+        let due: Vec<_> = due.map(|(uid, _)| uid.clone()).collect();
+        self.touched.extend(due);
+    }
+
+    /// Lets every touched pod do what is due.
+    pub(crate) fn settle(&mut self, now: Moment) {
+        while let Some(uid) = self.touched.pop_first() {
+            self.consider_queue(&uid, now);
+            self.settle_pod(&uid, now);
+        }
+    }
+
+    fn settle_pod(&mut self, uid: &PodUid, now: Moment) {
+        let waits = self.pods.get(uid).is_some_and(|pod| matches!(pod.stage, Stage::Waiting(_)));
+        let blocker = if waits { admission::blocker(&self.pods, uid) } else { None };
+        let mut ctx = ctx!(self, now);
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        let claims = pod.advance(blocker, &mut ctx);
+        pod.flush(&mut ctx);
+        pod.set_wake(&mut ctx);
+        let view = show::pod(pod, &ctx);
+        if view != pod.view {
+            pod.view = view;
+            self.changed.insert(uid.clone());
+        }
+        if matches!(pod.stage, Stage::Gone) {
+            self.remove(uid, now);
+        } else if claims == Claims::Released {
+            self.touch_waiting();
+        }
+    }
+
+    /// Lets go of a pod; requests that waited for it find their way anew.
+    pub(crate) fn remove(&mut self, uid: &PodUid, now: Moment) {
+        let Some(pod) = self.pods.remove(uid) else { return };
+        if !planted::on(planted::Fault::WaiterForgotten) {
+            self.touch_waiting();
+        }
+        for request in pod.queue {
+            self.request(request, now);
+        }
+    }
+
+    /// Those that wait for another pod look again.
+    pub(crate) fn touch_waiting(&mut self) {
+        let waiting = self.pods.iter().filter(|(_, pod)| matches!(pod.stage, Stage::Waiting(_)));
+        let waiting: Vec<_> = waiting.map(|(uid, _)| uid.clone()).collect();
+        self.touched.extend(waiting);
+    }
+}

@@ -1,0 +1,29 @@
+//! Why the core wants to be woken.
+
+use barepod_model::{ContainerKey, PodUid, ProbeKind};
+use serde::{Deserialize, Serialize};
+
+use crate::AttemptKey;
+
+/// What is due at a deadline.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Deadline {
+    /// A container's back-off ends.
+    Backoff(ContainerKey),
+    /// The next signal of a staged stop.
+    StopStage(AttemptKey),
+    /// The end of a stop's grace: the cgroup is killed.
+    GraceEnd(AttemptKey),
+    /// A kill had no effect yet and is repeated.
+    KillAgain(AttemptKey),
+    /// A probe.
+    Probe(AttemptKey, ProbeKind),
+    /// A pod's directories could not be made; tried again.
+    PrepareAgain(PodUid),
+    /// A pod could not be removed from the host; tried again.
+    TearDownAgain(PodUid),
+    /// A pod's ledger file could not be removed; tried again.
+    ForgetAgain(PodUid),
+    /// A lazy ledger write failed; tried again.
+    StoreAgain(PodUid),
+}

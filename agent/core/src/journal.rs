@@ -1,0 +1,160 @@
+//! One pod's way to its ledger file.
+//!
+//! ```text
+//!   Quiet ──facts changed──▶ writing lazily ──Stored──▶ Quiet
+//!     │                            └──StoreFailed──▶ again after a while
+//!     └──a proposal──▶ writing ──Stored──▶ the change is made, its request answered
+//!                         └──StoreFailed──▶ nothing changed, its request denied
+//! ```
+//!
+//! One write is on its way at a time; what changes meanwhile goes with the next. Nothing but answers to requests waits
+//! for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use barepod_model::{BootTime, ContainerName};
+
+use crate::context::Ctx;
+use crate::planted::{self, Fault};
+use crate::proposal::Proposal;
+use crate::retry::Retry;
+use crate::{ContainerRecord, Deletion, Effect, PodRecord, RequestId, Revision, Sync};
+
+/// The writer.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    revision: Revision,
+    flight: Option<Flight>,
+    written: Option<Facts>,
+    again: Option<Retry>,
+}
+
+#[derive(Debug)]
+struct Flight {
+    revision: Revision,
+    facts: Facts,
+    proposal: Option<Pending>,
+}
+
+/// A proposal on its way to the disk.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) proposal: Proposal,
+    pub(crate) request: RequestId,
+}
+
+/// What changes in a record without a request.
+#[derive(Debug, PartialEq)]
+struct Facts {
+    containers: BTreeMap<ContainerName, ContainerRecord>,
+    releasing: BTreeSet<PathBuf>,
+    deletion: Option<Deletion>,
+    orphaned: bool,
+}
+
+impl Facts {
+    fn of(record: &PodRecord) -> Self {
+        Self {
+            containers: record.containers.clone(),
+            releasing: record.releasing.clone(),
+            deletion: record.deletion.clone(),
+            orphaned: record.orphaned,
+        }
+    }
+
+    fn are_in(&self, record: &PodRecord) -> bool {
+        self.containers == record.containers
+            && self.releasing == record.releasing
+            && self.deletion == record.deletion
+            && self.orphaned == record.orphaned
+    }
+}
+
+impl Journal {
+    /// For a pod that was never written.
+    pub(crate) fn new() -> Self {
+        Self { revision: Revision::default(), flight: None, written: None, again: None }
+    }
+
+    /// For a pod as its ledger file has it.
+    pub(crate) fn resumed(record: &PodRecord) -> Self {
+        Self { revision: record.revision, flight: None, written: Some(Facts::of(record)), again: None }
+    }
+
+    /// Whether nothing is on its way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.flight.is_none()
+    }
+
+    /// Whether the answer to this write is waited for.
+    pub(crate) fn awaits(&self, revision: Revision) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.revision == revision)
+    }
+
+    /// Whether the change on its way keeps this container from being started.
+    pub(crate) fn holds(&self, container: &ContainerName) -> bool {
+        let pending = self.flight.as_ref().and_then(|flight| flight.proposal.as_ref());
+        pending.is_some_and(|pending| pending.proposal.holds(container))
+    }
+
+    /// Writes a change of intent, with everything else that is new. Call it only while the journal is quiet.
+    pub(crate) fn propose(&mut self, record: &PodRecord, pending: Pending, ctx: &mut Ctx<'_>) {
+        let mut changed = record.clone();
+        pending.proposal.apply(&mut changed, &ctx.stamp());
+        // Nothing of a pod survives a power cut that a restart would have to know of.
+        let sync = match pending.proposal {
+            Proposal::Restart { .. } => Sync::Lazy,
+            Proposal::Create | Proposal::Update { .. } | Proposal::Delete { .. } | Proposal::Shorten { .. } => {
+                Sync::Durable
+            }
+        };
+        self.write(changed, sync, Some(pending), ctx);
+    }
+
+    /// Writes what is new, if nothing is on its way and no failure is waited out.
+    pub(crate) fn flush(&mut self, record: &PodRecord, ctx: &mut Ctx<'_>) {
+        if self.flight.is_some() {
+            return;
+        }
+        if self.written.as_ref().is_some_and(|facts| facts.are_in(record)) {
+            self.again = None;
+        } else if self.again.is_none_or(|again| again.is_due(ctx.now.boot)) {
+            self.write(record.clone(), Sync::Lazy, None, ctx);
+        }
+    }
+
+    fn write(&mut self, mut record: PodRecord, sync: Sync, proposal: Option<Pending>, ctx: &mut Ctx<'_>) {
+        self.revision = self.revision.next();
+        record.revision = self.revision;
+        record.boot = ctx.boot.clone();
+        self.flight = Some(Flight { revision: self.revision, facts: Facts::of(&record), proposal });
+        let (pod, revision) = (record.pod.uid.clone(), self.revision);
+        ctx.push(Effect::Store { pod, revision, record: Box::new(record), sync });
+    }
+
+    /// The write is done; gives back the proposal that went with it.
+    pub(crate) fn stored(&mut self) -> Option<Pending> {
+        let flight = self.flight.take()?;
+        self.written = Some(flight.facts);
+        self.again = None;
+        flight.proposal
+    }
+
+    /// The write failed; gives back the proposal that went with it. Facts are tried again.
+    pub(crate) fn failed(&mut self, now: BootTime) -> Option<Pending> {
+        let flight = self.flight.take()?;
+        if flight.proposal.is_none() {
+            self.again = Some(Retry::after(self.again, now));
+            if planted::on(Fault::LazyWriteForgotten) {
+                self.written = Some(flight.facts);
+            }
+        }
+        flight.proposal
+    }
+
+    /// When a failed write is tried again.
+    pub(crate) fn wake(&self) -> Option<BootTime> {
+        if self.flight.is_some() { None } else { self.again.map(Retry::at) }
+    }
+}

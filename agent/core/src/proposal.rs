@@ -1,0 +1,142 @@
+//! Requests, and the changes of intent that they become once they are durable.
+//!
+//! A change is applied twice with the same function: to the copy of the record that is written, and, when that copy is
+//! durable, to the record itself, in which meanwhile processes may have come and gone.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use barepod_model::{Container, ContainerKind, ContainerName, Pod, PodUid, Stamp};
+
+use crate::diff::Change;
+use crate::{ContainerRecord, Deletion, Evidence, PodRecord, Progress, RequestId, StopIntent, Verb, outcome};
+
+/// A request that waits for its turn.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Apply { request: RequestId, pod: Box<Pod> },
+    Delete { request: RequestId, pod: PodUid, grace: Option<Duration>, evidence: Evidence },
+    Restart { request: RequestId, pod: PodUid, container: Option<ContainerName> },
+}
+
+/// A change of intent that is being written.
+#[derive(Debug)]
+pub(crate) enum Proposal {
+    /// The pod itself.
+    Create,
+    /// Another wish for a living pod.
+    Update { pod: Box<Pod>, change: Change },
+    /// Its end.
+    Delete { grace: Option<Duration>, evidence: Evidence },
+    /// An end sooner than that: so long after this moment.
+    Shorten { grace: Duration },
+    /// New processes for these containers.
+    Restart { containers: BTreeSet<ContainerName> },
+}
+
+impl Proposal {
+    /// What its request is told when it is durable.
+    pub(crate) fn verb(&self) -> Verb {
+        match self {
+            Proposal::Create => Verb::Created,
+            Proposal::Update { .. } => Verb::Configured,
+            Proposal::Delete { .. } | Proposal::Shorten { .. } => Verb::Deleted,
+            Proposal::Restart { .. } => Verb::Restarted,
+        }
+    }
+
+    /// Containers that are not started while this is being written: they would be replaced at once, and after a crash
+    /// nobody could tell for which of the two wishes the new process was started.
+    pub(crate) fn holds(&self, container: &ContainerName) -> bool {
+        match self {
+            Proposal::Create | Proposal::Delete { .. } | Proposal::Shorten { .. } => false,
+            Proposal::Update { change: Change::None | Change::InPlace, .. } => false,
+            Proposal::Update { change: Change::Containers(names), .. } => names.contains(container),
+            Proposal::Update { change: Change::Whole, .. } => true,
+            Proposal::Restart { containers } => containers.contains(container),
+        }
+    }
+
+    /// Makes the change.
+    pub(crate) fn apply(&self, record: &mut PodRecord, at: &Stamp) {
+        match self {
+            Proposal::Create => {}
+            Proposal::Update { pod, change } => update(record, pod, change, at),
+            Proposal::Delete { grace, evidence } => {
+                let deletion = Deletion { since: at.clone(), grace: *grace, cap: None, evidence: *evidence };
+                record.deletion = Some(deletion);
+            }
+            Proposal::Shorten { grace } => {
+                if let Some(deletion) = &mut record.deletion {
+                    let end = cap_from(deletion, *grace, at);
+                    deletion.cap = Some(deletion.cap.map_or(end, |cap| cap.min(end)));
+                }
+            }
+            Proposal::Restart { containers } => {
+                for name in containers {
+                    replace(record, name, at);
+                }
+            }
+        }
+    }
+}
+
+/// A grace that begins at `at`, counted from the beginning of the deletion.
+pub(crate) fn cap_from(deletion: &Deletion, grace: Duration, at: &Stamp) -> Duration {
+    let same_boot = deletion.since.boot_id == at.boot_id;
+    let passed = if same_boot { at.boot.since(deletion.since.boot) } else { Duration::ZERO };
+    passed + grace
+}
+
+fn update(record: &mut PodRecord, pod: &Pod, change: &Change, at: &Stamp) {
+    record.generation += 1;
+    record.orphaned = false;
+    match change {
+        Change::None | Change::InPlace => {}
+        Change::Containers(names) => names.iter().for_each(|name| replace_for_change(record, name, at)),
+        Change::Whole => {
+            let names = record.pod.containers.iter().chain(&pod.containers).map(|container| container.name.clone());
+            names.collect::<BTreeSet<_>>().iter().for_each(|name| replace_for_change(record, name, at));
+            let given_up = record.pod.data_paths.difference(&pod.data_paths).cloned();
+            record.releasing.extend(given_up);
+        }
+    }
+    record.pod = pod.clone();
+    for container in pod.containers.iter().filter(|container| container.kind == ContainerKind::Regular) {
+        reconsider_end(record, container);
+    }
+}
+
+/// What was started with something else is replaced, and its crashes are not held against its successor.
+fn replace_for_change(record: &mut PodRecord, name: &ContainerName, at: &Stamp) {
+    replace(record, name, at);
+    if let Some(container) = record.containers.get_mut(name) {
+        container.backoff = None;
+    }
+}
+
+/// Makes the newest attempt of a container out of date; what runs of it is stopped the way it wants to be.
+fn replace(record: &mut PodRecord, name: &ContainerName, at: &Stamp) {
+    let spec = record.pod.containers.iter().find(|container| container.name == *name);
+    let container = record.containers.entry(name.clone()).or_default();
+    container.epoch += 1;
+    container.finished = false;
+    if let (Some(spec), true) = (spec, may_live(container)) {
+        container.stop.get_or_insert_with(|| StopIntent::of(spec, &record.pod, at.clone()));
+    }
+}
+
+fn may_live(container: &ContainerRecord) -> bool {
+    match container.progress {
+        Progress::Begun | Progress::Running { .. } => true,
+        Progress::None | Progress::Draining | Progress::Ended => false,
+    }
+}
+
+/// A container that the old restart policy left ended may have to run under the new one.
+fn reconsider_end(record: &mut PodRecord, spec: &Container) {
+    let policy = record.pod.restart_policy;
+    if let Some(container) = record.containers.get_mut(&spec.name).filter(|container| container.finished) {
+        container.finished = container.last.as_ref().is_some_and(|end| outcome::is_final(spec.kind, policy, end));
+    }
+}

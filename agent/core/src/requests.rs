@@ -1,0 +1,282 @@
+//! Requests: to whom they go, what is refused, and what happens when their writes are answered.
+//!
+//! Requests for one pod take turns: the next one is considered when the write of the one before is answered, so that
+//! each is compared with what is really wanted. Everything that can be refused is refused before anything is written.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use barepod_model::{ContainerKind, ContainerName, Pod, PodUid, Reason};
+
+use crate::context::Ctx;
+use crate::core::{Core, ctx};
+use crate::diff::{self, Change};
+use crate::journal::Pending;
+use crate::planted::{self, Fault};
+use crate::pod::{PodMachine, Stage};
+use crate::proposal::{Proposal, Request, cap_from};
+use crate::{Accepted, Denied, Effect, Evidence, Moment, RequestId, Severity, Verb, admission};
+
+/// What becomes of a request whose turn has come.
+enum Turn {
+    /// It is answered already.
+    Answer(Result<Verb, Denied>),
+    /// It must be written first.
+    Write(Proposal),
+    /// It is not this pod's business any more.
+    Elsewhere(Request),
+}
+
+fn denied(reason: Reason, message: impl Into<String>) -> Denied {
+    Denied { reason, message: message.into() }
+}
+
+impl Core {
+    /// Takes a request in: it is denied, makes a new pod, or waits for its turn at the pod it is for.
+    pub(crate) fn request(&mut self, request: Request, now: Moment) {
+        let uid = match request {
+            Request::Apply { request, pod } => return self.apply(request, pod, now),
+            Request::Delete { ref pod, .. } | Request::Restart { ref pod, .. } => pod.clone(),
+        };
+        if let Some(unreadable) = self.unreadable.get(&uid) {
+            let message = format!(
+                "the ledger file of pod {uid} cannot be read ({}), so nothing is done to it: restore the file or stop \
+                 its processes by hand, remove the file, and restart barepodd",
+                unreadable.message
+            );
+            return self.refuse(request.id(), denied(Reason::LedgerUnreadable, message));
+        }
+        let Some(machine) = self.pods.get_mut(&uid) else {
+            return self.refuse(request.id(), denied(Reason::NotFound, format!("there is no pod with UID {uid}")));
+        };
+        machine.queue.push_back(request);
+        self.touched.insert(uid);
+    }
+
+    fn apply(&mut self, request: RequestId, pod: Box<Pod>, now: Moment) {
+        let holder =
+            self.pods.values().find(|other| !other.is_dying() && admission::same_name(&pod, &other.record.pod));
+        match holder.map(|holder| (holder.uid().clone(), holder.record.pod.source)) {
+            Some((uid, source)) if source == pod.source => {
+                if let Some(holder) = self.pods.get_mut(&uid) {
+                    holder.queue.push_back(Request::Apply { request, pod });
+                    self.touched.insert(uid);
+                }
+            }
+            Some((uid, source)) => {
+                let (namespace, name) = (&pod.namespace, &pod.name);
+                let message = format!(
+                    "pod {namespace}/{name} exists already and belongs to source {source} (UID {uid}): delete it \
+                     there or choose another name"
+                );
+                self.refuse(request, denied(Reason::NameTaken, message));
+            }
+            None => self.create(request, *pod, now),
+        }
+    }
+
+    fn create(&mut self, request: RequestId, pod: Pod, now: Moment) {
+        let uid = pod.uid.clone();
+        if self.pods.contains_key(&uid) || self.unreadable.contains_key(&uid) {
+            let message = format!("another pod has the UID {uid}, and it is not gone yet: a new pod needs a new UID");
+            return self.refuse(request, denied(Reason::Duplicate, message));
+        }
+        let order = self.pods.values().map(|pod| pod.record.order).max().unwrap_or(0) + 1;
+        let mut ctx = ctx!(self, now);
+        let mut machine = PodMachine::new(pod, order, &ctx);
+        propose(&mut machine, Proposal::Create, request, &mut ctx);
+        self.pods.insert(uid.clone(), machine);
+        self.touched.insert(uid);
+    }
+
+    fn refuse(&mut self, request: RequestId, denied: Denied) {
+        self.effects.push_back(Effect::Reply { request, result: Err(denied) });
+    }
+
+    /// Gives requests their turn, until one has to be written.
+    pub(crate) fn consider_queue(&mut self, uid: &PodUid, now: Moment) {
+        while let Some(request) = self.pods.get_mut(uid).and_then(PodMachine::next_request) {
+            let id = request.id();
+            let turn = self.consider(uid, request, now);
+            let mut ctx = ctx!(self, now);
+            match (turn, self.pods.get_mut(uid)) {
+                (Turn::Write(proposal), Some(pod)) => propose(pod, proposal, id, &mut ctx),
+                (Turn::Answer(answer), _) => reply(uid, id, answer, &mut ctx),
+                (Turn::Elsewhere(request), _) => self.request(request, now),
+                (Turn::Write(_), None) => {}
+            }
+        }
+    }
+
+    fn consider(&mut self, uid: &PodUid, request: Request, now: Moment) -> Turn {
+        let Some(pod) = self.pods.get_mut(uid) else { return Turn::Elsewhere(request) };
+        match request {
+            Request::Apply { .. } if pod.is_dying() => Turn::Elsewhere(request),
+            Request::Apply { pod: wanted, .. } => {
+                let wanted = Box::new(Pod { uid: uid.clone(), ..*wanted });
+                match diff::classify(&pod.record.pod, &wanted) {
+                    Change::None => {
+                        pod.record.orphaned = false;
+                        Turn::Answer(Ok(Verb::Unchanged))
+                    }
+                    change => self.consider_update(wanted, change),
+                }
+            }
+            Request::Delete { grace, evidence, .. } => {
+                let ctx = ctx!(self, now);
+                consider_delete(pod, grace, evidence, &ctx)
+            }
+            Request::Restart { container, .. } => consider_restart(pod, container),
+        }
+    }
+
+    fn consider_update(&self, pod: Box<Pod>, change: Change) -> Turn {
+        match admission::taken_path(&self.pods, &pod) {
+            Some(blocker) => Turn::Answer(Err(denied(Reason::DataPathInUse, blocker.message))),
+            None => Turn::Write(Proposal::Update { pod, change }),
+        }
+    }
+
+    /// A source no longer mentions this pod. That is no evidence: it runs on, and is shown as an orphan.
+    pub(crate) fn missing(&mut self, uid: &PodUid, now: Moment) {
+        let Some(pod) = self.pods.get_mut(uid).filter(|pod| !pod.is_dying() && !pod.record.orphaned) else { return };
+        let mut ctx = ctx!(self, now);
+        if planted::on(Fault::MissingDeletes) {
+            let proposal = Proposal::Delete { grace: None, evidence: Evidence::Deleted };
+            proposal.apply(&mut pod.record, &ctx.stamp());
+        } else {
+            pod.record.orphaned = true;
+            pod.tell(Severity::Warning, Reason::Orphaned, "its source no longer mentions it".to_owned(), &mut ctx);
+        }
+        self.touched.insert(uid.clone());
+    }
+
+    /// What was written is durable: the change is made.
+    pub(crate) fn stored(&mut self, uid: &PodUid, now: Moment) {
+        let mut ctx = ctx!(self, now);
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        self.touched.insert(uid.clone());
+        let Some(Pending { proposal, request }) = pod.journal.stored() else { return };
+        commit(pod, &proposal, &mut ctx);
+        if !was_answered_early(&proposal) {
+            reply(uid, request, Ok(proposal.verb()), &mut ctx);
+        }
+        self.touch_waiting();
+    }
+
+    /// What was to be written is not: nothing has changed.
+    pub(crate) fn store_failed(&mut self, uid: &PodUid, message: &str, now: Moment) {
+        let mut ctx = ctx!(self, now);
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        self.touched.insert(uid.clone());
+        let Some(Pending { proposal, request }) = pod.journal.failed(now.boot) else { return };
+        if must_go_on_by_fault(&proposal) {
+            commit(pod, &proposal, &mut ctx);
+        }
+        if !was_answered_early(&proposal) {
+            let message = format!("the ledger cannot be written, so nothing was changed: {message}");
+            reply(uid, request, Err(denied(Reason::LedgerUnavailable, message)), &mut ctx);
+        }
+        match proposal {
+            Proposal::Create => self.remove(uid, now),
+            Proposal::Update { .. } | Proposal::Delete { .. } | Proposal::Shorten { .. } | Proposal::Restart { .. } => {
+            }
+        }
+    }
+}
+
+impl Request {
+    fn id(&self) -> RequestId {
+        match self {
+            Request::Apply { request, .. } | Request::Delete { request, .. } | Request::Restart { request, .. } => {
+                *request
+            }
+        }
+    }
+}
+
+impl PodMachine {
+    /// The next request, if its turn has come.
+    fn next_request(&mut self) -> Option<Request> {
+        if self.journal.is_quiet() { self.queue.pop_front() } else { None }
+    }
+}
+
+fn reply(pod: &PodUid, request: RequestId, answer: Result<Verb, Denied>, ctx: &mut Ctx<'_>) {
+    let result = answer.map(|verb| Accepted { pod: pod.clone(), verb });
+    ctx.push(Effect::Reply { request, result });
+}
+
+fn propose(pod: &mut PodMachine, proposal: Proposal, request: RequestId, ctx: &mut Ctx<'_>) {
+    if was_answered_early(&proposal) {
+        reply(&pod.uid().clone(), request, Ok(proposal.verb()), ctx);
+    }
+    pod.journal.propose(&pod.record, Pending { proposal, request }, ctx);
+}
+
+fn was_answered_early(proposal: &Proposal) -> bool {
+    match proposal {
+        Proposal::Create | Proposal::Update { .. } => planted::on(Fault::AckApplyBeforeDurable),
+        Proposal::Delete { .. } => planted::on(Fault::AckDeleteBeforeDurable),
+        Proposal::Shorten { .. } | Proposal::Restart { .. } => false,
+    }
+}
+
+fn must_go_on_by_fault(proposal: &Proposal) -> bool {
+    match proposal {
+        Proposal::Update { .. } => planted::on(Fault::FailedUpdateGoesOn),
+        Proposal::Delete { .. } => planted::on(Fault::FailedDeleteGoesOn),
+        Proposal::Create | Proposal::Shorten { .. } | Proposal::Restart { .. } => false,
+    }
+}
+
+/// Makes a durable change.
+fn commit(pod: &mut PodMachine, proposal: &Proposal, ctx: &mut Ctx<'_>) {
+    proposal.apply(&mut pod.record, &ctx.stamp());
+    match proposal {
+        Proposal::Create => {
+            pod.stage = Stage::Waiting(None);
+            pod.tell(Severity::Normal, Reason::Accepted, "accepted".to_owned(), ctx);
+        }
+        Proposal::Update { change, .. } => {
+            pod.take_wanted();
+            if change.needs_prepare() {
+                pod.needs = pod.record.generation;
+            }
+            pod.tell(Severity::Normal, Reason::Accepted, "changed".to_owned(), ctx);
+        }
+        Proposal::Restart { .. } => {
+            pod.tell(Severity::Normal, Reason::Restarting, "an operator wants new processes".to_owned(), ctx);
+        }
+        Proposal::Delete { evidence, .. } => {
+            pod.tell(Severity::Normal, Reason::Killing, format!("deletion accepted: {evidence:?}"), ctx);
+        }
+        Proposal::Shorten { .. } => {}
+    }
+}
+
+fn consider_delete(pod: &PodMachine, grace: Option<Duration>, evidence: Evidence, ctx: &Ctx<'_>) -> Turn {
+    let Some(deletion) = &pod.record.deletion else { return Turn::Write(Proposal::Delete { grace, evidence }) };
+    let Some(grace) = grace.filter(|_| !pod.is_idle()) else { return Turn::Answer(Ok(Verb::Deleted)) };
+    let cap = cap_from(deletion, grace, &ctx.stamp());
+    let plans = pod.wanted.containers.iter().map(|container| &container.stop);
+    let is_shorter = plans.map(|plan| deletion.grace_for(pod.wanted.grace, plan).length).any(|length| cap < length);
+    if is_shorter { Turn::Write(Proposal::Shorten { grace }) } else { Turn::Answer(Ok(Verb::Deleted)) }
+}
+
+fn consider_restart(pod: &PodMachine, container: Option<ContainerName>) -> Turn {
+    if pod.is_dying() {
+        return Turn::Answer(Err(denied(Reason::PodTerminating, "the pod is ending: nothing in it is started again")));
+    }
+    let regular = pod.wanted.containers.iter().filter(|container| container.kind == ContainerKind::Regular);
+    let all: BTreeSet<_> = regular.map(|container| container.name.clone()).collect();
+    match container {
+        None => Turn::Write(Proposal::Restart { containers: all }),
+        Some(name) if all.contains(&name) => Turn::Write(Proposal::Restart { containers: [name].into() }),
+        Some(name) => {
+            let names: Vec<_> = all.iter().map(ContainerName::as_str).collect();
+            let message = format!("the pod has no regular container {name:?}: it has {}", names.join(", "));
+            Turn::Answer(Err(denied(Reason::ContainerNotFound, message)))
+        }
+    }
+}

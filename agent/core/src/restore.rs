@@ -1,0 +1,134 @@
+//! What a new daemon takes over from the ledger.
+//!
+//! Whatever the record says, nothing is done to a container before the host has said what there is of it. Under another
+//! boot nothing runs: attempts that were under way ended unseen, init containers run again where anything will, the
+//! back-off is forgiven as kubelet forgets it, and a deletion goes on to its end.
+
+use barepod_model::{BootId, ContainerKind, ContainerName, Phase, PodUid};
+
+use crate::container::{Machine, unseen_end};
+use crate::context::Ctx;
+use crate::core::{Core, ctx};
+use crate::journal::Journal;
+use crate::outcome;
+use crate::planted::{self, Fault};
+use crate::pod::{PodMachine, Stage};
+use crate::{ContainerRecord, Moment, PodRecord, PodView, Progress, Restored};
+
+impl Core {
+    /// Takes over what the ledger holds. Call it once, before the first input.
+    pub fn restore(&mut self, now: Moment, pods: Vec<Restored>) {
+        for pod in pods {
+            match pod {
+                Restored::Record(record) => self.restore_record(*record, now),
+                Restored::Unreadable { pod, message, .. } => self.restore_unreadable(pod, message),
+            }
+        }
+        self.settle(now);
+    }
+
+    fn restore_record(&mut self, record: PodRecord, now: Moment) {
+        let mut ctx = ctx!(self, now);
+        let uid = record.pod.uid.clone();
+        self.pods.insert(uid.clone(), PodMachine::restored(record, &mut ctx));
+        self.touched.insert(uid);
+    }
+
+    /// It runs on, is shown, and nothing is done to it.
+    fn restore_unreadable(&mut self, uid: PodUid, message: String) {
+        let view = PodView {
+            uid: uid.clone(),
+            pod: None,
+            generation: 0,
+            created: None,
+            deletion: None,
+            phase: Phase::Unknown,
+            reason: Some(barepod_model::Reason::LedgerUnreadable),
+            message,
+            ready: false,
+            containers: Vec::new(),
+        };
+        self.unreadable.insert(uid.clone(), view);
+        self.changed.insert(uid);
+    }
+}
+
+impl PodMachine {
+    fn restored(mut record: PodRecord, ctx: &mut Ctx<'_>) -> Self {
+        let journal = Journal::resumed(&record);
+        if record.boot != *ctx.boot {
+            after_reboot(&mut record, ctx);
+        }
+        if planted::on(Fault::GraceRestartsWithDaemon) {
+            let since = ctx.stamp();
+            record.deletion.iter_mut().for_each(|deletion| deletion.since = since.clone());
+        }
+        let mut pod = Self::with(record, Stage::Waiting(None), journal);
+        for container in &pod.wanted.containers {
+            pod.record.containers.entry(container.name.clone()).or_default();
+        }
+        let names: Vec<ContainerName> = pod.record.containers.keys().cloned().collect();
+        for name in names {
+            let machine = Machine::recovering(pod.key(&name), ctx);
+            pod.containers.insert(name, machine);
+        }
+        pod
+    }
+}
+
+/// Nothing of the pod runs: this is another boot.
+fn after_reboot(record: &mut PodRecord, ctx: &Ctx<'_>) {
+    record.boot = BootId::clone(ctx.boot);
+    record.releasing.clear();
+    for container in record.containers.values_mut() {
+        end_by_reboot(container, ctx);
+    }
+    let policy = record.pod.restart_policy;
+    let of = |kind| record.pod.containers.iter().filter(move |spec| spec.kind == kind);
+    for spec in record.pod.containers.iter() {
+        if let Some(container) = record.containers.get_mut(&spec.name)
+            && let (false, Some(end)) = (container.attempt_epoch < container.epoch, &container.last)
+        {
+            container.finished = outcome::is_final(spec.kind, policy, end);
+        }
+    }
+    let finished = |name| record.containers.get(name).is_some_and(|container: &ContainerRecord| container.finished);
+    let anything_starts = of(ContainerKind::Regular).any(|spec| !finished(&spec.name));
+    let inits: Vec<_> = of(ContainerKind::Init).map(|spec| spec.name.clone()).collect();
+    let failed = inits.iter().any(|name| {
+        record
+            .containers
+            .get(name)
+            .is_some_and(|c| c.finished && c.last.as_ref().is_some_and(|end| !end.status.is_success()))
+    });
+    if anything_starts && !failed {
+        for name in inits {
+            if let Some(container) = record.containers.get_mut(&name) {
+                container.finished = false;
+            }
+        }
+    }
+}
+
+fn end_by_reboot(container: &mut ContainerRecord, ctx: &Ctx<'_>) {
+    match std::mem::take(&mut container.progress) {
+        Progress::None => return,
+        Progress::Begun => container.close_unseen(None, ctx),
+        Progress::Running { since } => container.close_unseen(Some(since), ctx),
+        Progress::Draining | Progress::Ended => {}
+    }
+    container.progress = Progress::Ended;
+    container.stop = None;
+    container.started = false;
+    container.ready = false;
+    if !planted::on(Fault::BackoffIgnoresBoot) {
+        container.backoff = None;
+    }
+}
+
+impl ContainerRecord {
+    fn close_unseen(&mut self, started: Option<barepod_model::Stamp>, ctx: &Ctx<'_>) {
+        let end = unseen_end("the host was rebooted", started, ctx.stamp());
+        self.previous = self.last.replace(end);
+    }
+}

@@ -1,0 +1,179 @@
+//! A pod as it is shown: Kubernetes' phase and states, computed from record and machines.
+
+use std::sync::Arc;
+
+use barepod_model::{Container as Spec, ContainerKind, ContainerName, Phase, Reason, RestartPolicy};
+
+use crate::container::{Machine, State, due, is_outdated};
+use crate::context::Ctx;
+use crate::pod::{PodMachine, Stage};
+use crate::{ContainerRecord, ContainerState, ContainerView, PodView, outcome};
+
+/// The pod's view; `None` while it is not accepted, and when it is gone.
+pub(crate) fn pod(pod: &PodMachine, ctx: &Ctx<'_>) -> Option<PodView> {
+    if matches!(pod.stage, Stage::Accepting | Stage::Gone) {
+        return None;
+    }
+    let specs = pod.wanted.containers.iter();
+    let mut containers: Vec<_> = specs.filter_map(|spec| container(pod, &spec.name, Some(spec), ctx)).collect();
+    let phase = phase(pod, &containers);
+    let mut regular = pod.wanted.containers.iter().zip(&containers).filter(|(spec, _)| is_regular(spec));
+    let ready = !pod.is_dying() && regular.all(|(_, view)| view.ready);
+    let wanted = |name: &ContainerName| pod.wanted.containers.iter().any(|spec| spec.name == *name);
+    let removed = pod.containers.keys().filter(|name| !wanted(name));
+    containers.extend(removed.filter_map(|name| container(pod, name, None, ctx)));
+    let (reason, message) = pod_reason(pod);
+    Some(PodView {
+        uid: pod.uid().clone(),
+        pod: Some(Arc::clone(&pod.wanted)),
+        generation: pod.record.generation,
+        created: Some(pod.record.created.clone()),
+        deletion: pod.record.deletion.clone(),
+        phase,
+        reason,
+        message,
+        ready,
+        containers,
+    })
+}
+
+fn is_regular(spec: &Spec) -> bool {
+    spec.kind == ContainerKind::Regular
+}
+
+fn pod_reason(pod: &PodMachine) -> (Option<Reason>, String) {
+    let recovering = pod.containers.values().any(|machine| matches!(machine.state, State::Recovering));
+    match &pod.stage {
+        Stage::Waiting(Some(blocker)) => (Some(blocker.reason), blocker.message.clone()),
+        Stage::PrepareFailed { failure, .. } => (Some(Reason::CreatePodError), failure.message.clone()),
+        Stage::TearDownFailed { message, .. } | Stage::ForgetFailed { message, .. } => {
+            (Some(Reason::Failed), message.clone())
+        }
+        _other if pod.record.orphaned => {
+            (Some(Reason::Orphaned), format!("the source ({}) does not mention it; it runs on", pod.wanted.source))
+        }
+        _other if recovering => (Some(Reason::Recovering), String::new()),
+        Stage::Preparing { .. } | Stage::Waiting(None) => (Some(Reason::PodInitializing), String::new()),
+        Stage::Accepting
+        | Stage::Prepared { .. }
+        | Stage::TearingDown { .. }
+        | Stage::TornDown
+        | Stage::Forgetting { .. }
+        | Stage::Gone => (None, String::new()),
+    }
+}
+
+fn container(pod: &PodMachine, name: &ContainerName, spec: Option<&Spec>, ctx: &Ctx<'_>) -> Option<ContainerView> {
+    let (machine, rec) = (pod.containers.get(name)?, pod.record.containers.get(name)?);
+    let state = container_state(pod, machine, rec, spec, ctx);
+    let (stopping, last) = match &state {
+        ContainerState::Terminated { .. } => (false, rec.previous.clone()),
+        ContainerState::Running { stopping, .. } => (*stopping, rec.last.clone()),
+        ContainerState::Waiting { .. } => (false, rec.last.clone()),
+    };
+    let runs = matches!(state, ContainerState::Running { .. });
+    let attempt = machine.live().or(rec.attempt);
+    Some(ContainerView {
+        name: name.clone(),
+        attempt,
+        restart_count: attempt.map_or(0, |attempt| attempt.0),
+        state,
+        last,
+        started: runs && rec.started,
+        ready: runs && !stopping && rec.ready,
+    })
+}
+
+fn container_state(
+    pod: &PodMachine,
+    machine: &Machine,
+    rec: &ContainerRecord,
+    spec: Option<&Spec>,
+    ctx: &Ctx<'_>,
+) -> ContainerState {
+    match &machine.state {
+        State::Recovering => waiting(Reason::Recovering, String::new()),
+        State::Starting { .. } => waiting(Reason::ContainerCreating, String::new()),
+        State::Running(run) => {
+            ContainerState::Running { pid: run.pid, started: run.since.clone(), stopping: run.stop.is_some() }
+        }
+        State::Draining { .. } => match &rec.last {
+            Some(termination) => ContainerState::Terminated { termination: termination.clone() },
+            None => waiting(Reason::ContainerCreating, String::new()),
+        },
+        State::Idle => idle_state(pod, rec, spec, ctx),
+    }
+}
+
+fn idle_state(pod: &PodMachine, rec: &ContainerRecord, spec: Option<&Spec>, ctx: &Ctx<'_>) -> ContainerState {
+    match &rec.last {
+        Some(end) if rec.finished || pod.is_dying() || spec.is_none() => {
+            return ContainerState::Terminated { termination: end.clone() };
+        }
+        Some(end) if due(rec, ctx).is_some_and(|at| at > ctx.now.boot) => {
+            let reason = if outcome::is_start_failure(end) { end.reason } else { Reason::CrashLoopBackOff };
+            let message =
+                if end.message.is_empty() { format!("ended with {}", end.status) } else { end.message.clone() };
+            return waiting(reason, message);
+        }
+        Some(_) | None => {}
+    }
+    let before_start = rec.attempt.is_none() || is_outdated(rec);
+    let reason = if before_start { Reason::PodInitializing } else { Reason::ContainerCreating };
+    waiting(reason, String::new())
+}
+
+fn waiting(reason: Reason, message: String) -> ContainerState {
+    ContainerState::Waiting { reason, message }
+}
+
+/// Kubernetes' phase (`getPhase` in `pkg/kubelet/kubelet_pods.go`).
+fn phase(pod: &PodMachine, views: &[ContainerView]) -> Phase {
+    let policy = pod.wanted.restart_policy;
+    let (mut running, mut waiting, mut ended, mut succeeded) = (0, 0, 0, 0);
+    for (spec, view) in pod.wanted.containers.iter().zip(views) {
+        if matches!(view.state, ContainerState::Waiting { reason: Reason::Recovering, .. }) {
+            return Phase::Unknown;
+        }
+        if !is_regular(spec) {
+            match init_phase(pod, &spec.name, policy) {
+                Some(phase) => return phase,
+                None => continue,
+            }
+        }
+        match &view.state {
+            ContainerState::Running { .. } => running += 1,
+            ContainerState::Terminated { termination } => {
+                ended += 1;
+                succeeded += u32::from(termination.status.is_success());
+            }
+            ContainerState::Waiting { .. } if view.last.is_some() => ended += 1,
+            ContainerState::Waiting { .. } => waiting += 1,
+        }
+    }
+    match policy {
+        _ if waiting > 0 => Phase::Pending,
+        _ if running > 0 => Phase::Running,
+        _ if pod.is_dying() => {
+            if ended == succeeded {
+                Phase::Succeeded
+            } else {
+                Phase::Failed
+            }
+        }
+        RestartPolicy::Always => Phase::Running,
+        _ if ended == succeeded => Phase::Succeeded,
+        RestartPolicy::Never => Phase::Failed,
+        RestartPolicy::OnFailure => Phase::Running,
+    }
+}
+
+/// What an init container makes of the pod's phase, if it is not done.
+fn init_phase(pod: &PodMachine, name: &ContainerName, policy: RestartPolicy) -> Option<Phase> {
+    let rec = pod.record.containers.get(name)?;
+    match (pod.has_succeeded(name), rec.finished, policy) {
+        (true, _, _) => None,
+        (false, true, RestartPolicy::Never) => Some(Phase::Failed),
+        (false, _, _) => Some(Phase::Pending),
+    }
+}
