@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use crate::process::{Owned, ProcessError, tail};
 use crate::wait::{WaitedInVain, wait_for};
-use crate::{Scratch, programs};
+use crate::programs::{self, Built};
+use crate::Scratch;
 
 /// How long anything that should happen soon may take on a loaded machine.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -53,8 +54,7 @@ pub struct Host {
     // Before the scratch directory, so that the daemon ends before its files go.
     daemon: Option<Owned>,
     cgroup: String,
-    shim: PathBuf,
-    daemon_program: PathBuf,
+    built: Built,
     daemon_args: Vec<String>,
     scratch: Scratch,
 }
@@ -62,8 +62,13 @@ pub struct Host {
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Host {
-    /// A scratch host without a daemon. `config` is appended to its barepod.yaml.
+    /// A scratch host without a daemon, of the programs built with this test. `config` is appended to its barepod.yaml.
     pub fn new(config: &str) -> Result<Self, HostError> {
+        Self::of(Built::here()?, config)
+    }
+
+    /// The same of the programs of another build.
+    pub fn of(built: Built, config: &str) -> Result<Self, HostError> {
         let scratch = Scratch::new()?;
         let cgroup = format!("barepod-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let directory = scratch.join("etc/barepod");
@@ -72,8 +77,7 @@ impl Host {
         Ok(Self {
             daemon: None,
             cgroup,
-            shim: programs::musl("barepod-shim")?,
-            daemon_program: programs::host("barepodd")?,
+            built,
             daemon_args: Vec::new(),
             scratch,
         })
@@ -110,8 +114,8 @@ impl Host {
     /// Starts the daemon and waits for nothing.
     pub fn launch(&mut self) -> Result<(), HostError> {
         let log = std::fs::OpenOptions::new().append(true).create(true).open(self.path("barepodd.log"))?;
-        let mut command = Command::new(&self.daemon_program);
-        command.arg("--root").arg(self.scratch.path()).arg("--shim").arg(&self.shim).args(&self.daemon_args);
+        let mut command = Command::new(self.built.host("barepodd")?);
+        command.arg("--root").arg(self.scratch.path()).arg("--shim").arg(self.built.musl("barepod-shim")?).args(&self.daemon_args);
         command.args(["--log-format", "text"]).env("BAREPOD_LOG", "info").env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.daemon = Some(Owned::spawn(&mut command)?);
@@ -148,7 +152,7 @@ impl Host {
 
     /// The command line, to be run.
     pub fn command(&self, args: &[&str]) -> Result<Command, HostError> {
-        let mut command = Command::new(programs::host("barepod")?);
+        let mut command = Command::new(self.built.host("barepod")?);
         command.arg("--socket").arg(self.path("run/barepod/barepod.sock")).args(args);
         Ok(command)
     }
@@ -190,10 +194,8 @@ impl Host {
     pub fn ready(&self, name: &str) -> Result<Value, HostError> {
         self.until(format!("pod {name} to be ready"), SOON, |host| {
             let pod = host.pod(name).ok()?;
-            let ready = pod["status"]["conditions"]
-                .as_array()?
-                .iter()
-                .any(|c| c["type"] == "Ready" && c["status"] == "True");
+            let ready =
+                pod["status"]["conditions"].as_array()?.iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
             ready.then_some(pod)
         })
     }
@@ -266,7 +268,8 @@ fn remove_groups(directory: &Path) {
 
 fn unmount_below(directory: &Path) -> io::Result<()> {
     let table = std::fs::read_to_string("/proc/self/mounts")?;
-    let mounts = table.lines().filter_map(|line| line.split(' ').nth(1)).filter(|at| Path::new(at).starts_with(directory));
+    let mounts =
+        table.lines().filter_map(|line| line.split(' ').nth(1)).filter(|at| Path::new(at).starts_with(directory));
     for mount in mounts.collect::<Vec<_>>().into_iter().rev() {
         Command::new("umount").arg(mount).status()?;
     }
