@@ -23,20 +23,44 @@ pub enum ProgramError {
     },
 }
 
-/// A program of the host, such as `barepodd`, of the same build profile as the running test.
+/// Where one build has put its programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    profile_directory: PathBuf,
+}
+
+/// A program of the host, such as `barepodd`, of the same build as the running test.
 pub fn host(name: &str) -> Result<PathBuf, ProgramError> {
-    existing(profile_directory(&here()?).join(name))
+    Built::here()?.host(name)
 }
 
 /// A static program, such as `barepod-shim` or `barepod-vm-agent`, as it is shipped.
 pub fn musl(name: &str) -> Result<PathBuf, ProgramError> {
-    let here = here()?;
-    let target = profile_directory(&here).parent().unwrap_or(Path::new("/"));
-    existing(target.join(STATIC_TARGET).join(STATIC_PROFILE).join(name))
+    Built::here()?.musl(name)
 }
 
-fn here() -> Result<PathBuf, ProgramError> {
-    std::env::current_exe().map_err(ProgramError::Here)
+impl Built {
+    /// The build of the running program.
+    pub fn here() -> Result<Self, ProgramError> {
+        let program = std::env::current_exe().map_err(ProgramError::Here)?;
+        Ok(Self { profile_directory: profile_directory(&program).to_owned() })
+    }
+
+    /// The build in a target directory, of a profile's directory such as `debug` or `release`.
+    pub fn at(target: &Path, profile: &str) -> Self {
+        Self { profile_directory: target.join(profile) }
+    }
+
+    /// A program of the host.
+    pub fn host(&self, name: &str) -> Result<PathBuf, ProgramError> {
+        existing(self.profile_directory.join(name))
+    }
+
+    /// A static program, which has a profile of its own.
+    pub fn musl(&self, name: &str) -> Result<PathBuf, ProgramError> {
+        let target = self.profile_directory.parent().unwrap_or(Path::new("/"));
+        existing(target.join(STATIC_TARGET).join(STATIC_PROFILE).join(name))
+    }
 }
 
 /// `<target>/<profile>` of `<target>/<profile>/xtask` and of `<target>/<profile>/deps/test-0123`.
@@ -61,6 +85,18 @@ mod tests {
         for program in ["/t/debug/xtask", "/t/debug/deps/vm-0123", "/t/debug/examples/x"] {
             assert_eq!(profile_directory(Path::new(program)), Path::new("/t/debug"), "{program}");
         }
+    }
+
+    #[test]
+    fn static_programs_are_found_beside_any_profile() {
+        let scratch = crate::Scratch::new().unwrap();
+        let place = scratch.join("x86_64-unknown-linux-musl/shim");
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::write(place.join("barepod-shim"), "").unwrap();
+
+        let found = Built::at(scratch.path(), "release").musl("barepod-shim").unwrap();
+
+        assert_eq!(found, place.join("barepod-shim"));
     }
 
     #[test]

@@ -1,1 +1,67 @@
-fn main() {}
+//! The project's habits, one module each. A newcomer needs nothing but cargo: `cargo xtask --help`.
+
+#![forbid(unsafe_code)]
+
+mod bench;
+mod build;
+mod deny;
+mod generate;
+mod repository;
+mod setup;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+use repository::Repository;
+use setup::Purpose;
+
+/// The habits of this project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    habit: Habit,
+}
+
+#[derive(Subcommand)]
+enum Habit {
+    /// Installs what is missing: packages of Debian, a target of rustup, two cargo tools
+    Setup {
+        /// Also what only the bench needs
+        #[arg(long)]
+        bench: bool,
+    },
+    /// Builds every program that the tests run
+    Build,
+    /// The everyday test; with --all the reserved tier, which resumes where it was interrupted
+    Test(test::Options),
+    /// Builds what tests need and hands its arguments to cargo-nextest: `cargo xtask nextest vm`
+    Nextest {
+        /// As `cargo nextest run` takes them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Measures beside the peers of Debian and prints a table
+    Bench(bench::Options),
+    /// Licences, advisories, sources and doubled versions of the dependencies
+    Deny,
+    /// Writes the generated code
+    Gen {
+        /// Only says whether it differs
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let repository = Repository::here();
+    match Arguments::parse().habit {
+        Habit::Setup { bench } => setup::run(&repository, if bench { Purpose::Bench } else { Purpose::Test }),
+        Habit::Build => build::run(&repository),
+        Habit::Test(options) => test::run(&repository, &options),
+        Habit::Nextest { arguments } => test::nextest(&repository, &arguments),
+        Habit::Bench(options) => bench::run(&repository, &options),
+        Habit::Deny => deny::run(&repository),
+        Habit::Gen { check } => generate::run(check),
+    }
+}

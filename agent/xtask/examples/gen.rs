@@ -1,0 +1,5 @@
+#[path = "../src/generate.rs"]
+mod generate;
+fn main() -> anyhow::Result<()> {
+    generate::run(std::env::args().any(|a| a == "--check"))
+}

@@ -1,0 +1,76 @@
+//! The bench: each line beside its peers, in the same run, interleaved, with medians, intervals and ratios.
+//!
+//! A figure without the peer's figure from the same minutes says little on a noisy machine. Each line is a [`Line`]: its
+//! arms' samples were taken in turns, so that what disturbs one disturbs all, and ratios are taken round by round.
+
+mod peers;
+mod restart;
+mod statistics;
+mod table;
+
+use barepod_tests::programs::Built;
+
+use crate::build;
+use crate::repository::{Repository, machine};
+use crate::setup::{self, Purpose};
+use table::Line;
+
+/// The committed page.
+const PAGE: &str = "tests/BENCH.md";
+
+/// How much is measured.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Rounds; each takes one sample of every arm
+    #[arg(long, default_value_t = 30)]
+    rounds: usize,
+    /// Idle time before each sample, in milliseconds: a cold kernel lock shows only after a pause
+    #[arg(long, default_value_t = 500, value_name = "MS")]
+    gap: u64,
+    /// Only the lines of these names
+    #[arg(long, value_name = "LINE")]
+    only: Vec<String>,
+    /// Also writes tests/BENCH.md
+    #[arg(long)]
+    write: bool,
+}
+
+/// What a line needs to be measured.
+struct Course {
+    built: Built,
+    rounds: usize,
+    gap: std::time::Duration,
+}
+
+/// A line's name, and how it is measured.
+type Measure = fn(&Course) -> anyhow::Result<Line>;
+
+const LINES: [(&str, Measure); 1] = [("restart", restart::measure)];
+
+/// Measures and prints the table.
+pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<()> {
+    if let Some(unknown) = options.only.iter().find(|name| LINES.iter().all(|(line, _)| line != name)) {
+        anyhow::bail!("no line is named {unknown}: there are {:?}", LINES.map(|(name, _)| name));
+    }
+    anyhow::ensure!(options.rounds > 0, "--rounds must be at least 1");
+    setup::run(repository, Purpose::Bench)?;
+    build::run(repository)?;
+    let gap = std::time::Duration::from_millis(options.gap);
+    let course = Course { built: Built::at(repository.target(), "debug"), rounds: options.rounds, gap };
+    let mut lines = Vec::new();
+    for (name, measure) in LINES {
+        if options.only.is_empty() || options.only.iter().any(|only| only == name) {
+            lines.push(measure(&course)?);
+        }
+    }
+    let page = page(repository, &lines)?;
+    println!("{page}");
+    if options.write { Ok(fs_err::write(repository.root().join(PAGE), page)?) } else { Ok(()) }
+}
+
+fn page(repository: &Repository, lines: &[Line]) -> anyhow::Result<String> {
+    let changed = if repository.is_dirty()? { " with changes" } else { "" };
+    let date = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
+    let head = format!("# Bench\n\nCommit `{}`{changed}, {date}, {}.\n", repository.commit()?, machine());
+    Ok(lines.iter().fold(head, |page, line| format!("{page}\n{line}")))
+}

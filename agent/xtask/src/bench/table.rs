@@ -1,0 +1,90 @@
+//! A line of the bench as a table in Markdown: one row an arm, ratios to the first of them.
+
+use std::fmt::{Display, Formatter, Result};
+
+use super::statistics::{Median, Sample};
+
+/// What was measured, by all arms in turns.
+pub(super) struct Line {
+    /// What the figures are.
+    pub(super) title: String,
+    /// Their unit; a smaller figure is a better one.
+    pub(super) unit: &'static str,
+    /// How they were taken, and what is promised.
+    pub(super) notes: String,
+    /// The first is the one that the others are compared with.
+    pub(super) arms: Vec<Arm>,
+}
+
+/// One contestant and its figures.
+pub(super) struct Arm {
+    /// With its version.
+    pub(super) name: String,
+    /// One figure a round.
+    pub(super) sample: Sample,
+}
+
+impl Display for Line {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let unit = self.unit;
+        writeln!(f, "## {}\n\n{}\n", self.title, self.notes)?;
+        writeln!(f, "| | rounds | median, {unit} | 95 % of it | p5 to p95, {unit} | times the first |")?;
+        writeln!(f, "|---|---:|---:|---|---|---|")?;
+        self.arms.iter().try_for_each(|arm| self.row(arm, f))
+    }
+}
+
+impl Line {
+    fn row(&self, arm: &Arm, f: &mut Formatter<'_>) -> Result {
+        let Median { value, low, high } = arm.sample.median();
+        let (p5, p95) = (arm.sample.quantile(0.05), arm.sample.quantile(0.95));
+        write!(f, "| {} | {} ", arm.name, arm.sample.len())?;
+        write!(f, "| {} | {} to {} ", figure(value), figure(low), figure(high))?;
+        writeln!(f, "| {} to {} | {} |", figure(p5), figure(p95), self.ratio(arm))
+    }
+
+    fn ratio(&self, arm: &Arm) -> String {
+        let ratio = self.arms.first().and_then(|first| arm.sample.times(&first.sample));
+        ratio.map_or_else(String::new, |ratio| {
+            let Median { value, low, high } = ratio.median();
+            format!("{} ({} to {})", figure(value), figure(low), figure(high))
+        })
+    }
+}
+
+/// Three significant digits, which is more than most figures deserve.
+fn figure(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        size if size >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_table_with_ratios_to_its_first_arm() {
+        let arm = |name: &str, figures: [f64; 3]| {
+            let sample = Sample::new(figures.to_vec()).unwrap();
+            Arm { name: name.to_owned(), sample }
+        };
+        let arms = vec![arm("ours", [2.0, 4.0, 3.0]), arm("theirs", [200.0, 400.0, 300.0])];
+        let line = Line { title: "Title".to_owned(), unit: "ms", notes: "Notes.".to_owned(), arms };
+
+        let rows: Vec<_> = line.to_string().lines().skip(4).map(str::to_owned).collect();
+
+        assert_eq!(
+            rows,
+            [
+                "| | rounds | median, ms | 95 % of it | p5 to p95, ms | times the first |",
+                "|---|---:|---:|---|---|---|",
+                "| ours | 3 | 3.00 | 2.00 to 4.00 | 2.10 to 3.90 | 1.00 (1.00 to 1.00) |",
+                "| theirs | 3 | 300 | 200 to 400 | 210 to 390 | 100 (100 to 100) |",
+            ]
+        );
+    }
+}

@@ -1,0 +1,168 @@
+//! What has to be there before the tests, the demo and the bench: installed where it is missing, quick where it is not.
+//!
+//! One thing needs care. Debian's postgresql package makes and starts a cluster of its own when it is installed. Where
+//! PostgreSQL is not there yet, `create_main_cluster = false` is written to `/etc/postgresql-common/createcluster.conf`
+//! first; where it is, nothing is touched.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use crate::repository::{Repository, succeed};
+
+const CLUSTER_CONFIGURATION: &str = "/etc/postgresql-common/createcluster.conf";
+const STATIC_TARGET: &str = barepod_tests::programs::STATIC_TARGET;
+
+/// What the machine is prepared for. The bench needs what the tests need, and the peers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Purpose {
+    Test,
+    Bench,
+}
+
+/// A package of Debian, known by one of its files: a name on the path or an absolute path.
+struct Package {
+    file: &'static str,
+    name: &'static str,
+    purpose: Purpose,
+    reason: &'static str,
+}
+
+const POSTGRESQL: Package = Package {
+    file: "/usr/lib/postgresql/15/bin/postgres",
+    name: "postgresql-15",
+    purpose: Purpose::Test,
+    reason: "the service that is run, crashed and healed",
+};
+
+const PACKAGES: [Package; 10] = [
+    Package { file: "qemu-system-x86_64", name: "qemu-system-x86", purpose: Purpose::Test, reason: "boots the guest" },
+    Package { file: "qemu-img", name: "qemu-utils", purpose: Purpose::Test, reason: "makes the guest's disk" },
+    Package { file: "mmdebstrap", name: "mmdebstrap", purpose: Purpose::Test, reason: "makes the guest's image" },
+    Package { file: "mkfs.ext4", name: "e2fsprogs", purpose: Purpose::Test, reason: "makes the guest's file system" },
+    Package { file: "runsv", name: "runit", purpose: Purpose::Bench, reason: "a peer" },
+    Package { file: "s6-supervise", name: "s6", purpose: Purpose::Bench, reason: "a peer" },
+    Package { file: "supervise", name: "daemontools", purpose: Purpose::Bench, reason: "a peer" },
+    Package { file: "supervisord", name: "supervisor", purpose: Purpose::Bench, reason: "a peer" },
+    Package { file: "conmon", name: "conmon", purpose: Purpose::Bench, reason: "a peer" },
+    Package { file: "fio", name: "fio", purpose: Purpose::Bench, reason: "measures the data path" },
+];
+
+/// A cargo tool: the version that is installed where there is none.
+struct Tool {
+    name: &'static str,
+    version: &'static str,
+}
+
+const TOOLS: [Tool; 2] =
+    [Tool { name: "cargo-nextest", version: "0.9.151" }, Tool { name: "cargo-deny", version: "0.20.2" }];
+
+/// Installs what is missing for the purpose, and says so.
+pub(crate) fn run(repository: &Repository, purpose: Purpose) -> anyhow::Result<()> {
+    packages(repository, purpose)?;
+    static_target(repository)?;
+    TOOLS.iter().try_for_each(|tool| install(repository, tool))
+}
+
+fn packages(repository: &Repository, purpose: Purpose) -> anyhow::Result<()> {
+    let missing: Vec<_> =
+        PACKAGES.iter().filter(|package| package.purpose <= purpose && find(package.file).is_none()).collect();
+    let postgresql = find(POSTGRESQL.file).is_none();
+    if missing.is_empty() && !postgresql {
+        return Ok(());
+    }
+    for package in missing.iter().copied().chain(postgresql.then_some(&POSTGRESQL)) {
+        println!("setup: installing {}: {}", package.name, package.reason);
+    }
+    let names: Vec<_> = missing.iter().map(|package| package.name).collect();
+    may_install(&names, postgresql)?;
+    apt_get(repository, &["update"])?;
+    if !names.is_empty() {
+        apt_get(repository, &[&["install"][..], &names[..]].concat())?;
+    }
+    if postgresql { postgresql_without_cluster(repository) } else { Ok(()) }
+}
+
+fn may_install(names: &[&str], postgresql: bool) -> anyhow::Result<()> {
+    if find("apt-get").is_none() {
+        bail!("no apt-get here: install what is named above, then run this again");
+    }
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let all = [names, if postgresql { &[POSTGRESQL.name] } else { &[] }].concat();
+    bail!("only root may install packages: run `sudo apt-get install {}`, then this again", all.join(" "))
+}
+
+fn apt_get(repository: &Repository, arguments: &[&str]) -> anyhow::Result<()> {
+    let mut apt_get = repository.command("apt-get");
+    apt_get.args(["-q", "-y", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0"]).args(arguments);
+    succeed(apt_get.env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn postgresql_without_cluster(repository: &Repository) -> anyhow::Result<()> {
+    apt_get(repository, &["install", "postgresql-common"])?;
+    let text = fs_err::read_to_string(CLUSTER_CONFIGURATION)?;
+    fs_err::write(CLUSTER_CONFIGURATION, without_cluster(&text))?;
+    println!("setup: create_main_cluster = false in {CLUSTER_CONFIGURATION}: no cluster besides the tests' own");
+    apt_get(repository, &["install", POSTGRESQL.name])
+}
+
+/// The configuration with the one setting; all else stays as it is.
+fn without_cluster(text: &str) -> String {
+    let others = text.lines().filter(|line| !line.trim_start().starts_with("create_main_cluster"));
+    others.chain(["create_main_cluster = false", ""]).collect::<Vec<_>>().join("\n")
+}
+
+fn static_target(repository: &Repository) -> anyhow::Result<()> {
+    let sysroot = PathBuf::from(repository.ask("rustc", &["--print", "sysroot"])?);
+    if sysroot.join("lib/rustlib").join(STATIC_TARGET).join("lib").is_dir() {
+        return Ok(());
+    }
+    println!("setup: adding {STATIC_TARGET}: the shim is static");
+    succeed(repository.command("rustup").args(["target", "add", STATIC_TARGET]))
+        .with_context(|| format!("the standard library for {STATIC_TARGET} is missing"))
+}
+
+fn install(repository: &Repository, tool: &Tool) -> anyhow::Result<()> {
+    let present = find(tool.name).is_some() || repository.tools().join("bin").join(tool.name).is_file();
+    if present {
+        return Ok(());
+    }
+    println!("setup: building {} {}", tool.name, tool.version);
+    let mut cargo = repository.cargo(&["install", "--quiet", "--locked", tool.name, "--version", tool.version]);
+    cargo.arg("--root").arg(repository.tools()).env("CARGO_TARGET_DIR", repository.cache().join("tools/target"));
+    succeed(&mut cargo)?;
+    // Some two gigabytes that nothing needs any more.
+    Ok(fs_err::remove_dir_all(repository.cache().join("tools/target"))?)
+}
+
+/// A file by its absolute path, or a program by its name. `sbin` may be missing from a user's path.
+pub(crate) fn find(file: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    if file.starts_with('/') {
+        return Some(Path::new(file)).filter(|path| path.is_file()).map(Path::to_owned);
+    }
+    places.map(|place| place.join(file)).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_cluster_setting_of_a_configuration_changes() {
+        let text = "# words\ncreate_main_cluster = true\nssl = on\n";
+
+        assert_eq!(without_cluster(text), "# words\nssl = on\ncreate_main_cluster = false\n");
+        assert_eq!(without_cluster(&without_cluster(text)), without_cluster(text));
+    }
+
+    #[test]
+    fn programs_are_found_by_name_and_files_by_path() {
+        assert!(find("sh").is_some());
+        assert_eq!(find("/proc/version"), Some(PathBuf::from("/proc/version")));
+        assert_eq!(find("no-such-program"), None);
+    }
+}
