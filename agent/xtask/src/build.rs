@@ -7,17 +7,41 @@ use crate::repository::{Repository, succeed};
 /// Packages with static programs.
 const STATIC: [&str; 2] = ["barepod-shim", "barepod-test-programs"];
 
+/// What the other programs are built for.
+#[derive(Clone, Copy)]
+pub(crate) enum Speed {
+    /// The profile of the tests: quickly built.
+    Debug,
+    /// As shipped: what is measured.
+    Release,
+}
+
+impl Speed {
+    /// The directory below the target directory.
+    pub(crate) fn directory(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
 /// Builds them all.
-pub(crate) fn run(repository: &Repository) -> anyhow::Result<()> {
-    commands(repository).iter_mut().try_for_each(succeed)
+pub(crate) fn run(repository: &Repository, speed: Speed) -> anyhow::Result<()> {
+    commands(repository, speed).iter_mut().try_for_each(succeed)
 }
 
 /// The commands that build them. The kernel counts a fresh binary's pages as dirty until they are on disk, and memory is
 /// measured: hence `sync`.
-pub(crate) fn commands(repository: &Repository) -> [Command; 3] {
+pub(crate) fn commands(repository: &Repository, speed: Speed) -> [Command; 3] {
     let mut fixed = repository.cargo(&["build", "--bins"]);
     fixed.args(["--target", barepod_tests::programs::STATIC_TARGET]);
     fixed.args(["--profile", barepod_tests::programs::STATIC_PROFILE]);
     fixed.args(STATIC.iter().flat_map(|package| ["--package", package]));
-    [fixed, repository.cargo(&["build", "--workspace", "--bins", "--exclude", "xtask"]), repository.command("sync")]
+    let mut others = repository.cargo(&["build", "--workspace", "--bins"]);
+    match speed {
+        Speed::Debug => {}
+        Speed::Release => drop(others.arg("--release")),
+    }
+    [fixed, others, repository.command("sync")]
 }

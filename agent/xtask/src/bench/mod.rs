@@ -10,11 +10,13 @@ mod table;
 
 use barepod_tests::programs::Built;
 
-use crate::build;
+use crate::build::{self, Speed};
 use crate::repository::{Repository, machine};
 use crate::setup::{self, Purpose};
 use table::Line;
 
+/// What is measured is what is shipped.
+const SPEED: Speed = Speed::Release;
 /// The committed page.
 const PAGE: &str = "tests/BENCH.md";
 
@@ -54,9 +56,9 @@ pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<
     }
     anyhow::ensure!(options.rounds > 0, "--rounds must be at least 1");
     setup::run(repository, Purpose::Bench)?;
-    build::run(repository)?;
+    build::run(repository, SPEED)?;
     let gap = std::time::Duration::from_millis(options.gap);
-    let course = Course { built: Built::at(repository.target(), "debug"), rounds: options.rounds, gap };
+    let course = Course { built: Built::at(repository.target(), SPEED.directory()), rounds: options.rounds, gap };
     let mut lines = Vec::new();
     for (name, measure) in LINES {
         if options.only.is_empty() || options.only.iter().any(|only| only == name) {

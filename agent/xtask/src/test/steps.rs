@@ -11,9 +11,10 @@ use barepod_tests::skip;
 
 use super::counts::Counts;
 use super::{Tier, report};
+use crate::build::{self, Speed};
 use crate::deny::{self, Advisories};
+use crate::generate;
 use crate::repository::Repository;
-use crate::{build, generate};
 
 /// Lines of a failed step's log that are shown.
 const SHOWN: usize = 60;
@@ -128,7 +129,7 @@ impl<'a> Runner<'a> {
 
     fn build(&self, log: &File) -> anyhow::Result<Counts> {
         let mut passed = true;
-        for mut command in build::commands(self.repository) {
+        for mut command in build::commands(self.repository, Speed::Debug) {
             passed &= into(&mut command, log)?;
         }
         Ok(Counts::check(passed))
