@@ -6,4 +6,10 @@
 #![forbid(unsafe_code)]
 
 pub mod cgroup;
+mod dirs;
 pub mod host;
+pub mod ids;
+pub mod users;
+pub mod view;
+
+pub use dirs::Dirs;

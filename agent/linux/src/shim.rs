@@ -1,0 +1,14 @@
+//! The daemon's side of the shims: starting one, speaking with it, and joining its container.
+//!
+//! A shim outlives the daemon. [`ensure`] finds the living one by its socket, or starts one in the same directory, which
+//! takes over whatever process the one before has left.
+
+mod client;
+mod error;
+mod exec;
+mod spawn;
+
+pub use client::{Requests, ShimClient};
+pub use error::ShimError;
+pub use exec::{Executed, Joined, exec};
+pub use spawn::{Spawn, ensure};

@@ -1,0 +1,132 @@
+//! What there is on the host, behind a trait so that a plan can be tested without one.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// What a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A symbolic link, with its text.
+    Link(PathBuf),
+    /// Anything else: a file, socket, FIFO or device.
+    File,
+}
+
+/// One entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// What it is.
+    pub kind: Kind,
+    /// Its permissions, with the set-id and sticky bits.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+/// Something mounted on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostMount {
+    /// Where.
+    pub point: PathBuf,
+    /// Its file system, e.g. `ext4`.
+    pub file_system: String,
+}
+
+/// Whoever knows what is on the host.
+pub trait HostDirs {
+    /// What is at `path`, without following a link at its end; `None` if nothing is.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    fn node(&self, path: &Path) -> io::Result<Option<Node>>;
+
+    /// The entries of a directory in the order of their names.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn entries(&self, directory: &Path) -> io::Result<Vec<(OsString, Node)>>;
+
+    /// Everything mounted, in any order.
+    ///
+    /// # Errors
+    /// The kernel's list cannot be read.
+    fn mounts(&self) -> io::Result<Vec<HostMount>>;
+}
+
+/// The host itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Host;
+
+impl HostDirs for Host {
+    fn node(&self, path: &Path) -> io::Result<Option<Node>> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) => node(path, &metadata).map(Some),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn entries(&self, directory: &Path) -> io::Result<Vec<(OsString, Node)>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            // What vanished since the directory was read is not there.
+            if let Some(node) = self.node(&entry.path())? {
+                entries.push((entry.file_name(), node));
+            }
+        }
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(entries)
+    }
+
+    fn mounts(&self) -> io::Result<Vec<HostMount>> {
+        let process = procfs::process::Process::myself().map_err(io::Error::other)?;
+        let mounts = process.mountinfo().map_err(io::Error::other)?;
+        Ok(mounts.into_iter().map(|mount| HostMount { point: mount.mount_point, file_system: mount.fs_type }).collect())
+    }
+}
+
+fn node(path: &Path, metadata: &fs::Metadata) -> io::Result<Node> {
+    let kind = if metadata.is_dir() {
+        Kind::Directory
+    } else if metadata.is_symlink() {
+        Kind::Link(fs::read_link(path)?)
+    } else {
+        Kind::File
+    };
+    Ok(Node { kind, mode: metadata.mode() & 0o7777, uid: metadata.uid(), gid: metadata.gid() })
+}
+
+/// A path that leads through a file does not exist either.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_own_entries_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("d")).unwrap();
+        fs::write(dir.path().join("f"), "").unwrap();
+        std::os::unix::fs::symlink("f", dir.path().join("l")).unwrap();
+        let kinds: Vec<_> = Host.entries(dir.path()).unwrap().into_iter().map(|(_, node)| node.kind).collect();
+        assert_eq!(kinds, [Kind::Directory, Kind::File, Kind::Link("f".into())]);
+        assert_eq!(Host.node(&dir.path().join("none")).unwrap(), None);
+        assert_eq!(Host.node(&dir.path().join("f/below")).unwrap(), None);
+    }
+
+    #[test]
+    fn the_root_is_among_the_hosts_mounts() {
+        assert!(Host.mounts().unwrap().iter().any(|mount| mount.point == Path::new("/")));
+    }
+}
