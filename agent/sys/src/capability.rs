@@ -96,15 +96,6 @@ pub fn clear_ambient() -> io::Result<()> {
     done(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong, 0, 0, 0) })
 }
 
-/// Whether the permitted set survives the change from root to another user.
-///
-/// # Errors
-/// As prctl(2).
-pub fn keep_over_setuid(keep: bool) -> io::Result<()> {
-    // SAFETY: this prctl takes numbers and touches no memory.
-    done(unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, libc::c_ulong::from(keep), 0, 0, 0) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

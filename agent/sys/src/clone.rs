@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
 /// `linux/sched.h`; libc's own is too narrow (rust-lang/libc#3584).
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+pub(crate) const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// A namespace that a child can have for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

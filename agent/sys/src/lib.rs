@@ -8,6 +8,7 @@ pub mod clock;
 pub mod clone;
 pub mod descriptor;
 pub mod identity;
+pub mod launch;
 pub mod map;
 pub mod mount;
 pub mod path;

@@ -76,6 +76,21 @@ pub fn reap(pid: u32) -> io::Result<()> {
     check(unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) }).map(|_| ())
 }
 
+/// Waits for the end of a child and removes it.
+///
+/// # Errors
+/// As waitpid(2).
+pub fn reap_when_ended(pid: u32) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
+    loop {
+        // SAFETY: the status is not asked for.
+        match check(unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) }) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other.map(|_| ()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -43,11 +43,11 @@ pub async fn exec(program: PathBuf, request: wire::Exec, stdio: Joined) -> Resul
     };
     let started = tokio::task::spawn_blocking(start).await;
     let child = started.map_err(|error| broken(io::Error::other(error)))??;
+    // Its end is taken from the kernel whatever becomes of this call; it ends when the connection does.
+    tokio::spawn(super::spawn::reap(child));
     let mut connection = UnixStream::from_std(ours).map_err(broken)?;
     connection.write_all(&frame).await.map_err(broken)?;
-    let result = answer(&mut connection).await;
-    tokio::spawn(super::spawn::reap(child));
-    result
+    answer(&mut connection).await
 }
 
 async fn answer(connection: &mut UnixStream) -> Result<Executed, ShimError> {
