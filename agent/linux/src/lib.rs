@@ -9,7 +9,10 @@ pub mod cgroup;
 mod dirs;
 pub mod host;
 pub mod ids;
+pub mod shim;
 pub mod users;
 pub mod view;
+pub mod volumes;
 
 pub use dirs::Dirs;
+pub use ids::container_id;

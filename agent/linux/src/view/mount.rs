@@ -52,6 +52,12 @@ pub(super) fn bind(source: &Path, target: &Path, without: Without) -> Mount {
     Mount { source: text(source), ..new(Kind::Bind, target, without) }
 }
 
+/// What is at `source` on the host, which lies below `root`, without ever leaving that.
+pub(super) fn bind_within(root: &Path, source: &Path, target: &Path, without: Without) -> Mount {
+    let rest = source.strip_prefix(root).unwrap_or(source);
+    Mount { source_root: text(root), ..bind(rest, target, without) }
+}
+
 /// What is at `source` on the host, not writable. It may vanish until the shim comes to it.
 pub(super) fn bind_read_only(source: &Path, target: &Path, without: Without) -> Mount {
     Mount { read_only: true, optional: true, ..bind(source, target, without) }

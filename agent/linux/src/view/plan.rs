@@ -12,7 +12,8 @@ use barepod_shim::wire::{Mount, View};
 use super::host_dirs::{HostDirs, Kind, Node};
 use super::kernel;
 use super::mount::{
-    Without, bind, bind_read_only, directory, directory_like, file, file_system, link, mask, read_only, tmpfs,
+    Without, bind, bind_read_only, bind_within, directory, directory_like, file, file_system, link, mask, read_only,
+    tmpfs,
 };
 
 /// What a placed thing is.
@@ -31,6 +32,9 @@ pub struct Placement {
     pub what: String,
     /// Where it is on the host. It exists.
     pub source: PathBuf,
+    /// What it must not leave although its contents are not barepod's: the shim resolves the rest of `source` inside
+    /// this directory. `None` trusts the path.
+    pub within: Option<PathBuf>,
     /// Where it is to be in the view; absolute, without `..`.
     pub path: PathBuf,
     /// What it is.
@@ -342,7 +346,11 @@ impl<'a> Planner<'a> {
     fn bound(&self, placement: &Placement, path: &Path) -> Mount {
         let without = Without { suid: self.request.launch.no_new_privileges, dev: !placement.devices, exec: false };
         let recursive = placement.place == Place::Directory;
-        Mount { read_only: placement.read_only, recursive, ..bind(&placement.source, path, without) }
+        let mount = match &placement.within {
+            None => bind(&placement.source, path, without),
+            Some(root) => bind_within(root, &placement.source, path, without),
+        };
+        Mount { read_only: placement.read_only, recursive, ..mount }
     }
 
     /// A volume that holds barepod's own directories shows them empty.

@@ -184,6 +184,7 @@ fn volume(path: &str) -> Placement {
     Placement {
         what: format!("volume {path}"),
         source: "/var/lib/barepod/volumes".into(),
+        within: None,
         path: path.into(),
         place: Place::Directory,
         read_only: false,
@@ -212,7 +213,7 @@ fn host_plan(host: &FakeHost, placements: &[Placement]) -> View {
     plan_for(host, &launch(Root::Host), placements).unwrap()
 }
 
-fn of_kind<'a>(view: &'a View, kind: MountKind) -> Vec<&'a Mount> {
+fn of_kind(view: &View, kind: MountKind) -> Vec<&Mount> {
     view.mounts.iter().filter(|mount| mount.kind() == kind).collect()
 }
 
@@ -404,6 +405,18 @@ fn devices_work_only_where_a_placement_says_so() {
     let view = host_plan(&host, &[volume("/data"), disk]);
     assert!(at(&view, MountKind::Bind, "/data").unwrap().no_dev);
     assert!(!at(&view, MountKind::Bind, "/disk").unwrap().no_dev);
+}
+
+#[test]
+fn a_sub_path_is_resolved_inside_its_volume() {
+    let inner = Placement {
+        source: "/var/lib/barepod/volumes/a/b".into(),
+        within: Some("/var/lib/barepod/volumes".into()),
+        ..volume("/data")
+    };
+    let view = host_plan(&FakeHost::debian(), &[inner]);
+    let bind = at(&view, MountKind::Bind, "/data").unwrap();
+    assert_eq!((bind.source_root.as_str(), bind.source.as_str()), ("/var/lib/barepod/volumes", "a/b"));
 }
 
 fn tree() -> FakeHost {

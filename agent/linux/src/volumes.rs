@@ -1,0 +1,296 @@
+//! A pod's volumes and files on the host: made, given to their users, found again, removed.
+//!
+//! | volume | where it is | when it goes |
+//! |---|---|---|
+//! | emptyDir | `<state>/pods/<uid>/volumes/<name>`, with a tmpfs on it if it is to be memory | with the pod |
+//! | claim | `<state>/volumes/<namespace>/<claim>` | never |
+//! | hostPath | where it says | never |
+//!
+//! What is in a volume belongs to whoever runs in the container: nothing here follows a symbolic link that lies in one.
+
+mod beneath;
+mod error;
+mod files;
+mod host_path;
+mod ownership;
+mod remove;
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Component, Path, PathBuf};
+
+use barepod_model::{Bytes, Container, ContainerKey, Pod, PodUid, Root, SharedDir, Volume, VolumeKind, VolumeMount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::Dirs;
+use crate::view::{Place, Placement};
+
+pub use error::VolumeError;
+use error::{at, refused};
+
+/// What was found worth saying on the way; the pod runs all the same.
+pub type Warnings = Vec<String>;
+
+/// Makes everything a pod has before its first container: its directory, its volumes. Repeated after each change of the
+/// pod and after a reboot; what is there stays.
+///
+/// # Errors
+/// See [`VolumeError`]; each names the volume.
+pub fn prepare_pod(dirs: &Dirs, pod: &Pod) -> Result<Warnings, VolumeError> {
+    let own = dirs.pod(&pod.uid);
+    private(&own).map_err(|source| at("the pod's directory", &own, source))?;
+    let mut warnings = Warnings::new();
+    for volume in &pod.volumes {
+        warnings.extend(make(dirs, pod, volume)?);
+    }
+    Ok(warnings)
+}
+
+/// Makes everything a container has before an attempt: sub paths, shared directories, directories of its user, files made
+/// for it, the place of its view. The answer is what its view shows.
+///
+/// # Errors
+/// See [`VolumeError`].
+pub fn prepare_container(dirs: &Dirs, pod: &Pod, container: &Container) -> Result<Vec<Placement>, VolumeError> {
+    let key = ContainerKey { pod: pod.uid.clone(), container: container.name.clone() };
+    let launch = &container.launch;
+    let mut placements = Vec::new();
+    for mount in &launch.mounts {
+        placements.push(volume_placement(dirs, pod, mount)?);
+    }
+    for shared in &launch.shared {
+        placements.push(shared_placement(shared, launch.user.uid, launch.user.gid)?);
+    }
+    for owned in &launch.owned_dirs {
+        ownership::take(&placements, owned, &launch.user)?;
+    }
+    placements.extend(files::write(&dirs.files(&key), launch, &placements)?);
+    make_root(dirs, &key, launch)?;
+    Ok(placements)
+}
+
+/// Whether `path` of the view exists, as far as the host can tell: in what is placed there, else in the root it has.
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn is_present(root: &Root, placements: &[Placement], path: &Path) -> io::Result<bool> {
+    if let Some((placement, rest)) = around(placements, path) {
+        return beneath::exists(&placement.source, rest);
+    }
+    match root {
+        Root::Host => beneath::exists(Path::new("/"), relative(path)),
+        Root::Tree(tree) => beneath::exists(tree, relative(path)),
+    }
+}
+
+/// Removes everything that goes with the pod. Claims, host paths and logs stay. Nothing to remove is success.
+///
+/// # Errors
+/// See [`VolumeError`].
+pub fn tear_down(dirs: &Dirs, pod: &PodUid) -> Result<(), VolumeError> {
+    let own = dirs.pod(pod);
+    let volumes = own.join("volumes");
+    for volume in entries(&volumes).map_err(|source| at("the pod's volumes", &volumes, source))? {
+        unmount(&volume).map_err(|source| at("a memory volume", &volume, source))?;
+    }
+    remove::tree(&own)
+}
+
+/// The innermost of `placements` that shows `path`, and the rest of the path in it.
+fn around<'a, 'p>(placements: &'a [Placement], path: &'p Path) -> Option<(&'a Placement, &'p Path)> {
+    placements
+        .iter()
+        .filter_map(|placement| path.strip_prefix(&placement.path).ok().map(|rest| (placement, rest)))
+        .max_by_key(|(placement, _)| placement.path.components().count())
+}
+
+fn relative(path: &Path) -> &Path {
+    path.strip_prefix("/").unwrap_or(path)
+}
+
+fn make(dirs: &Dirs, pod: &Pod, volume: &Volume) -> Result<Warnings, VolumeError> {
+    check_name(&volume.name)?;
+    match &volume.kind {
+        VolumeKind::EmptyDir { memory, size_limit } => {
+            let path = dirs.empty_dir(&pod.uid, &volume.name);
+            empty_dir(&path, *memory, *size_limit).map_err(|source| at(&title(&volume.name), &path, source))?;
+            Ok(Warnings::new())
+        }
+        VolumeKind::Claim { claim, .. } => {
+            check_name(claim)?;
+            let path = dirs.claim(&pod.namespace, claim);
+            make_claim(&path, pod, &volume.name).map_err(|source| at(&title(&volume.name), &path, source))?;
+            Ok(Warnings::new())
+        }
+        VolumeKind::HostPath { path, kind } => host_path::check(dirs, &volume.name, path, *kind),
+    }
+}
+
+/// As kubelet makes it: everybody may write, since it may be shared by containers of several users.
+fn empty_dir(path: &Path, memory: bool, size_limit: Option<Bytes>) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        private(parent)?;
+    }
+    if !path.exists() {
+        fs::create_dir(path)?;
+        fs::set_permissions(path, Permissions::from_mode(0o777))?;
+    }
+    if memory && !is_mounted(path)? {
+        let size = size_limit.map(|limit| format!(",size={}", limit.0)).unwrap_or_default();
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some(format!("mode=0777{size}").as_str()))?;
+    }
+    Ok(())
+}
+
+/// A new claim belongs to those who write to it: one user alone, or everybody if they are several.
+fn make_claim(path: &Path, pod: &Pod, volume: &str) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        private(parent)?;
+    }
+    let mut writers: Vec<_> =
+        pod.containers.iter().filter(|one| writes(one, volume)).map(|one| &one.launch.user).collect();
+    writers.dedup_by_key(|user| user.uid);
+    DirBuilder::new().mode(0o700).create(path)?;
+    match writers.as_slice() {
+        [] => Ok(()),
+        [user] => std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid)),
+        _ => fs::set_permissions(path, Permissions::from_mode(0o777)),
+    }
+}
+
+fn writes(container: &Container, volume: &str) -> bool {
+    container.launch.mounts.iter().any(|mount| mount.volume == volume && !mount.read_only)
+}
+
+fn volume_placement(dirs: &Dirs, pod: &Pod, mount: &VolumeMount) -> Result<Placement, VolumeError> {
+    let volume = pod.volumes.iter().find(|volume| volume.name == mount.volume);
+    let volume = volume.ok_or_else(|| VolumeError::Unknown { volume: mount.volume.clone() })?;
+    let what = title(&volume.name);
+    let (source, read_only, devices) = match &volume.kind {
+        VolumeKind::EmptyDir { .. } => (dirs.empty_dir(&pod.uid, &volume.name), false, false),
+        VolumeKind::Claim { claim, read_only } => (dirs.claim(&pod.namespace, claim), *read_only, false),
+        VolumeKind::HostPath { path, .. } => (host_path::real(dirs, &volume.name, path)?, false, true),
+    };
+    let (source, within) = if mount.sub_path.as_os_str().is_empty() {
+        (source, None)
+    } else {
+        check_sub_path(&volume.name, &mount.sub_path)?;
+        beneath::make_like_root(&source, &mount.sub_path)
+            .map_err(|cause| at(&what, &source.join(&mount.sub_path), cause))?;
+        (source.join(&mount.sub_path), Some(source))
+    };
+    let place = place_of(&source).map_err(|cause| at(&what, &source, cause))?;
+    Ok(Placement {
+        what,
+        source,
+        within,
+        path: mount.path.clone(),
+        place,
+        read_only: read_only || mount.read_only,
+        devices,
+    })
+}
+
+fn place_of(path: &Path) -> io::Result<Place> {
+    Ok(if fs::metadata(path)?.is_dir() { Place::Directory } else { Place::File })
+}
+
+fn shared_placement(shared: &SharedDir, uid: u32, gid: u32) -> Result<Placement, VolumeError> {
+    let what = format!("shared directory {}", shared.host.display());
+    make_shared(shared, uid, gid).map_err(|source| at(&what, &shared.host, source))?;
+    Ok(Placement {
+        what,
+        source: shared.host.clone(),
+        within: None,
+        path: shared.path.clone(),
+        place: Place::Directory,
+        read_only: false,
+        devices: false,
+    })
+}
+
+/// A directory that is there already is the host's: it stays as it is.
+fn make_shared(shared: &SharedDir, uid: u32, gid: u32) -> io::Result<()> {
+    if let Some(parent) = shared.host.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::create_dir(&shared.host) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        made => made?,
+    }
+    std::os::unix::fs::chown(&shared.host, Some(uid), Some(gid))?;
+    fs::set_permissions(&shared.host, Permissions::from_mode(shared.mode))
+}
+
+/// The place where the view is put together, and, for a tree that is written to, a new upper directory.
+fn make_root(dirs: &Dirs, key: &ContainerKey, launch: &barepod_model::Launch) -> Result<(), VolumeError> {
+    let root = dirs.root(key);
+    private(&root).map_err(|source| at("the place of the view", &root, source))?;
+    let overlay = dirs.overlay(key);
+    match (&launch.root, launch.read_only_root) {
+        (Root::Host, _) | (Root::Tree(_), true) => Ok(()),
+        (Root::Tree(_), false) => {
+            remove::tree(&overlay)?;
+            let made = private(&overlay.join("work")).and_then(|()| {
+                fs::create_dir(overlay.join("upper"))?;
+                fs::set_permissions(overlay.join("upper"), Permissions::from_mode(0o755))
+            });
+            made.map_err(|source| at("the writable layer", &overlay, source))
+        }
+    }
+}
+
+/// A directory that only root enters, with its parents.
+fn private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn title(volume: &str) -> String {
+    format!("volume {volume:?}")
+}
+
+/// A name that is one component of a path. Manifests are checked before; this is the last gate before the file system.
+fn check_name(name: &str) -> Result<(), VolumeError> {
+    let mut parts = Path::new(name).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(part)), None) if part == name => Ok(()),
+        _ => Err(refused(name, "its name must be a single plain name")),
+    }
+}
+
+fn check_sub_path(volume: &str, path: &Path) -> Result<(), VolumeError> {
+    if path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+        Ok(())
+    } else {
+        Err(refused(volume, "a subPath must be relative and must not contain .."))
+    }
+}
+
+fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(directory) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Something is mounted there: it is on another device than its parent. (A bind of the same device is not made here.)
+fn is_mounted(path: &Path) -> io::Result<bool> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    Ok(fs::symlink_metadata(path)?.dev() != fs::symlink_metadata(parent)?.dev())
+}
+
+fn unmount(path: &Path) -> io::Result<()> {
+    while is_mounted(path)? {
+        umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
