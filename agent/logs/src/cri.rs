@@ -60,6 +60,14 @@ pub struct Progress {
     pub content: u64,
 }
 
+impl Progress {
+    fn add(&mut self, piece: Piece) {
+        self.consumed += piece.length;
+        self.content += piece.content as u64;
+        self.records += 1;
+    }
+}
+
 /// Makes records of one stream with one time.
 #[derive(Debug, Clone)]
 pub struct Encoder {
@@ -81,22 +89,34 @@ impl Encoder {
     pub fn encode(&self, input: &[u8], more: Input, out: &mut Vec<u8>) -> Progress {
         let mut progress = Progress::default();
         while let Some(piece) = next_piece(&input[progress.consumed..], more) {
-            let content = &input[progress.consumed..progress.consumed + piece.content];
-            if out.capacity() - out.len() < PREFIX + content.len() + 1 {
+            if out.capacity() - out.len() < piece.record() {
                 break;
             }
+            let content = &input[progress.consumed..progress.consumed + piece.content];
             out.extend_from_slice(match piece.tag {
                 Tag::Full => &self.full,
                 Tag::Partial => &self.partial,
             });
             out.extend_from_slice(content);
             out.push(b'\n');
-            progress.consumed += piece.length;
-            progress.content += piece.content as u64;
-            progress.records += 1;
+            progress.add(piece);
         }
         progress
     }
+}
+
+/// What an encoding does that has room for so many bytes.
+#[must_use]
+pub fn measure(input: &[u8], more: Input, room: usize) -> Progress {
+    let mut progress = Progress::default();
+    let mut left = room;
+    while let Some(piece) = next_piece(&input[progress.consumed..], more)
+        && piece.record() <= left
+    {
+        left -= piece.record();
+        progress.add(piece);
+    }
+    progress
 }
 
 /// The first record's worth of an input.
@@ -108,6 +128,14 @@ pub struct Piece {
     pub length: usize,
     /// What it will be.
     pub tag: Tag,
+}
+
+impl Piece {
+    /// Bytes of its record.
+    #[must_use]
+    pub fn record(&self) -> usize {
+        PREFIX + self.content + 1
+    }
 }
 
 /// Finds it; `None` when there is nothing, or the line is unfinished.
@@ -325,6 +353,17 @@ mod tests {
 
         assert_eq!(progress.consumed, 6);
         assert!(out.ends_with(b"hello\n") && out.capacity() == 60);
+    }
+
+    #[test]
+    fn measuring_says_what_encoding_does() {
+        let input = b"hello\nworld\n\nrest";
+        for room in 0..300 {
+            let mut out = Vec::with_capacity(room);
+            assert_eq!(out.capacity(), room);
+            let encoder = Encoder::new(Stream::Stdout, TIME);
+            assert_eq!(measure(input, Input::Ended, room), encoder.encode(input, Input::Ended, &mut out));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod cri;
 pub mod files;
+pub mod read;
 pub mod time;
 pub mod writer;
 

@@ -30,3 +30,10 @@ pub fn stdout(directory: &Path, attempt: u32) -> PathBuf {
 pub fn stderr(directory: &Path, attempt: u32) -> PathBuf {
     directory.join(format!("{attempt}.err"))
 }
+
+/// Exit code of a shim whose directory another shim has (`EX_TEMPFAIL`).
+pub const EXIT_LOCKED: u8 = 75;
+/// Exit code of a shim that was called wrongly (`EX_USAGE`).
+pub const EXIT_USAGE: u8 = 64;
+/// Exit code of a shim that could not begin or go on (`EX_OSERR`).
+pub const EXIT_FAILED: u8 = 71;

@@ -52,7 +52,8 @@ impl<'a> Launch<'a> {
         let arguments = pointers(&self.arguments);
         let environment = pointers(&self.environment);
         // Copies above every number that is given out, so that no dup2 overwrites what a later one needs.
-        let descriptors = self.descriptors.iter().map(|fd| above(*fd, self.descriptors.len())).collect::<io::Result<Vec<_>>>()?;
+        let descriptors =
+            self.descriptors.iter().map(|fd| above(*fd, self.descriptors.len())).collect::<io::Result<Vec<_>>>()?;
         let told = above(std::os::fd::AsFd::as_fd(&told), self.descriptors.len())?;
         let raw: Vec<RawFd> = descriptors.iter().map(|fd| fd.as_raw_fd()).collect();
         let mut pidfd: libc::c_int = -1;

@@ -79,12 +79,21 @@ pub fn ignore(number: Number) -> io::Result<()> {
 /// As sigprocmask(2).
 pub fn reset() -> io::Result<()> {
     for number in 1..=64 {
-        // KILL, STOP and those of the C library cannot be changed, and need not be
-        let _ = dispose(number, libc::SIG_DFL);
+        // KILL and STOP cannot be changed, and need not be
+        let _ = default_action(number);
     }
     let none = set_of(&[]);
     // SAFETY: the set is live; the old one is not asked for.
     done(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()) })
+}
+
+/// By the kernel's own call: C libraries hide the signals that they use themselves, also when those are ignored.
+fn default_action(number: Number) -> io::Result<()> {
+    /// Handler, flags, restorer and mask, each a word; all-zero is the default action.
+    const DEFAULT: [u64; 4] = [0; 4];
+    let none = std::ptr::null_mut::<u64>();
+    // SAFETY: the structure is live and as the kernel has it on 64-bit machines; with SIG_DFL no code is ever called.
+    done(unsafe { libc::syscall(libc::SYS_rt_sigaction, number, DEFAULT.as_ptr(), none, size_of::<u64>()) })
 }
 
 fn dispose(number: Number, action: libc::sighandler_t) -> io::Result<()> {

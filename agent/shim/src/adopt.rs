@@ -1,0 +1,120 @@
+//! What a new shim finds of an attempt that an earlier one began.
+//!
+//! | exit record | this boot | main process | then |
+//! |---|---|---|---|
+//! | says empty | any | - | `Done` |
+//! | there | same | - | `Ended`: the rest is killed and waited for |
+//! | none | same | lives, same start time | `Running`, adopted |
+//! | none | same | not recorded, one in the cgroup | `Running`, adopted: the shim died around its clone |
+//! | none | same | gone | `Ended`, exit unknown |
+//! | not empty | another | - | `Done`, exit unknown if not recorded: nothing survives a boot |
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use barepod_logs::cri::Stream;
+use barepod_sys::{clock, pidfd, proc};
+
+use crate::attempt::{self, Attempt, Main, Phase};
+use crate::cgroup::Group;
+use crate::journal::Journal;
+use crate::launch;
+use crate::layout;
+use crate::output::Output;
+use crate::record;
+use crate::wire;
+use crate::wire::AttemptRecord;
+
+const PROC: &str = "/proc";
+
+/// Takes over the newest attempt of a directory, if there was one.
+///
+/// # Errors
+/// When a record or the journal cannot be read.
+pub fn adopt(directory: &Path, boot_id: &str) -> io::Result<Option<Attempt>> {
+    let Some(record) = record::read_attempt(directory)? else { return Ok(None) };
+    let begun = record.attempt.clone().unwrap_or_default();
+    let seen = record::read_exit(directory, begun.attempt)?.unwrap_or(begun);
+    let seen = wire::Attempt { adopted: true, ..seen };
+    let mut attempt = Attempt { directory: directory.to_owned(), record, seen, ..Attempt::empty() };
+    if attempt.seen.empty {
+        attempt.phase = Phase::Done;
+        return Ok(Some(attempt));
+    }
+    let same_boot = attempt.seen.boot_id == boot_id;
+    if same_boot {
+        attempt.group = find_group(&attempt.record);
+    }
+    attempt.output = Some(find_output(directory, &attempt, same_boot)?);
+    attempt.take_over(same_boot);
+    Ok(Some(attempt))
+}
+
+impl Attempt {
+    fn take_over(&mut self, same_boot: bool) {
+        let failure = self.seen.failure.clone();
+        if same_boot && self.seen.exit.is_none() && failure.is_none() && self.find_main() {
+            self.phase = Phase::Running;
+            self.write_record();
+            return;
+        }
+        // `ended` writes down what is known and kills what is left
+        self.phase = Phase::Ended { failure: failure.clone(), deadline: None };
+        if self.seen.exit.is_none() && failure.is_none() {
+            self.ended(None, &mut Vec::new());
+        } else {
+            self.kill_rest();
+        }
+    }
+
+    fn find_main(&mut self) -> bool {
+        let Some(pidfd) = self.recorded_main().or_else(|| self.unrecorded_main()) else { return false };
+        self.main = Main::Stranger(pidfd);
+        true
+    }
+
+    /// The number may be another process's by now: its start time is compared after it is held.
+    fn recorded_main(&self) -> Option<OwnedFd> {
+        let pid = Some(self.seen.pid).filter(|&pid| pid != 0)?;
+        let pidfd = pidfd::open(pid).ok()?;
+        let stat = proc::stat(Path::new(PROC), pid).ok()?;
+        (stat.start_ticks == self.seen.start_ticks).then_some(pidfd)
+    }
+
+    /// The former shim died between its two records. What is in the cgroup can only be what it cloned.
+    fn unrecorded_main(&mut self) -> Option<OwnedFd> {
+        if self.seen.pid != 0 {
+            return None;
+        }
+        let pid = self.group.as_ref()?.main_process(Path::new(PROC))?;
+        let pidfd = pidfd::open(pid).ok()?;
+        self.seen.pid = pid;
+        self.seen.start_ticks = proc::stat(Path::new(PROC), pid).ok()?.start_ticks;
+        self.seen.started = Some(attempt::now());
+        Some(pidfd)
+    }
+}
+
+fn find_group(record: &AttemptRecord) -> Option<Group> {
+    // one that was removed was empty
+    Group::open(record.cgroup.as_ref()?).ok()
+}
+
+fn find_output(directory: &Path, attempt: &Attempt, same_boot: bool) -> io::Result<Output> {
+    let settings = attempt.record.log.clone().unwrap_or_default();
+    let journal = Journal::open(directory)?;
+    let number = attempt.number();
+    let mut output = Output::resume(journal, &settings, number, clock::boot());
+    if same_boot && !attempt.record.tty {
+        // a FIFO that is not there has ended; a terminal has died with its shim
+        for (stream, path) in
+            [(Stream::Stdout, layout::stdout(directory, number)), (Stream::Stderr, layout::stderr(directory, number))]
+        {
+            if let Ok(source) = launch::reopen_fifo(&path) {
+                output.set_source(stream, source);
+            }
+        }
+    }
+    Ok(output)
+}

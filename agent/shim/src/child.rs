@@ -1,0 +1,213 @@
+//! What the new process does between clone and exec. It has a copy of the shim's memory, nothing else runs in it, and it
+//! talks to the shim over a pipe that exec closes.
+
+use std::convert::Infallible;
+use std::fs::{self, File};
+use std::io::{self, PipeWriter, Write as _};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use barepod_sys::capability;
+use barepod_sys::descriptor;
+use barepod_sys::identity;
+use barepod_sys::mount::{self, Propagation};
+use barepod_sys::process::{self, Program};
+use barepod_sys::signal;
+use barepod_sys::terminal;
+
+use crate::failure::{At as _, Failure, errno};
+use crate::view;
+use crate::wire::start_failed::Stage;
+use crate::wire::{Event, Exec, Start, User, Warning, event, write_frame};
+
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const DEFAULT_UMASK: u32 = 0o022;
+const INVALID: i32 = 22;
+const NO_ENTRY: i32 = 2;
+const NO_ACCESS: i32 = 13;
+const NOT_A_DIRECTORY: i32 = 20;
+/// The code a child ends with when it could not become the program. Nobody counts on it: the pipe has told why.
+const FAILED: i32 = 127;
+
+/// The child's end of the pipe.
+#[derive(Debug)]
+pub struct Report {
+    pipe: PipeWriter,
+    attempt: u32,
+}
+
+impl Report {
+    /// For this attempt; 0 for `Exec`.
+    #[must_use]
+    pub fn new(pipe: PipeWriter, attempt: u32) -> Self {
+        Self { pipe, attempt }
+    }
+
+    fn warn(&mut self, what: String, error: &io::Error) {
+        let warning = Warning { attempt: self.attempt, what, errno: errno(error), detail: error.to_string() };
+        self.tell(event::Event::Warning(warning).into());
+    }
+
+    fn fail(&mut self, failure: Failure) -> i32 {
+        self.tell(event::Event::StartFailed(failure.of_attempt(self.attempt)).into());
+        FAILED
+    }
+
+    fn tell(&mut self, event: Event) {
+        // a shim that died meanwhile cannot be told anything; the process goes on without it
+        let _ = write_frame(&mut self.pipe, &event);
+    }
+}
+
+/// The whole way of a new attempt. Comes back only when it failed.
+pub fn begin(start: &Start, standard: [impl AsFd; 3], mut report: Report) -> i32 {
+    match prepare(start, standard, &mut report) {
+        Ok(never) => match never {},
+        Err(failure) => report.fail(failure),
+    }
+}
+
+fn prepare(start: &Start, standard: [impl AsFd; 3], report: &mut Report) -> Result<Infallible, Failure> {
+    let groups = start.cgroup.as_ref().map_or(&[][..], |cgroup| cgroup.legacy.as_slice());
+    join_legacy(open_legacy(groups)?)?;
+    begin_session(standard)?;
+    set_oom_score(start.oom_score_adj, report);
+    identity::set_umask(0);
+    enter_view(start)?;
+    if start.tty {
+        terminal::control(io::stdin()).at(Stage::Limits, "controlling terminal")?;
+    }
+    set_limits(start, report);
+    identity::set_umask(if start.umask == 0 { DEFAULT_UMASK } else { start.umask });
+    let caps = &start.capabilities;
+    become_user(start.user.as_ref(), caps, start.no_new_privileges)?;
+    execute(&start.argv, &start.env, &start.cwd)
+}
+
+/// The way of one more process in a running container, whose namespaces have been joined. Comes back only when it failed.
+pub fn begin_exec(exec: &Exec, legacy: Vec<(String, File)>, standard: [impl AsFd; 3], mut report: Report) -> i32 {
+    match join_legacy(legacy).and_then(|()| prepare_exec(exec, standard, &mut report)) {
+        Ok(never) => match never {},
+        Err(failure) => report.fail(failure),
+    }
+}
+
+fn prepare_exec(exec: &Exec, standard: [impl AsFd; 3], report: &mut Report) -> Result<Infallible, Failure> {
+    begin_session(standard)?;
+    set_oom_score(exec.oom_score_adj, report);
+    if exec.tty {
+        terminal::control(io::stdin()).at(Stage::Limits, "controlling terminal")?;
+    }
+    identity::set_umask(DEFAULT_UMASK);
+    become_user(exec.user.as_ref(), &exec.capabilities, exec.no_new_privileges)?;
+    execute(&exec.argv, &exec.env, &exec.cwd)
+}
+
+/// The `tasks` files of v1 groups, which a process may have to open before it joins another's view.
+///
+/// # Errors
+/// The first that cannot be opened.
+pub fn open_legacy(groups: &[String]) -> Result<Vec<(String, File)>, Failure> {
+    let open = |group: &String| {
+        let file = File::options().write(true).open(Path::new(group).join("tasks")).at(Stage::Cgroup, group)?;
+        Ok((group.clone(), file))
+    };
+    groups.iter().map(open).collect()
+}
+
+/// On v1 a process goes where it wants by writing 0 to `tasks`; `cgroup.procs` takes a lock that costs milliseconds.
+fn join_legacy(groups: Vec<(String, File)>) -> Result<(), Failure> {
+    groups.into_iter().try_for_each(|(group, mut tasks)| tasks.write_all(b"0").at(Stage::Cgroup, &group))
+}
+
+fn begin_session([stdin, stdout, stderr]: [impl AsFd; 3]) -> Result<(), Failure> {
+    signal::reset().at(Stage::Limits, "signals")?;
+    process::new_session().at(Stage::Limits, "session")?;
+    descriptor::duplicate_to(stdin, 0).at(Stage::Prepare, "stdin")?;
+    descriptor::duplicate_to(stdout, 1).at(Stage::Prepare, "stdout")?;
+    descriptor::duplicate_to(stderr, 2).at(Stage::Prepare, "stderr")
+}
+
+/// Before the view, whose `/proc` may be another or missing. A value below the present one needs `CAP_SYS_RESOURCE`.
+fn set_oom_score(score: i32, report: &mut Report) {
+    if let Err(error) = fs::write("/proc/self/oom_score_adj", score.to_string()) {
+        report.warn(format!("oom_score_adj {score}"), &error);
+    }
+}
+
+fn enter_view(start: &Start) -> Result<(), Failure> {
+    let namespaces = start.namespaces.unwrap_or_default();
+    match &start.view {
+        Some(view) if !view.root.is_empty() && namespaces.mount => view::enter(view)?,
+        Some(view) if !view.root.is_empty() => {
+            return Err(io::Error::from_raw_os_error(INVALID)).at(Stage::View, "a view needs a mount namespace");
+        }
+        Some(_) | None if namespaces.mount => mount::propagate_all(Propagation::Private).at(Stage::View, "/")?,
+        Some(_) | None => {}
+    }
+    if namespaces.uts && !start.hostname.is_empty() {
+        identity::set_host_name(&start.hostname).at(Stage::Limits, &start.hostname)?;
+    }
+    Ok(())
+}
+
+fn set_limits(start: &Start, report: &mut Report) {
+    for limit in &start.rlimits {
+        if let Err(error) = identity::set_limit(limit.resource, limit.soft, limit.hard) {
+            report.warn(format!("rlimit {}", limit.resource), &error);
+            lower_to_hard(limit.resource, limit.soft);
+        }
+    }
+}
+
+/// What can be had without raising the hard limit is better than nothing.
+fn lower_to_hard(resource: u32, soft: u64) {
+    if let Ok((_, hard)) = identity::limit(resource) {
+        let _already_warned = identity::set_limit(resource, soft.min(hard), hard);
+    }
+}
+
+/// Capabilities as container runtimes give them: bounding, permitted and effective; nothing inheritable or ambient.
+fn become_user(user: Option<&User>, capabilities: &[u32], no_new_privileges: bool) -> Result<(), Failure> {
+    let invalid = || io::Error::from_raw_os_error(INVALID);
+    let user = user.ok_or_else(invalid).at(Stage::User, "no user is given")?;
+    let kept: capability::Set = capabilities.iter().copied().collect();
+    capability::limit_bounding(kept).at(Stage::User, "capability bounding set")?;
+    identity::set_groups(&user.groups).at(Stage::User, "groups")?;
+    identity::set_gid(user.gid).at(Stage::User, &format!("gid {}", user.gid))?;
+    identity::set_uid(user.uid).at(Stage::User, &format!("uid {}", user.uid))?;
+    capability::clear_ambient().at(Stage::User, "ambient capabilities")?;
+    capability::set(kept).at(Stage::User, "capabilities")?;
+    if no_new_privileges {
+        process::forbid_new_privileges().at(Stage::User, "no_new_privs")?;
+    }
+    Ok(())
+}
+
+fn execute(argv: &[String], env: &[String], cwd: &str) -> Result<Infallible, Failure> {
+    let cwd = if cwd.is_empty() { "/" } else { cwd };
+    std::env::set_current_dir(cwd).at(Stage::Chdir, cwd)?;
+    let name = argv.first().map_or("", String::as_str);
+    let program = Program::new(argv, env).at(Stage::Exec, name)?;
+    descriptor::close_on_exec_from(3).at(Stage::Exec, name)?;
+    Err(search(&program, name, env)).at(Stage::Exec, name)
+}
+
+/// As execvp(3) looks for a program, on the `PATH` of its own environment; a file without `#!` is not given to a shell.
+fn search(program: &Program, name: &str, env: &[String]) -> io::Error {
+    if name.contains('/') {
+        return program.execute(Path::new(name));
+    }
+    let path = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+    let mut result = io::Error::from_raw_os_error(NO_ENTRY);
+    for directory in path.split(':').filter(|_| !name.is_empty()) {
+        let directory = if directory.is_empty() { "." } else { directory };
+        let error = program.execute(&Path::new(directory).join(name));
+        match error.raw_os_error() {
+            Some(NO_ENTRY | NOT_A_DIRECTORY) => {}
+            Some(NO_ACCESS) => result = error,
+            _ => return error,
+        }
+    }
+    result
+}

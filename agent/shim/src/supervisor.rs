@@ -1,0 +1,297 @@
+//! The shim's loop: wait until one of few things happens, deal with it, tell the daemon if there is one.
+//!
+//! SIGHUP, SIGINT and SIGTERM are ignored: a shim ends when it is told to Quit and has nothing left, so that no host
+//! script or service manager that signals "everything" takes a database's supervisor away.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use barepod_logs::cri::Stream;
+use barepod_sys::poll::{Interest, Poll};
+use barepod_sys::signal::{self, Signals};
+use barepod_sys::{clock, wait};
+
+use crate::attempt::Attempt;
+use crate::journal::Journal;
+use crate::link::{Link, LinkError};
+use crate::record::Identity;
+use crate::stranger;
+use crate::wire::{self, Event, PROTOCOL, Refused, Request, Start, Welcome, event, request};
+
+/// Places in the poll.
+mod place {
+    pub(super) const SIGNALS: usize = 0;
+    pub(super) const LISTENER: usize = 1;
+    pub(super) const LINK: usize = 2;
+    pub(super) const STATUS: usize = 3;
+    pub(super) const GROUP: usize = 4;
+    pub(super) const STRANGER: usize = 5;
+    pub(super) const STDOUT: usize = 6;
+    pub(super) const STDERR: usize = 7;
+    pub(super) const COUNT: usize = 8;
+}
+
+const OUTPUTS: [(usize, Stream); 2] = [(place::STDOUT, Stream::Stdout), (place::STDERR, Stream::Stderr)];
+
+/// Everything a shim has.
+#[derive(Debug)]
+pub struct Supervisor {
+    pub(crate) directory: PathBuf,
+    pub(crate) identity: Identity,
+    pub(crate) boot_id: String,
+    /// Held as long as this process lives.
+    pub(crate) lock: File,
+    pub(crate) listener: UnixListener,
+    pub(crate) signals: Signals,
+    pub(crate) link: Option<Link>,
+    pub(crate) attempt: Option<Attempt>,
+    pub(crate) over: bool,
+}
+
+impl Supervisor {
+    /// Runs until Quit.
+    ///
+    /// # Errors
+    /// As poll(2): nothing else ends it.
+    pub fn run(&mut self) -> io::Result<()> {
+        // what happened, and was asked, before the first wait
+        self.reap();
+        self.progress(clock::boot());
+        self.hear();
+        while !self.over {
+            let mut poll = self.interests(clock::boot());
+            poll.wait(self.timeout())?;
+            self.turn(&poll);
+        }
+        Ok(())
+    }
+
+    fn interests(&self, now: Duration) -> Poll<{ place::COUNT }> {
+        let mut poll = Poll::default();
+        poll.set(place::SIGNALS, Some((self.signals.as_fd(), Interest::Read)));
+        poll.set(place::LISTENER, Some((self.listener.as_fd(), Interest::Read)));
+        if let Some(link) = &self.link {
+            let interest = if link.has_unsent() { Interest::ReadWrite } else { Interest::Read };
+            poll.set(place::LINK, Some((link.as_fd(), interest)));
+        }
+        let Some(attempt) = &self.attempt else { return poll };
+        poll.set(place::STATUS, attempt.status().map(|fd| (fd, Interest::Read)));
+        poll.set(place::GROUP, attempt.group_events().map(|fd| (fd, Interest::Change)));
+        poll.set(place::STRANGER, attempt.stranger().map(|fd| (fd, Interest::Read)));
+        for (place, stream) in OUTPUTS {
+            let wanted = attempt.output.as_ref().and_then(|output| output.wanted(stream, now));
+            poll.set(place, wanted.map(|fd| (fd, Interest::Read)));
+        }
+        poll
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let now = clock::boot();
+        let deadline = self.attempt.as_ref().and_then(|attempt| attempt.deadline(now))?;
+        Some(deadline.saturating_sub(now))
+    }
+
+    /// The end of the main process before anything else: the daemon waits for it.
+    fn turn(&mut self, poll: &Poll<{ place::COUNT }>) {
+        if poll.ready(place::STATUS).any() {
+            self.with_attempt(Attempt::hear_status);
+        }
+        if poll.ready(place::SIGNALS).any() {
+            self.reap();
+        }
+        if poll.ready(place::STRANGER).any() {
+            self.with_attempt(stranger::look);
+        }
+        let now = clock::boot();
+        if let Some(output) = self.attempt.as_mut().and_then(|attempt| attempt.output.as_mut()) {
+            for (_, stream) in OUTPUTS.into_iter().filter(|&(place, _)| poll.ready(place).any()) {
+                output.take(stream, now);
+            }
+            output.tick(now);
+        }
+        self.progress(now);
+        if poll.ready(place::LISTENER).any() {
+            self.accept();
+        }
+        if poll.ready(place::LINK).any() {
+            self.hear();
+        }
+    }
+
+    fn progress(&mut self, now: Duration) {
+        self.with_attempt(|attempt, events| attempt.progress(now, events));
+    }
+
+    fn with_attempt(&mut self, action: impl FnOnce(&mut Attempt, &mut Vec<Event>)) {
+        let Some(attempt) = &mut self.attempt else { return };
+        let mut events = Vec::new();
+        action(attempt, &mut events);
+        events.into_iter().for_each(|event| self.tell(event));
+    }
+
+    /// Takes every child that has ended: the main process, and orphans of its making.
+    fn reap(&mut self) {
+        while let Ok(Some(_)) = self.signals.take() {}
+        while let Ok(Some(ended)) = wait::peek() {
+            self.with_attempt(|attempt, events| {
+                if attempt.is_main(ended.pid) {
+                    attempt.ended(Some(ended.exit), events);
+                }
+            });
+            if wait::reap(ended.pid).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// A new connection takes the place of the old.
+    fn accept(&mut self) {
+        if let Ok((stream, _)) = self.listener.accept() {
+            self.link = Link::new(stream).ok();
+        }
+    }
+
+    /// Requests that came before the end of a connection count.
+    fn hear(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        let state = link.flush().and_then(|()| link.receive());
+        let requests = self.answer_all();
+        if state.and(requests).is_err() {
+            self.link = None;
+        }
+    }
+
+    fn answer_all(&mut self) -> Result<(), LinkError> {
+        while let Some(link) = &mut self.link
+            && let Some(request) = link.request()?
+        {
+            self.answer(request);
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, request: Request) {
+        let agreed = self.link.as_ref().is_some_and(|link| link.protocol().is_some());
+        match request.request {
+            Some(request::Request::Hello(hello)) => self.welcome(hello.protocol),
+            Some(_) if !agreed => self.refuse(0, "request", "the first request must be Hello"),
+            Some(request::Request::Start(start)) => self.start(&start),
+            Some(request::Request::Signal(signal)) => self.signal(signal),
+            Some(request::Request::Kill(kill)) => self.kill(kill.attempt),
+            Some(request::Request::Reexec(reexec)) => self.reexec(&reexec.path),
+            Some(request::Request::Quit(_)) => self.quit(),
+            Some(request::Request::Stats(_)) => self.stats(),
+            None => self.refuse(0, "unknown", "this shim does not know the request"),
+        }
+    }
+
+    fn welcome(&mut self, protocol: u32) {
+        let protocol = protocol.min(PROTOCOL);
+        if let Some(link) = &mut self.link {
+            link.agree(protocol);
+        }
+        self.tell_welcome(protocol);
+    }
+
+    /// Tells all there is.
+    pub(crate) fn tell_welcome(&mut self, protocol: u32) {
+        let welcome = Welcome {
+            protocol,
+            shim_version: env!("CARGO_PKG_VERSION").to_owned(),
+            shim_pid: std::process::id(),
+            pod_uid: self.identity.pod_uid.clone(),
+            container: self.identity.container.clone(),
+            current: self.attempt.as_ref().map(|attempt| attempt.seen().clone()),
+        };
+        self.tell(event::Event::Welcome(welcome).into());
+    }
+
+    fn start(&mut self, start: &Start) {
+        let before = self.attempt.as_ref().map(|attempt| (attempt.number(), attempt.is_done()));
+        match before {
+            Some((number, false)) => {
+                self.refuse(start.attempt, "Start", &format!("something of attempt {number} is left"));
+            }
+            Some((number, true)) if start.attempt <= number => {
+                self.refuse(start.attempt, "Start", &format!("there was an attempt {number}: a number must be higher"));
+            }
+            None if start.attempt == 0 => self.refuse(0, "Start", "attempts are counted from 1"),
+            Some(_) | None => self.start_now(start, before.map(|(number, _)| number)),
+        }
+    }
+
+    fn start_now(&mut self, start: &Start, before: Option<u32>) {
+        self.attempt = None;
+        let mut events = Vec::new();
+        self.attempt = Some(Attempt::start(&self.directory, start, &self.boot_id, &mut events));
+        if let Some(before) = before {
+            // the daemon has seen it, since it asked for the next
+            let _ = std::fs::remove_file(crate::layout::exit_record(&self.directory, before));
+        }
+        events.into_iter().for_each(|event| self.tell(event));
+    }
+
+    fn signal(&mut self, signal: wire::Signal) {
+        let Some(attempt) = self.attempt.as_ref().filter(|attempt| attempt.number() == signal.attempt) else { return };
+        if let Err(error) = attempt.signal(signal.signal) {
+            self.refuse(signal.attempt, "Signal", &error.to_string());
+        }
+    }
+
+    fn kill(&mut self, number: u32) {
+        let Some(attempt) = self.attempt.as_ref().filter(|attempt| attempt.number() == number) else { return };
+        if let Err(error) = attempt.kill() {
+            self.refuse(number, "Kill", &error.to_string());
+        }
+    }
+
+    fn quit(&mut self) {
+        match self.attempt.as_ref().filter(|attempt| !attempt.is_done()).map(Attempt::number) {
+            Some(number) => self.refuse(number, "Quit", "something of an attempt is left"),
+            None => self.over = true,
+        }
+    }
+
+    fn stats(&mut self) {
+        let output = self.attempt.as_ref().and_then(|attempt| attempt.output.as_ref());
+        let stats = output.map(crate::output::Output::stats).unwrap_or_default();
+        self.tell(event::Event::LogStats(stats).into());
+    }
+
+    pub(crate) fn refuse(&mut self, attempt: u32, request: &str, message: &str) {
+        let refused = Refused { attempt, request: request.to_owned(), message: message.to_owned() };
+        self.tell(event::Event::Refused(refused).into());
+    }
+
+    /// Before Hello a connection is told nothing but refusals; one that does not take what it is told is dropped.
+    fn tell(&mut self, event: Event) {
+        let refusal = matches!(event.event, Some(event::Event::Refused(_)));
+        let Some(link) = self.link.as_mut().filter(|link| refusal || link.protocol().is_some()) else { return };
+        if link.send(&event).is_err() {
+            self.link = None;
+        }
+    }
+}
+
+/// Signals that a shim takes as events or not at all.
+///
+/// # Errors
+/// As signalfd(2).
+pub fn take_signals() -> io::Result<Signals> {
+    for number in [signal::HANGUP, signal::INTERRUPT, signal::TERMINATE, signal::PIPE] {
+        signal::ignore(number)?;
+    }
+    Signals::block(&[signal::CHILD])
+}
+
+/// Makes sure that the journal can be had before anybody counts on this shim.
+///
+/// # Errors
+/// As opening it.
+pub fn check_journal(directory: &Path) -> io::Result<()> {
+    Journal::open(directory).map(|_| ())
+}
