@@ -26,8 +26,13 @@ impl Speed {
     }
 }
 
+/// Builds them all for tests.
+pub(crate) fn run(repository: &Repository) -> anyhow::Result<()> {
+    at(repository, Speed::Debug)
+}
+
 /// Builds them all.
-pub(crate) fn run(repository: &Repository, speed: Speed) -> anyhow::Result<()> {
+pub(crate) fn at(repository: &Repository, speed: Speed) -> anyhow::Result<()> {
     commands(repository, speed).iter_mut().try_for_each(succeed)
 }
 

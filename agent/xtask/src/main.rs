@@ -12,7 +12,6 @@ mod test;
 
 use clap::{Parser, Subcommand};
 
-use build::Speed;
 use repository::Repository;
 use setup::Purpose;
 
@@ -58,7 +57,7 @@ fn main() -> anyhow::Result<()> {
     let repository = Repository::here();
     match Arguments::parse().habit {
         Habit::Setup { bench } => setup::run(&repository, if bench { Purpose::Bench } else { Purpose::Test }),
-        Habit::Build => build::run(&repository, Speed::Debug),
+        Habit::Build => build::run(&repository),
         Habit::Test(options) => test::run(&repository, &options),
         Habit::Nextest { arguments } => test::nextest(&repository, &arguments),
         Habit::Bench(options) => bench::run(&repository, &options),

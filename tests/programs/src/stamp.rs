@@ -1,8 +1,10 @@
-//! The message of the `stamp` program: which process began, and when.
+//! How a program under test says which process it is and what time it is: a datagram to the socket named by [`SOCKET`].
 //!
-//! `stamp` is the service of the bench that measures a kill until the replacement's first instruction: it reads the
-//! monotonic clock before anything else and sends the reading as a datagram to the socket named by [`SOCKET`].
+//! `stamp` says so before anything else, for the time from a kill to the replacement's first instruction; `lines` says
+//! so before its first line and after its last.
 
+use std::io;
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
@@ -12,16 +14,27 @@ pub const SOCKET: &str = "BAREPOD_STAMP";
 /// The length of an encoded [`Stamp`].
 pub const LENGTH: usize = 20;
 
-/// A process and its first moment.
+/// A process and a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// The process.
     pub pid: i32,
-    /// `CLOCK_MONOTONIC` at its first instruction in `main`.
+    /// `CLOCK_MONOTONIC` then.
     pub at: Duration,
 }
 
 impl Stamp {
+    /// This process, now.
+    pub fn now() -> nix::Result<Self> {
+        Ok(Self { at: monotonic()?, pid: nix::unistd::getpid().as_raw() })
+    }
+
+    /// Sends it to the socket that the environment names; fails where it names none.
+    pub fn send(&self) -> io::Result<()> {
+        let socket = std::env::var_os(SOCKET).ok_or_else(|| io::Error::other(format!("{SOCKET} is not set")))?;
+        UnixDatagram::unbound()?.send_to(&self.encode(), socket).map(drop)
+    }
+
     /// The bytes of the datagram.
     pub fn encode(&self) -> [u8; LENGTH] {
         let mut bytes = [0; LENGTH];

@@ -3,9 +3,11 @@
 //! A figure without the peer's figure from the same minutes says little on a noisy machine. Each line is a [`Line`]: its
 //! arms' samples were taken in turns, so that what disturbs one disturbs all, and ratios are taken round by round.
 
-mod peers;
+mod logs;
+mod memory;
 mod restart;
 mod statistics;
+mod supervisor;
 mod table;
 
 use barepod_tests::programs::Built;
@@ -44,10 +46,11 @@ struct Course {
     gap: std::time::Duration,
 }
 
-/// A line's name, and how it is measured.
-type Measure = fn(&Course) -> anyhow::Result<Line>;
+/// How the lines of one name are measured.
+type Measure = fn(&Course) -> anyhow::Result<Vec<Line>>;
 
-const LINES: [(&str, Measure); 1] = [("restart", restart::measure)];
+const LINES: [(&str, Measure); 3] =
+    [("restart", restart::measure), ("memory", memory::measure), ("logs", logs::measure)];
 
 /// Measures and prints the table.
 pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<()> {
@@ -56,13 +59,13 @@ pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<
     }
     anyhow::ensure!(options.rounds > 0, "--rounds must be at least 1");
     setup::run(repository, Purpose::Bench)?;
-    build::run(repository, SPEED)?;
+    build::at(repository, SPEED)?;
     let gap = std::time::Duration::from_millis(options.gap);
     let course = Course { built: Built::at(repository.target(), SPEED.directory()), rounds: options.rounds, gap };
     let mut lines = Vec::new();
     for (name, measure) in LINES {
         if options.only.is_empty() || options.only.iter().any(|only| only == name) {
-            lines.push(measure(&course)?);
+            lines.extend(measure(&course)?);
         }
     }
     let page = page(repository, &lines)?;

@@ -28,7 +28,7 @@ impl Display for Line {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let unit = self.unit;
         writeln!(f, "## {}\n\n{}\n", self.title, self.notes)?;
-        writeln!(f, "| | rounds | median, {unit} | 95 % of it | p5 to p95, {unit} | times the first |")?;
+        writeln!(f, "| | samples | median, {unit} | 95 % of it | p5 to p95, {unit} | times the first |")?;
         writeln!(f, "|---|---:|---:|---|---|---|")?;
         self.arms.iter().try_for_each(|arm| self.row(arm, f))
     }
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(
             rows,
             [
-                "| | rounds | median, ms | 95 % of it | p5 to p95, ms | times the first |",
+                "| | samples | median, ms | 95 % of it | p5 to p95, ms | times the first |",
                 "|---|---:|---:|---|---|---|",
                 "| ours | 3 | 3.00 | 2.00 to 4.00 | 2.10 to 3.90 | 1.00 (1.00 to 1.00) |",
                 "| theirs | 3 | 300 | 200 to 400 | 210 to 390 | 100 (100 to 100) |",

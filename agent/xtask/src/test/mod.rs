@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
-use crate::build::{self, Speed};
+use crate::build;
 use crate::repository::{Repository, succeed};
 use crate::setup::{self, Purpose};
 use counts::Counts;
@@ -62,7 +62,7 @@ pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<
 /// Builds what the tests run, then hands over to cargo-nextest.
 pub(crate) fn nextest(repository: &Repository, arguments: &[String]) -> anyhow::Result<()> {
     setup::run(repository, Purpose::Test)?;
-    build::run(repository, Speed::Debug)?;
+    build::run(repository)?;
     succeed(repository.cargo(&["nextest", "run"]).args(arguments))
 }
 
