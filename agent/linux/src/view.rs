@@ -23,5 +23,8 @@ mod kernel;
 mod mount;
 mod plan;
 
+#[cfg(test)]
+mod real;
+
 pub use host_dirs::{Host, HostDirs, HostMount, Kind, Node};
 pub use plan::{Place, Placement, Request, ViewError, plan};

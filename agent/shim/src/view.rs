@@ -68,9 +68,7 @@ impl<'a> Builder<'a> {
             MountKind::Symlink => self.link(entry),
             MountKind::File => self.file(&entry.target, Owner::of(entry)),
             MountKind::Mask => self.mask(entry),
-            MountKind::RemountReadOnly => {
-                mount::restrict(self.find(&entry.target)?.as_fd(), Depth::One, restrictions(entry, true), None)
-            }
+            MountKind::RemountReadOnly => self.seal(entry),
             // also a kind that only a later daemon knows
             MountKind::Unspecified => Err(io::Error::from_raw_os_error(INVALID)),
         }
@@ -115,6 +113,22 @@ impl<'a> Builder<'a> {
                 let null = path::refer(Path::new("/dev/null"))?;
                 mount::attach(mount::copy_of(null.as_fd(), Depth::One)?.as_fd(), target.as_fd())
             }
+        }
+    }
+
+    /// What is no mount point of its own becomes one.
+    fn seal(&mut self, entry: &wire::Mount) -> io::Result<()> {
+        let target = match self.find(&entry.target) {
+            Err(error) if entry.optional && is_missing(&error) => return Ok(()),
+            target => target?,
+        };
+        match mount::restrict(target.as_fd(), Depth::One, restrictions(entry, true), None) {
+            Err(error) if error.raw_os_error() == Some(INVALID) => {
+                let copy = mount::copy_of(target.as_fd(), Depth::One)?;
+                mount::restrict(copy.as_fd(), Depth::One, restrictions(entry, true), None)?;
+                mount::attach(copy.as_fd(), target.as_fd())
+            }
+            done => done,
         }
     }
 

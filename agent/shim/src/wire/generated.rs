@@ -267,7 +267,7 @@ pub struct Mount {
     /// BIND: mount events of the host arrive
     #[prost(bool, tag = "14")]
     pub slave: bool,
-    /// a missing source is no error
+    /// a missing source is no error, nor a missing target of REMOUNT_READ_ONLY
     #[prost(bool, tag = "15")]
     pub optional: bool,
     /// BIND: `source` is resolved inside this host directory without ever leaving it (subPath)
@@ -310,7 +310,7 @@ pub mod mount {
         File = 11,
         /// hidden: an empty read-only tmpfs over a directory, /dev/null over a file; skipped if missing
         Mask = 12,
-        /// target made read-only as it stands, not what is mounted below it
+        /// target made read-only as it stands, not what is mounted below it; made a mount point if it is none
         RemountReadOnly = 13,
     }
     impl Kind {
