@@ -25,6 +25,7 @@ use crate::output::Output;
 use crate::record;
 use crate::wire;
 use crate::wire::AttemptRecord;
+use crate::wire::exit::How;
 
 const PROC: &str = "/proc";
 
@@ -65,6 +66,10 @@ impl Attempt {
             self.ended(None, &mut Vec::new());
         } else {
             self.kill_rest();
+        }
+        let unseen = matches!(self.seen.exit, Some(wire::Exit { how: Some(How::Unknown(true)), .. }));
+        if let Some(output) = self.output.as_mut().filter(|_| unseen) {
+            output.ended_unseen();
         }
     }
 

@@ -264,7 +264,7 @@ impl Attempt {
             if !output.finished() && now < end {
                 return;
             }
-            output.give_up(now);
+            output.close(now);
         }
         let failure = failure.take();
         self.finish(failure, events);

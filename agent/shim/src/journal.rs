@@ -60,15 +60,43 @@ pub struct Counters {
     pub rotations: u64,
 }
 
-/// A gap in the log that is not marked yet: records that went, or, with 0 lines, output of which nothing is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Gap {
-    /// Records.
-    pub lines: u64,
-    /// Bytes of their content.
-    pub bytes: u64,
-    /// What the disk said.
-    pub errno: i32,
+/// A place in the log where output is missing, that is not marked there yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gap {
+    /// Records that went because the disk refused.
+    Dropped {
+        /// Records.
+        lines: u64,
+        /// Bytes of their content.
+        bytes: u64,
+        /// What the disk said.
+        errno: i32,
+    },
+    /// What a former shim had read was not found.
+    JournalLost,
+    /// The service ended while no shim lived: what was in its FIFOs is gone if nobody else held them.
+    EndedUnseen,
+}
+
+impl Gap {
+    fn to_words(gap: Option<Self>) -> [u64; 4] {
+        match gap {
+            None => [0; 4],
+            Some(Self::Dropped { lines, bytes, errno }) => [1, lines, bytes, u64::from(errno.cast_unsigned())],
+            Some(Self::JournalLost) => [2, 0, 0, 0],
+            Some(Self::EndedUnseen) => [3, 0, 0, 0],
+        }
+    }
+
+    fn from_words([kind, lines, bytes, errno]: [u64; 4]) -> Option<Self> {
+        match kind {
+            1 => Some(Self::Dropped { lines, bytes, errno: (errno as u32).cast_signed() }),
+            2 => Some(Self::JournalLost),
+            3 => Some(Self::EndedUnseen),
+            // also a kind that only a later shim knows
+            _ => None,
+        }
+    }
 }
 
 /// A read that is about to be made.
@@ -129,7 +157,7 @@ impl State {
         let [out, err] = self.waiting;
         let c = self.counters;
         let mut words = [0; WORDS];
-        let gap = self.gap.unwrap_or_default();
+        let [gap, lines, bytes, errno] = Gap::to_words(self.gap);
         words[..25].copy_from_slice(&[
             u64::from(self.attempt),
             self.base,
@@ -144,9 +172,9 @@ impl State {
             err.consumed as u64,
             err.filled as u64,
             u64::from(err.ended),
-            gap.lines,
-            gap.bytes,
-            u64::from(gap.errno.cast_unsigned()),
+            lines,
+            bytes,
+            errno,
             c.lines_in,
             c.bytes_in,
             c.lines_out,
@@ -155,7 +183,7 @@ impl State {
             c.bytes_dropped,
             c.rotations,
             MAGIC,
-            u64::from(self.gap.is_some()),
+            gap,
         ]);
         words
     }
@@ -182,7 +210,7 @@ impl State {
             rotated_ns: w[5],
             intent,
             waiting,
-            gap: (w[24] != 0).then(|| Gap { lines: w[13], bytes: w[14], errno: (w[15] as u32).cast_signed() }),
+            gap: Gap::from_words([w[24], w[13], w[14], w[15]]),
             counters: Counters {
                 lines_in: w[16],
                 bytes_in: w[17],
@@ -327,7 +355,7 @@ mod tests {
         state.writing = Stream::Stderr;
         state.waiting[1] = Waiting { consumed: 3, filled: REGION - 9, ended: true };
         state.intent = Some(Intent { stream: Stream::Stderr, length: 9 });
-        state.gap = Some(Gap { lines: 1, bytes: 2, errno: 28 });
+        state.gap = Some(Gap::Dropped { lines: 1, bytes: 2, errno: 28 });
         state.counters.rotations = 4;
         Journal::open(scratch.path()).unwrap().commit(state);
 

@@ -102,6 +102,7 @@ pub struct Output {
     batch: Vec<u8>,
     /// The disk refuses.
     refusal: Option<Refusal>,
+    unseen: bool,
     last_read: Duration,
     /// No reading before this boot time.
     hold: Option<Duration>,
@@ -134,7 +135,7 @@ impl Output {
         if output.journal.state().attempt != attempt {
             // what was in memory is gone, and nobody knows how much that was
             output.journal.commit(State {
-                gap: Some(Gap::default()),
+                gap: Some(Gap::JournalLost),
                 time_ns: clock::wall_ns(),
                 ..State::new(attempt)
             });
@@ -158,6 +159,7 @@ impl Output {
             when_refused: settings.when_refused(),
             batch: Vec::with_capacity(BATCH),
             refusal: None,
+            unseen: false,
             last_read: Duration::ZERO,
             hold: None,
         }
@@ -238,9 +240,18 @@ impl Output {
         self.sources.iter().all(Option::is_none) && !rest
     }
 
-    /// Ends in spite of what has not come or could not be written: that is counted as dropped.
-    pub fn give_up(&mut self, now: Duration) {
+    /// The service ended while no shim was there to read what it wrote last: to be marked at the end.
+    pub fn ended_unseen(&mut self) {
+        self.unseen = true;
+    }
+
+    /// The end, in spite of what has not come or could not be written: that is counted as dropped.
+    pub fn close(&mut self, now: Duration) {
         STREAMS.into_iter().for_each(|stream| self.end(stream));
+        let state = *self.journal.state();
+        if self.unseen && state.gap.is_none() {
+            self.journal.commit(State { gap: Some(Gap::EndedUnseen), ..state });
+        }
         self.write(now);
         for stream in STREAMS {
             if !self.journal.waiting(stream).is_empty() {
@@ -263,12 +274,6 @@ impl Output {
             rotations: counters.rotations,
             refusing: self.refusal.is_some(),
         }
-    }
-
-    /// The journal, for the next attempt.
-    #[must_use]
-    pub fn into_journal(self) -> Journal {
-        self.journal
     }
 
     fn end(&mut self, stream: Stream) {
@@ -320,21 +325,23 @@ impl Output {
         let mut state = *self.journal.state();
         let waiting = self.journal.waiting(stream);
         let more = input(&state, stream);
-        let mut gap = state.gap.unwrap_or_default();
+        let (mut lines, mut bytes) = match state.gap {
+            Some(Gap::Dropped { lines, bytes, .. }) => (lines, bytes),
+            Some(Gap::JournalLost | Gap::EndedUnseen) | None => (0, 0),
+        };
         let mut at = 0;
         while at < least
             && let Some(piece) = cri::next_piece(&waiting[at..], more)
         {
             at += piece.length;
-            gap.lines += 1;
-            gap.bytes += piece.content as u64;
+            lines += 1;
+            bytes += piece.content as u64;
             state.counters.lines_dropped += 1;
             state.counters.bytes_dropped += piece.content as u64;
             state.counters.lines_in += 1;
         }
         if at > 0 {
-            gap.errno = self.refusal.map_or(gap.errno, |refusal| refusal.errno);
-            state.gap = Some(gap);
+            state.gap = Some(Gap::Dropped { lines, bytes, errno: self.refusal.map_or(0, |refusal| refusal.errno) });
             state.waiting[journal::index(stream)].consumed += at;
             self.journal.commit(state);
         }
@@ -402,19 +409,27 @@ impl Output {
         Ok(())
     }
 
-    /// Follows from the committed state alone.
+    /// Follows from the committed state alone. A mark stands where something is missing: before what waits, or at the end.
     fn next_batch(&mut self) -> Option<Batch> {
         self.batch.clear();
         let state = *self.journal.state();
-        if let Some(gap) = state.gap {
-            let encoder = Encoder::new(Stream::Stderr, state.time_ns);
-            encoder.encode(mark(gap).as_bytes(), Input::GoesOn, &mut self.batch);
-            return Some(Batch::Mark);
+        match state.gap {
+            Some(gap @ (Gap::Dropped { .. } | Gap::JournalLost)) => Some(self.mark(state.time_ns, gap)),
+            Some(gap @ Gap::EndedUnseen) => self.records(&state).or_else(|| Some(self.mark(state.time_ns, gap))),
+            None => self.records(&state),
         }
+    }
+
+    fn mark(&mut self, time_ns: i64, gap: Gap) -> Batch {
+        Encoder::new(Stream::Stderr, time_ns).encode(mark(gap).as_bytes(), Input::GoesOn, &mut self.batch);
+        Batch::Mark
+    }
+
+    fn records(&mut self, state: &State) -> Option<Batch> {
         let other = STREAMS[1 - journal::index(state.writing)];
         [state.writing, other].into_iter().find_map(|stream| {
             let encoder = Encoder::new(stream, state.time_ns);
-            let progress = encoder.encode(self.journal.waiting(stream), input(&state, stream), &mut self.batch);
+            let progress = encoder.encode(self.journal.waiting(stream), input(state, stream), &mut self.batch);
             (progress.records > 0).then_some(Batch::Records(stream, progress))
         })
     }
@@ -505,12 +520,15 @@ fn advance(state: &mut State, stream: Stream, progress: Progress) {
 
 /// The line that stands in the log where others are missing.
 fn mark(gap: Gap) -> String {
-    if gap.lines == 0 {
-        return "barepod: output may be missing here: what the former shim had read was not found\n".to_owned();
+    match gap {
+        Gap::Dropped { lines, bytes, errno } => {
+            let reason = io::Error::from_raw_os_error(errno).to_string();
+            let reason = reason.split(" (os error").next().unwrap_or_default();
+            format!("barepod: {lines} lines ({bytes} bytes) dropped: {reason}\n")
+        }
+        Gap::JournalLost => "barepod: output may be missing here: what the former shim had read was not found\n".into(),
+        Gap::EndedUnseen => "barepod: output may be missing here: the service ended while no shim was there\n".into(),
     }
-    let reason = io::Error::from_raw_os_error(gap.errno).to_string();
-    let reason = reason.split(" (os error").next().unwrap_or_default();
-    format!("barepod: {} lines ({} bytes) dropped: {reason}\n", gap.lines, gap.bytes)
 }
 
 fn nanoseconds(time: Duration) -> u64 {

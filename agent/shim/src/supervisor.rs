@@ -148,8 +148,9 @@ impl Supervisor {
         }
     }
 
-    /// A new connection takes the place of the old.
+    /// A new connection takes the place of the old. What was asked on the old one before counts.
     fn accept(&mut self) {
+        self.hear();
         if let Ok((stream, _)) = self.listener.accept() {
             self.link = Link::new(stream).ok();
         }

@@ -30,16 +30,18 @@ fn an_exit_code_a_signal_and_the_output_are_told() {
 fn a_later_daemon_is_told_what_happened_in_its_absence() {
     let mut host = host_or_skip!();
     let mut shim = host.shim();
-    shim.start(host.start(1, "read line < \"$0\"; exit 7"));
+    let go = host.scratch().join("go");
+    shim.start(host.start(1, &format!("while [ ! -e {} ]; do sleep 0.01; done; exit 7", go.display())));
     drop(shim);
 
     let running = host.connect();
     assert!(running.welcome.current.as_ref().is_some_and(|attempt| attempt.exit.is_none() && attempt.pid > 0));
     assert_eq!((running.welcome.pod_uid.as_str(), running.welcome.container.as_str()), ("uid-1", "main"));
     drop(running);
+    std::fs::write(&go, "").unwrap();
     let attempt = until("the exit is told", || host.connect().welcome.current.filter(|attempt| attempt.empty));
 
-    assert!(matches!(attempt.exit.unwrap().how, Some(How::Code(_))));
+    assert_eq!(attempt.exit.unwrap().how, Some(How::Code(7)));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A shim with its directory, its cgroups and a connection, on this machine.
 #![expect(dead_code, reason = "each test file uses its part")]
+#![expect(clippy::unwrap_used, reason = "in a test, an error is a failure")]
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -15,7 +16,7 @@ use barepod_shim::wire::{
 };
 
 /// Longer than anything takes here.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Ends the test with a printed reason where this machine cannot run it.
 #[macro_export]
@@ -40,16 +41,16 @@ fn unified() -> Option<PathBuf> {
 }
 
 /// Scratch places of one test.
-pub struct Host {
-    pub dir: PathBuf,
-    pub logs: PathBuf,
+pub(crate) struct Host {
+    pub(crate) dir: PathBuf,
+    pub(crate) logs: PathBuf,
     scratch: PathBuf,
     group: PathBuf,
     started: Vec<Child>,
 }
 
 impl Host {
-    pub fn new() -> Result<Self, String> {
+    pub(crate) fn new() -> Result<Self, String> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         if fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m)).ok() != Some(0) {
             return Err("needs root".into());
@@ -64,23 +65,23 @@ impl Host {
         Ok(Self { dir, logs, scratch, group, started: Vec::new() })
     }
 
-    pub fn scratch(&self) -> &Path {
+    pub(crate) fn scratch(&self) -> &Path {
         &self.scratch
     }
 
     /// Starts a shim and connects.
-    pub fn shim(&mut self) -> Shim {
+    pub(crate) fn shim(&mut self) -> Shim {
         self.spawn();
         self.connect()
     }
 
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_barepod-shim"));
         command.args(["run", "--dir"]).arg(&self.dir).stdin(Stdio::null());
         command
     }
 
-    pub fn spawn(&mut self) -> u32 {
+    pub(crate) fn spawn(&mut self) -> u32 {
         let child = self.command().spawn().unwrap();
         let pid = child.id();
         self.started.push(child);
@@ -88,7 +89,7 @@ impl Host {
     }
 
     /// Connects as soon as the shim listens, and says Hello.
-    pub fn connect(&self) -> Shim {
+    pub(crate) fn connect(&self) -> Shim {
         let path = self.dir.join(layout::SOCKET);
         let stream = until("the shim listens", || UnixStream::connect(&path).ok());
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -102,30 +103,30 @@ impl Host {
     }
 
     /// Kills the newest shim, as if it had crashed.
-    pub fn kill_shim(&mut self) {
+    pub(crate) fn kill_shim(&mut self) {
         let mut shim = self.started.pop().unwrap();
         shim.kill().unwrap();
         shim.wait().unwrap();
     }
 
-    pub fn shim_pid(&self) -> u32 {
+    pub(crate) fn shim_pid(&self) -> u32 {
         self.started.last().unwrap().id()
     }
 
     /// Waits for the newest shim to end by itself.
-    pub fn shim_exit(&mut self) -> std::process::ExitStatus {
+    pub(crate) fn shim_exit(&mut self) -> std::process::ExitStatus {
         self.started.pop().unwrap().wait().unwrap()
     }
 
     /// A fresh leaf.
-    pub fn leaf(&self, attempt: u32) -> PathBuf {
+    pub(crate) fn leaf(&self, attempt: u32) -> PathBuf {
         let leaf = self.group.join(attempt.to_string());
         fs::create_dir_all(&leaf).unwrap();
         leaf
     }
 
     /// A start of a shell script, as root in the host's own view.
-    pub fn start(&self, attempt: u32, script: &str) -> Start {
+    pub(crate) fn start(&self, attempt: u32, script: &str) -> Start {
         Start {
             attempt,
             argv: ["sh", "-c", script].map(String::from).to_vec(),
@@ -143,16 +144,16 @@ impl Host {
     }
 
     /// All log text of an attempt in order, as (stream, tag, content).
-    pub fn log(&self, attempt: u32) -> Vec<(String, String, String)> {
+    pub(crate) fn log(&self, attempt: u32) -> Vec<(String, String, String)> {
         let mut files = barepod_logs::files::rotated(&self.logs, attempt).unwrap();
         files.push(barepod_logs::files::current(&self.logs, attempt));
         let text: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
         assert!(text.is_empty() || text.ends_with('\n'), "a torn line at the end: {:?}", text.lines().last());
-        text.lines().map(parse).collect()
+        text.split_terminator('\n').map(parse).collect()
     }
 
     /// The contents of a log's records.
-    pub fn lines(&self, attempt: u32) -> Vec<String> {
+    pub(crate) fn lines(&self, attempt: u32) -> Vec<String> {
         self.log(attempt).into_iter().map(|(_, _, content)| content).collect()
     }
 }
@@ -198,7 +199,7 @@ fn kill_group(group: &Path) {
 }
 
 /// Looks again and again until there is something.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
@@ -210,19 +211,19 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A connection with a shim.
-pub struct Shim {
-    pub stream: UnixStream,
-    pub welcome: Welcome,
-    pub warnings: Vec<wire::Warning>,
+pub(crate) struct Shim {
+    pub(crate) stream: UnixStream,
+    pub(crate) welcome: Welcome,
+    pub(crate) warnings: Vec<wire::Warning>,
 }
 
 impl Shim {
-    pub fn send(&mut self, request: request::Request) {
+    pub(crate) fn send(&mut self, request: request::Request) {
         write_frame(&mut self.stream, &Request::from(request)).unwrap();
     }
 
     /// The next event; warnings are put aside.
-    pub fn event(&mut self) -> event::Event {
+    pub(crate) fn event(&mut self) -> event::Event {
         loop {
             let event = read_frame::<Event>(&mut self.stream).unwrap().expect("the shim has hung up");
             match event.event.expect("an event that is known") {
@@ -232,7 +233,7 @@ impl Shim {
         }
     }
 
-    pub fn start(&mut self, start: Start) -> wire::Started {
+    pub(crate) fn start(&mut self, start: Start) -> wire::Started {
         self.send(request::Request::Start(start));
         match self.event() {
             event::Event::Started(started) => started,
@@ -240,7 +241,7 @@ impl Shim {
         }
     }
 
-    pub fn start_failed(&mut self, start: Start) -> wire::StartFailed {
+    pub(crate) fn start_failed(&mut self, start: Start) -> wire::StartFailed {
         self.send(request::Request::Start(start));
         match self.event() {
             event::Event::StartFailed(failed) => failed,
@@ -248,21 +249,21 @@ impl Shim {
         }
     }
 
-    pub fn exited(&mut self) -> wire::Exit {
+    pub(crate) fn exited(&mut self) -> wire::Exit {
         match self.event() {
             event::Event::Exited(exited) => exited.exit.unwrap(),
             other => panic!("Exited expected, not {other:?}"),
         }
     }
 
-    pub fn emptied(&mut self) -> wire::Emptied {
+    pub(crate) fn emptied(&mut self) -> wire::Emptied {
         match self.event() {
             event::Event::Emptied(emptied) => emptied,
             other => panic!("Emptied expected, not {other:?}"),
         }
     }
 
-    pub fn refused(&mut self) -> wire::Refused {
+    pub(crate) fn refused(&mut self) -> wire::Refused {
         match self.event() {
             event::Event::Refused(refused) => refused,
             other => panic!("Refused expected, not {other:?}"),
@@ -270,22 +271,22 @@ impl Shim {
     }
 
     /// Starts, and waits until nothing is left.
-    pub fn run(&mut self, start: Start) -> wire::Exit {
+    pub(crate) fn run(&mut self, start: Start) -> wire::Exit {
         self.start(start);
         let exit = self.exited();
         self.emptied();
         exit
     }
 
-    pub fn kill(&mut self, attempt: u32) {
+    pub(crate) fn kill(&mut self, attempt: u32) {
         self.send(request::Request::Kill(Kill { attempt }));
     }
 
-    pub fn quit(&mut self) {
+    pub(crate) fn quit(&mut self) {
         self.send(request::Request::Quit(Quit {}));
     }
 
-    pub fn stats(&mut self) -> wire::LogStats {
+    pub(crate) fn stats(&mut self) -> wire::LogStats {
         self.send(request::Request::Stats(Stats {}));
         match self.event() {
             event::Event::LogStats(stats) => stats,
