@@ -48,13 +48,14 @@ impl<'a> Launch<'a> {
     /// # Errors
     /// As clone3(2), or what exec said, e.g. `ENOENT`.
     pub fn start(&self) -> io::Result<Child> {
-        let (report, told) = error_pipe()?;
+        let (report, writer) = error_pipe()?;
         let arguments = pointers(&self.arguments);
         let environment = pointers(&self.environment);
         // Copies above every number that is given out, so that no dup2 overwrites what a later one needs.
         let descriptors =
             self.descriptors.iter().map(|fd| above(*fd, self.descriptors.len())).collect::<io::Result<Vec<_>>>()?;
-        let told = above(std::os::fd::AsFd::as_fd(&told), self.descriptors.len())?;
+        let told = above(std::os::fd::AsFd::as_fd(&writer), self.descriptors.len())?;
+        drop(writer);
         let raw: Vec<RawFd> = descriptors.iter().map(|fd| fd.as_raw_fd()).collect();
         let mut pidfd: libc::c_int = -1;
         let pid = self.clone3(&mut pidfd)?;
