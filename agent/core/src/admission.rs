@@ -24,11 +24,11 @@ pub(crate) struct Blocker {
 /// What `uid` waits for, if it does.
 pub(crate) fn blocker(pods: &BTreeMap<PodUid, PodMachine>, uid: &PodUid) -> Option<Blocker> {
     let mine = &pods.get(uid)?.record;
-    let earlier = pods.values().map(|pod| &pod.record).filter(|other| {
-        place(other) < place(mine) && !(planted::on(Fault::DyingHoldsNothing) && other.deletion.is_some())
+    let earlier = pods.values().filter(|other| {
+        place(&other.record) < place(mine) && !(planted::on(Fault::DyingHoldsNothing) && other.is_dying())
     });
     let mut earlier: Vec<_> = earlier.collect();
-    earlier.sort_by_key(|other| place(other));
+    earlier.sort_by_key(|other| place(&other.record));
     earlier.iter().find_map(|other| conflict(&mine.pod, other))
 }
 
@@ -36,24 +36,24 @@ fn place(record: &PodRecord) -> (u64, &PodUid) {
     (record.order, &record.pod.uid)
 }
 
-fn conflict(mine: &Pod, other: &PodRecord) -> Option<Blocker> {
-    if same_name(mine, &other.pod) {
-        let message = format!("pod {}/{} ({}) must be gone first", mine.namespace, mine.name, other.pod.uid);
+fn conflict(mine: &Pod, other: &PodMachine) -> Option<Blocker> {
+    let Pod { namespace, name, uid, .. } = &other.record.pod;
+    if same_name(mine, &other.record.pod) {
+        let message = format!("pod {namespace}/{name} ({uid}) must be gone first");
         return Some(Blocker { reason: Reason::WaitingForPredecessor, message });
     }
     let path = shared_path(mine, other)?;
-    let Pod { namespace, name, uid, .. } = &other.pod;
     let message = format!("data path {} is held by pod {namespace}/{name} ({uid})", path.display());
     Some(Blocker { reason: Reason::DataPathInUse, message })
 }
 
-/// Whether an update to `wanted` takes a path that another pod holds or waits for.
+/// Whether an update to `wanted` takes a path that another pod holds, waits for or is about to get.
 pub(crate) fn taken_path(pods: &BTreeMap<PodUid, PodMachine>, wanted: &Pod) -> Option<Blocker> {
     let present = &pods.get(&wanted.uid)?.record.pod;
     let mut added = wanted.clone();
     added.data_paths.retain(|path| !present.data_paths.contains(path));
-    let others = pods.values().map(|pod| &pod.record).filter(|other| other.pod.uid != wanted.uid);
-    others.filter(|other| shared_path(&added, other).is_some()).find_map(|other| conflict(&added, other))
+    let mut others = pods.values().filter(|other| other.record.pod.uid != wanted.uid);
+    others.find(|other| shared_path(&added, other).is_some()).and_then(|other| conflict(&added, other))
 }
 
 /// Two pods that may not both be there.
@@ -61,9 +61,10 @@ pub(crate) fn same_name(a: &Pod, b: &Pod) -> bool {
     a.namespace == b.namespace && a.name == b.name
 }
 
-fn shared_path<'a>(mine: &Pod, other: &'a PodRecord) -> Option<&'a PathBuf> {
-    let theirs = other.pod.data_paths.iter().chain(&other.releasing);
-    theirs.into_iter().find(|theirs| mine.data_paths.iter().any(|mine| overlap(mine, theirs)))
+fn shared_path<'a>(mine: &Pod, other: &'a PodMachine) -> Option<&'a PathBuf> {
+    let PodRecord { pod, releasing, .. } = &other.record;
+    let mut theirs = pod.data_paths.iter().chain(releasing).chain(other.journal.asked_paths());
+    theirs.find(|theirs| mine.data_paths.iter().any(|mine| overlap(mine, theirs)))
 }
 
 /// Equal, or one inside the other.

@@ -29,7 +29,7 @@ use crate::retry::Retry;
 use crate::stop::{Grace, Stop, StopAct, StopOrder, StopWake};
 use crate::{
     AttemptKey, ContainerRecord, Effect, ProbeOutcome, ProbeTicket, Progress, Severity, StartFailure, StopIntent,
-    backoff,
+    Waits, backoff,
 };
 
 /// A container's volatile side.
@@ -239,8 +239,9 @@ impl Machine {
     }
 
     /// Enters `Idle`, and tells people if the next attempt has to wait.
-    pub(crate) fn become_idle(&mut self, rec: &ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+    pub(crate) fn become_idle(&mut self, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
         self.state = State::Idle;
+        rec.stop = None;
         if scene.ending.is_some() || scene.spec.is_none() || rec.finished {
             return;
         }
@@ -273,7 +274,7 @@ impl Machine {
             (ProbeKind::Readiness, Verdict::Good) => rec.ready = true,
             (ProbeKind::Readiness, Verdict::Bad) => rec.ready = false,
             (ProbeKind::Startup | ProbeKind::Liveness, Verdict::Bad) => {
-                rec.stop.get_or_insert_with(|| StopIntent::of(spec, scene.wanted, ctx.stamp()));
+                rec.stop.get_or_insert_with(|| StopIntent::of(spec, scene.wanted, ctx.stamp(), Waits::Successor));
             }
         }
     }
@@ -356,8 +357,8 @@ fn may_start(rec: &ContainerRecord, scene: Scene<'_>) -> bool {
 
 impl StopIntent {
     /// To stop what runs as `spec` says, with the full grace.
-    pub(crate) fn of(spec: &Spec, pod: &Pod, since: Stamp) -> Self {
-        Self { since, grace: Grace::effective(pod.grace, &spec.stop).length, plan: spec.stop.clone() }
+    pub(crate) fn of(spec: &Spec, pod: &Pod, since: Stamp, waits: Waits) -> Self {
+        Self { since, grace: Grace::effective(pod.grace, &spec.stop).length, plan: spec.stop.clone(), waits }
     }
 }
 
@@ -464,7 +465,7 @@ fn stop_order(rec: &ContainerRecord, scene: Scene<'_>, ctx: &Ctx<'_>) -> Option<
 /// Where nothing says how an attempt that nobody wants is to be stopped.
 fn default_intent(scene: Scene<'_>, since: Stamp) -> StopIntent {
     let plan = scene.spec.map(|spec| spec.stop.clone()).unwrap_or_default();
-    StopIntent { since, grace: Grace::effective(scene.wanted.grace, &plan).length, plan }
+    StopIntent { since, grace: Grace::effective(scene.wanted.grace, &plan).length, plan, waits: Waits::Successor }
 }
 
 /// An end that nobody saw.

@@ -92,6 +92,12 @@ impl Journal {
         self.flight.as_ref().is_some_and(|flight| flight.revision == revision)
     }
 
+    /// The data paths that the change on its way asks for: nobody else may get them before it is known whether it is made.
+    pub(crate) fn asked_paths(&self) -> impl Iterator<Item = &PathBuf> {
+        let pending = self.flight.as_ref().and_then(|flight| flight.proposal.as_ref());
+        pending.and_then(|pending| pending.proposal.wanted()).into_iter().flat_map(|pod| &pod.data_paths)
+    }
+
     /// Whether the change on its way keeps this container from being started.
     pub(crate) fn holds(&self, container: &ContainerName) -> bool {
         let pending = self.flight.as_ref().and_then(|flight| flight.proposal.as_ref());

@@ -46,5 +46,5 @@ pub use input::{
 };
 #[cfg(feature = "planted")]
 pub use planted::{Fault, plant};
-pub use record::{Backoff, ContainerRecord, Deletion, PodRecord, Progress, Revision, StopIntent};
+pub use record::{Backoff, ContainerRecord, Deletion, PodRecord, Progress, Revision, StopIntent, Waits};
 pub use view::{ContainerState, ContainerView, PodView};

@@ -64,7 +64,6 @@ pub(crate) fn close(rec: &mut ContainerRecord, end: Termination, progress: Progr
     rec.finished = !is_outdated(rec) && kind.is_some_and(|kind| is_final(kind, scene.wanted.restart_policy, &end));
     rec.previous = rec.last.replace(end);
     rec.progress = progress;
-    rec.stop = None;
     rec.started = false;
     rec.ready = false;
 }

@@ -27,7 +27,7 @@ use crate::planted::{self, Fault};
 use crate::proposal::Request;
 use crate::retry::Retry;
 use crate::stop::{Grace, StopOrder};
-use crate::{ContainerRecord, Deletion, Effect, PodRecord, PodView, Severity, StartFailure};
+use crate::{ContainerRecord, Deletion, Effect, PodRecord, PodView, Severity, StartFailure, Waits};
 
 /// A pod.
 #[derive(Debug)]
@@ -188,7 +188,7 @@ impl PodMachine {
     /// beside them, then all others.
     fn startable(&self) -> BTreeSet<ContainerName> {
         let prepared = matches!(self.stage, Stage::Prepared { generation } if generation >= self.needs);
-        if !prepared || self.is_dying() {
+        if !prepared || self.is_dying() || self.is_being_cleared() {
             return BTreeSet::new();
         }
         let of = |kind| self.wanted.containers.iter().filter(move |container| container.kind == kind);
@@ -207,6 +207,12 @@ impl PodMachine {
             .containers
             .get(init)
             .is_some_and(|rec| rec.finished && rec.last.as_ref().is_some_and(|end| end.status.is_success()))
+    }
+
+    /// Whether something still lives that all containers must wait for.
+    fn is_being_cleared(&self) -> bool {
+        let stops = self.record.containers.values().filter_map(|rec| rec.stop.as_ref());
+        stops.into_iter().any(|stop| stop.waits == Waits::Pod)
     }
 
     fn others_idle(&self, name: &ContainerName) -> bool {
@@ -390,12 +396,15 @@ impl PodMachine {
     pub(crate) fn set_wake(&mut self, ctx: &mut Ctx<'_>) {
         let uid = self.uid().clone();
         let stage = match &self.stage {
-            Stage::PrepareFailed { again, .. } => Some((again.at(), Deadline::PrepareAgain(uid.clone()))),
+            Stage::PrepareFailed { again, .. } if !self.is_dying() => {
+                Some((again.at(), Deadline::PrepareAgain(uid.clone())))
+            }
             Stage::TearDownFailed { again, .. } => Some((again.at(), Deadline::TearDownAgain(uid.clone()))),
             Stage::ForgetFailed { again, .. } => Some((again.at(), Deadline::ForgetAgain(uid.clone()))),
             Stage::Accepting
             | Stage::Waiting(_)
             | Stage::Preparing { .. }
+            | Stage::PrepareFailed { .. }
             | Stage::Prepared { .. }
             | Stage::TearingDown { .. }
             | Stage::TornDown

@@ -9,7 +9,7 @@ use std::time::Duration;
 use barepod_model::{Container, ContainerKind, ContainerName, Pod, PodUid, Stamp};
 
 use crate::diff::Change;
-use crate::{ContainerRecord, Deletion, Evidence, PodRecord, Progress, RequestId, StopIntent, Verb, outcome};
+use crate::{ContainerRecord, Deletion, Evidence, PodRecord, Progress, RequestId, StopIntent, Verb, Waits, outcome};
 
 /// A request that waits for its turn.
 #[derive(Debug)]
@@ -57,6 +57,14 @@ impl Proposal {
         }
     }
 
+    /// The pod as it is to be, if that changes.
+    pub(crate) fn wanted(&self) -> Option<&Pod> {
+        match self {
+            Proposal::Update { pod, .. } => Some(pod),
+            Proposal::Create | Proposal::Delete { .. } | Proposal::Shorten { .. } | Proposal::Restart { .. } => None,
+        }
+    }
+
     /// Makes the change.
     pub(crate) fn apply(&self, record: &mut PodRecord, at: &Stamp) {
         match self {
@@ -74,7 +82,7 @@ impl Proposal {
             }
             Proposal::Restart { containers } => {
                 for name in containers {
-                    replace(record, name, at);
+                    replace(record, name, at, Waits::Successor);
                 }
             }
         }
@@ -93,10 +101,12 @@ fn update(record: &mut PodRecord, pod: &Pod, change: &Change, at: &Stamp) {
     record.orphaned = false;
     match change {
         Change::None | Change::InPlace => {}
-        Change::Containers(names) => names.iter().for_each(|name| replace_for_change(record, name, at)),
+        Change::Containers(names) => {
+            names.iter().for_each(|name| replace_for_change(record, name, at, Waits::Successor))
+        }
         Change::Whole => {
             let names = record.pod.containers.iter().chain(&pod.containers).map(|container| container.name.clone());
-            names.collect::<BTreeSet<_>>().iter().for_each(|name| replace_for_change(record, name, at));
+            names.collect::<BTreeSet<_>>().iter().for_each(|name| replace_for_change(record, name, at, Waits::Pod));
             let given_up = record.pod.data_paths.difference(&pod.data_paths).cloned();
             record.releasing.extend(given_up);
         }
@@ -108,21 +118,24 @@ fn update(record: &mut PodRecord, pod: &Pod, change: &Change, at: &Stamp) {
 }
 
 /// What was started with something else is replaced, and its crashes are not held against its successor.
-fn replace_for_change(record: &mut PodRecord, name: &ContainerName, at: &Stamp) {
-    replace(record, name, at);
+fn replace_for_change(record: &mut PodRecord, name: &ContainerName, at: &Stamp, waits: Waits) {
+    replace(record, name, at, waits);
     if let Some(container) = record.containers.get_mut(name) {
         container.backoff = None;
     }
 }
 
 /// Makes the newest attempt of a container out of date; what runs of it is stopped the way it wants to be.
-fn replace(record: &mut PodRecord, name: &ContainerName, at: &Stamp) {
+fn replace(record: &mut PodRecord, name: &ContainerName, at: &Stamp, waits: Waits) {
     let spec = record.pod.containers.iter().find(|container| container.name == *name);
     let container = record.containers.entry(name.clone()).or_default();
     container.epoch += 1;
     container.finished = false;
     if let (Some(spec), true) = (spec, may_live(container)) {
-        container.stop.get_or_insert_with(|| StopIntent::of(spec, &record.pod, at.clone()));
+        let intent = container.stop.get_or_insert_with(|| StopIntent::of(spec, &record.pod, at.clone(), waits));
+        if waits == Waits::Pod {
+            intent.waits = waits;
+        }
     }
 }
 

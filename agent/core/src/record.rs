@@ -128,6 +128,17 @@ pub struct StopIntent {
     pub grace: Duration,
     /// How: the plan of the process that runs, which an update may have replaced in the pod.
     pub plan: StopPlan,
+    /// Who waits for its end.
+    pub waits: Waits,
+}
+
+/// Who waits for a stop to be over, before it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Waits {
+    /// The container's own next attempt.
+    Successor,
+    /// Every container of the pod: volumes, data paths or init containers changed.
+    Pod,
 }
 
 /// Where a container's restart back-off stands.

@@ -179,8 +179,8 @@ impl Core {
         }
         match proposal {
             Proposal::Create => self.remove(uid, now),
-            Proposal::Update { .. } | Proposal::Delete { .. } | Proposal::Shorten { .. } | Proposal::Restart { .. } => {
-            }
+            Proposal::Update { .. } => self.touch_waiting(),
+            Proposal::Delete { .. } | Proposal::Shorten { .. } | Proposal::Restart { .. } => {}
         }
     }
 }
@@ -259,8 +259,10 @@ fn consider_delete(pod: &PodMachine, grace: Option<Duration>, evidence: Evidence
     let Some(deletion) = &pod.record.deletion else { return Turn::Write(Proposal::Delete { grace, evidence }) };
     let Some(grace) = grace.filter(|_| !pod.is_idle()) else { return Turn::Answer(Ok(Verb::Deleted)) };
     let cap = cap_from(deletion, grace, &ctx.stamp());
-    let plans = pod.wanted.containers.iter().map(|container| &container.stop);
-    let is_shorter = plans.map(|plan| deletion.grace_for(pod.wanted.grace, plan).length).any(|length| cap < length);
+    let wanted = pod.wanted.containers.iter().map(|container| &container.stop);
+    let removed = pod.record.containers.values().filter_map(|rec| rec.stop.as_ref().map(|intent| &intent.plan));
+    let is_shorter =
+        wanted.chain(removed).map(|plan| deletion.grace_for(pod.wanted.grace, plan).length).any(|length| cap < length);
     if is_shorter { Turn::Write(Proposal::Shorten { grace }) } else { Turn::Answer(Ok(Verb::Deleted)) }
 }
 

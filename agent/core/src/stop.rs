@@ -112,12 +112,12 @@ impl Stop {
         match &mut self.phase {
             Phase::Killing { again } if again.is_due(now) => {
                 *again = again.next(now);
-                vec![StopAct::Kill]
+                kill()
             }
             Phase::Killing { .. } => Vec::new(),
             Phase::Signalling { .. } if now >= self.order.ends => {
                 self.phase = Phase::Killing { again: Retry::first(now) };
-                if planted::on(Fault::NoKillAtGraceEnd) { Vec::new() } else { vec![StopAct::Kill] }
+                kill()
             }
             Phase::Signalling { sent } => {
                 let due = self.order.stages[*sent..].iter().take_while(|stage| due_at(&self.order, stage) <= now);
@@ -141,6 +141,10 @@ impl Stop {
             }
         }
     }
+}
+
+fn kill() -> Vec<StopAct> {
+    if planted::on(Fault::NoKillAtGraceEnd) { Vec::new() } else { vec![StopAct::Kill] }
 }
 
 fn due_at(order: &StopOrder, stage: &StopStage) -> BootTime {

@@ -1,0 +1,331 @@
+//! Carrying effects out: when, with what effect on host and disk, and with what answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use barepod_core::{AttemptKey, Effect, Input, Observation, PodRecord, ProbeOutcome, StartFailure, Sync};
+use barepod_model::{Attempt, ContainerKey, ContainerKind, ExitStatus, Pod, PodUid, Reason, RestartPolicy};
+
+use crate::clock::SimTime;
+use crate::faults::Mood;
+use crate::host::{End, Process};
+use crate::intent::Known;
+use crate::trace::Entry;
+use crate::violation::{Invariant, Violation, violated};
+use crate::world::{Happening, World};
+
+/// The pod that an effect is for.
+pub(crate) fn pod_of_effect(effect: &Effect) -> Option<PodUid> {
+    match effect {
+        Effect::Store { pod, .. } | Effect::Forget { pod } => Some(pod.clone()),
+        Effect::Prepare { pod, .. } | Effect::TearDown { pod } => Some(pod.uid.clone()),
+        Effect::Start { key, .. } | Effect::Signal { key, .. } | Effect::Kill { key } => Some(key.pod.clone()),
+        Effect::Observe { key } | Effect::Resize { key, .. } => Some(key.pod.clone()),
+        Effect::Probe { .. } | Effect::Reply { .. } | Effect::Emit(_) => None,
+    }
+}
+
+/// The pod that an answer is about; a probe is no business that a pod is busy with.
+pub(crate) fn pod_of_input(input: &Input) -> Option<PodUid> {
+    match input {
+        Input::Stored { pod, .. }
+        | Input::StoreFailed { pod, .. }
+        | Input::Prepared { pod, .. }
+        | Input::PrepareFailed { pod, .. }
+        | Input::TornDown { pod }
+        | Input::TearDownFailed { pod, .. }
+        | Input::Forgotten { pod }
+        | Input::ForgetFailed { pod, .. }
+        | Input::Missing { pod } => Some(pod.clone()),
+        Input::Started { key, .. }
+        | Input::StartFailed { key, .. }
+        | Input::Exited { key, .. }
+        | Input::Emptied { key } => Some(key.pod.clone()),
+        Input::Observed { key, .. }
+        | Input::ShimLost { key }
+        | Input::Resized { key, .. }
+        | Input::ResizeFailed { key, .. } => Some(key.pod.clone()),
+        Input::Probed { .. } | Input::Apply { .. } | Input::Delete { .. } | Input::Restart { .. } | Input::Wake => None,
+    }
+}
+
+/// Effects of one lane are carried out in order.
+fn lane(effect: &Effect) -> Option<String> {
+    match effect {
+        Effect::Store { pod, .. } | Effect::Forget { pod } => Some(format!("ledger {pod}")),
+        Effect::Prepare { pod, .. } | Effect::TearDown { pod } => Some(format!("pod {}", pod.uid)),
+        Effect::Start { key, .. } | Effect::Signal { key, .. } | Effect::Kill { key } => {
+            Some(key.container_key().to_string())
+        }
+        Effect::Observe { key } | Effect::Resize { key, .. } => Some(key.to_string()),
+        Effect::Probe { .. } | Effect::Reply { .. } | Effect::Emit(_) => None,
+    }
+}
+
+impl World<'_> {
+    /// The daemon hands an effect to whoever carries it out.
+    pub(crate) fn send_off(&mut self, effect: Effect) -> Result<(), Violation> {
+        let latency = match &effect {
+            Effect::Reply { request, result } => return self.replied(*request, result),
+            Effect::Emit(_) => return Ok(()),
+            Effect::Store { .. } | Effect::Forget { .. } => self.faults.store_latency(&mut self.rng),
+            Effect::Start { .. } => self.faults.start_latency(&mut self.rng),
+            Effect::Prepare { .. }
+            | Effect::Observe { .. }
+            | Effect::Signal { .. }
+            | Effect::Kill { .. }
+            | Effect::Resize { .. }
+            | Effect::Probe { .. }
+            | Effect::TearDown { .. } => self.faults.latency(&mut self.rng),
+        };
+        let mut at = self.clock.now + latency;
+        if let Some(lane) = lane(&effect) {
+            let free = self.lanes.entry(lane).or_default();
+            at = at.max(*free);
+            *free = at;
+        }
+        let (after, polled) = (at - self.clock.now, self.clock.now);
+        self.later_busy(pod_of_effect(&effect), after, Happening::CarryOut(Box::new(effect), polled));
+        Ok(())
+    }
+
+    /// It is carried out now.
+    pub(crate) fn carry_out(&mut self, effect: Effect, polled: SimTime) -> Result<(), Violation> {
+        let fails = |world: &mut Self| world.faults.fails(&mut world.rng);
+        match effect {
+            Effect::Store { pod, revision, record, sync } => {
+                let answer = self.store(&pod, *record, sync).map_or_else(
+                    |message| Input::StoreFailed { pod: pod.clone(), revision, message },
+                    |()| Input::Stored { pod: pod.clone(), revision },
+                );
+                self.hear_later(answer);
+            }
+            Effect::Prepare { pod, generation } => {
+                let pod = pod.uid.clone();
+                let answer = if fails(self) {
+                    Input::PrepareFailed { pod, generation, failure: failure(Reason::CreatePodError) }
+                } else {
+                    Input::Prepared { pod, generation }
+                };
+                self.hear_later(answer);
+            }
+            Effect::Start { key, pod } => return self.start(key, pod, polled),
+            Effect::Observe { key } => self.observe(key),
+            Effect::Signal { key, .. } => return self.signal(&key),
+            Effect::Kill { key } => return self.kill(&key),
+            Effect::Resize { key, generation, .. } => {
+                let answer = if fails(self) {
+                    Input::ResizeFailed { key, generation, message: "refused".to_owned() }
+                } else {
+                    Input::Resized { key, generation }
+                };
+                self.hear_later(answer);
+            }
+            Effect::Probe { key, kind, ticket, .. } => {
+                let outcome = self.probe(&key);
+                self.hear_later(Input::Probed { key, kind, ticket, outcome });
+            }
+            Effect::TearDown { pod } => return self.tear_down(&pod),
+            Effect::Forget { pod } => return self.forget(pod),
+            Effect::Reply { .. } | Effect::Emit(_) => {}
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, pod: &PodUid, record: PodRecord, sync: Sync) -> Result<(), String> {
+        if self.faults.fails_store(&mut self.rng) {
+            self.unwritten.insert(pod.clone());
+            return Err("no space left on device".to_owned());
+        }
+        self.unwritten.remove(pod);
+        self.disk.write(record, sync);
+        Ok(())
+    }
+
+    fn start(&mut self, key: AttemptKey, pod: Arc<Pod>, polled: SimTime) -> Result<(), Violation> {
+        self.host.check_start(&key, &pod)?;
+        if let Some(process) = self.host.attempt(&key).filter(|process| process.lives()) {
+            // A former daemon's order came through; whoever starts processes knows the number.
+            process.known = true;
+            let pid = process.pid;
+            self.hear_later(Input::Started { key, pid });
+            return Ok(());
+        }
+        self.check_backoff(&key, &pod, polled)?;
+        if self.faults.fails(&mut self.rng) {
+            let reasons = [Reason::CreateContainerError, Reason::StartError, Reason::CreateContainerConfigError];
+            let failure = failure(*self.rng.pick(&reasons));
+            self.hear_later(Input::StartFailed { key, failure });
+            return Ok(());
+        }
+        let process = self.new_process(&key, pod, polled);
+        let pid = process.pid;
+        self.schedule_fate(&key.container_key(), &process);
+        self.host.containers.insert(key.container_key(), process);
+        self.summary.starts += 1;
+        self.hear_later(Input::Started { key, pid });
+        Ok(())
+    }
+
+    fn new_process(&mut self, key: &AttemptKey, spec: Arc<Pod>, polled: SimTime) -> Process {
+        let wild = self.faults.mood == Mood::Wild;
+        let crash_restart = self.is_crash_restart(key, &spec, polled);
+        Process {
+            attempt: key.attempt,
+            pid: self.host.new_pid(),
+            started: self.clock.stamp(),
+            stop: self.cause_at_start(key, &spec, polled),
+            spec,
+            end: None,
+            populated: true,
+            stubborn: if wild && self.rng.chance(150) { self.rng.below(1..4) as u32 } else { 0 },
+            leaves_children: wild && self.rng.chance(300),
+            reacts: if self.rng.chance(700) { Some(self.rng.millis(1..8_000)) } else { None },
+            healthy: !wild || self.rng.chance(700),
+            shim_lives: true,
+            known: true,
+            crash_restart,
+        }
+    }
+
+    /// What becomes of a new process if nobody does anything to it.
+    fn schedule_fate(&mut self, key: &ContainerKey, process: &Process) {
+        let spec = process.spec.containers.iter().find(|container| container.name == key.container);
+        let wild = self.faults.mood == Mood::Wild;
+        let init = spec.is_some_and(|container| container.kind == ContainerKind::Init);
+        let job = process.spec.restart_policy != RestartPolicy::Always;
+        if init || (wild && self.rng.chance(self.faults.crashy)) {
+            let ok = if wild { self.rng.chance(if init || job { 700 } else { 200 }) } else { true };
+            let status = match ok {
+                true => ExitStatus::Code(0),
+                false => *self.rng.pick(&[ExitStatus::Code(1), ExitStatus::Signal(11), ExitStatus::Code(2)]),
+            };
+            let life = if self.rng.chance(600) { self.rng.millis(0..2_000) } else { self.rng.millis(0..60_000) };
+            self.later(life, Happening::Exit(key.clone(), process.attempt, status));
+        }
+        if wild && self.rng.chance(self.faults.shim_death) {
+            let after = self.rng.millis(0..20_000);
+            self.later(after, Happening::ShimDies(key.clone(), process.attempt));
+        }
+    }
+
+    /// A process's main program ends, and perhaps its cgroup with it.
+    pub(crate) fn process_ends(&mut self, key: &ContainerKey, attempt: Attempt, status: ExitStatus) {
+        let (finished, at) = (self.clock.stamp(), self.clock.now);
+        let attempt_key = AttemptKey { pod: key.pod.clone(), container: key.container.clone(), attempt };
+        let Some(process) = self.host.attempt(&attempt_key).filter(|process| process.lives()) else { return };
+        let seen = process.shim_lives;
+        // Nobody sees how a process without a shim ends.
+        let status = if seen { status } else { ExitStatus::Unknown };
+        process.end = Some(End { status, oom: false, finished: finished.clone(), at });
+        let leaves_children = process.leaves_children;
+        self.note(&Entry::Host(&format!("{attempt_key} ended with {status}")));
+        if seen {
+            self.hear_later(Input::Exited { key: attempt_key, status, oom: false, finished });
+        }
+        if !leaves_children {
+            self.later(Duration::from_millis(1), Happening::Empty(key.clone(), attempt));
+        }
+    }
+
+    /// The last process of an attempt is gone.
+    pub(crate) fn cgroup_empties(&mut self, key: &ContainerKey, attempt: Attempt) {
+        let attempt_key = AttemptKey { pod: key.pod.clone(), container: key.container.clone(), attempt };
+        if let Some(process) = self.host.attempt(&attempt_key).filter(|process| process.populated) {
+            process.populated = false;
+            self.hear_later(Input::Emptied { key: attempt_key });
+        }
+    }
+
+    pub(crate) fn shim_dies(&mut self, key: &ContainerKey, attempt: Attempt) {
+        let Some(process) = self.host.containers.get_mut(key).filter(|process| process.attempt == attempt) else {
+            return;
+        };
+        process.shim_lives = false;
+        self.note(&Entry::Host(&format!("the shim of {key} died")));
+        self.hear_later(Input::ShimLost { key: key.clone() });
+    }
+
+    fn observe(&mut self, key: ContainerKey) {
+        let observation = self.host.observe(&key);
+        if let Some(process) = self.host.containers.get_mut(&key) {
+            process.shim_lives = true;
+            process.known = matches!(observation, Observation::Running { .. });
+        }
+        self.hear_later(Input::Observed { key, observation });
+    }
+
+    fn signal(&mut self, key: &AttemptKey) -> Result<(), Violation> {
+        self.host.check_signal(key)?;
+        let Some(process) = self.host.attempt(key).filter(|process| process.lives()) else { return Ok(()) };
+        if let Some(after) = process.reacts {
+            self.later(after, Happening::Exit(key.container_key(), key.attempt, ExitStatus::Code(0)));
+        }
+        Ok(())
+    }
+
+    fn kill(&mut self, key: &AttemptKey) -> Result<(), Violation> {
+        self.host.check_kill(key, self.clock.now)?;
+        self.process_ends(&key.container_key(), key.attempt, ExitStatus::Signal(9));
+        let Some(process) = self.host.attempt(key) else {
+            self.hear_later(Input::Emptied { key: key.clone() });
+            return Ok(());
+        };
+        if !process.populated {
+            self.hear_later(Input::Emptied { key: key.clone() });
+        } else if process.stubborn > 0 {
+            process.stubborn -= 1;
+        } else {
+            let after = self.rng.millis(1..60);
+            self.later(after, Happening::Empty(key.container_key(), key.attempt));
+        }
+        Ok(())
+    }
+
+    fn probe(&mut self, key: &AttemptKey) -> ProbeOutcome {
+        let calm = self.faults.mood == Mood::Calm;
+        let healthy = self.host.attempt(key).is_some_and(|process| process.healthy);
+        if self.faults.fails(&mut self.rng) {
+            ProbeOutcome::Unavailable("no prober".to_owned())
+        } else if calm || (healthy && self.rng.chance(950)) {
+            ProbeOutcome::Success
+        } else {
+            ProbeOutcome::Failure("exit 1".to_owned())
+        }
+    }
+
+    fn tear_down(&mut self, pod: &Pod) -> Result<(), Violation> {
+        let uid = &pod.uid;
+        if let Some((key, _)) = self.host.of_pod(uid).find(|(_, process)| process.populated) {
+            let detail = format!("{key} is removed from the host while it lives");
+            return Err(violated(Invariant::NothingStoppedWithoutCause, detail));
+        }
+        if self.faults.fails(&mut self.rng) {
+            self.hear_later(Input::TearDownFailed { pod: uid.clone(), message: "busy".to_owned() });
+            return Ok(());
+        }
+        self.host.containers.retain(|key, _| key.pod != *uid);
+        self.hear_later(Input::TornDown { pod: uid.clone() });
+        Ok(())
+    }
+
+    fn forget(&mut self, pod: PodUid) -> Result<(), Violation> {
+        if self.faults.fails(&mut self.rng) {
+            self.hear_later(Input::ForgetFailed { pod, message: "no space".to_owned() });
+            return Ok(());
+        }
+        match self.intents.pods.get_mut(&pod) {
+            Some(intent) if intent.deleted != Known::No => intent.gone = true,
+            Some(_) | None => {
+                return Err(violated(Invariant::NoIntentLost, format!("pod {pod} is forgotten without a deletion")));
+            }
+        }
+        self.disk.remove(&pod);
+        self.hear_later(Input::Forgotten { pod });
+        Ok(())
+    }
+}
+
+fn failure(reason: Reason) -> StartFailure {
+    StartFailure { reason, message: "it did not work".to_owned() }
+}

@@ -1,0 +1,199 @@
+//! The truth about processes: what runs, what ended, what is left, and why it may be stopped.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use barepod_core::{AttemptKey, Observation};
+use barepod_model::{Attempt, ContainerKey, ExitStatus, Pod, PodUid, Stamp};
+
+use crate::clock::SimTime;
+use crate::violation::{Invariant, Violation, violated};
+use crate::workload::share_data;
+
+/// How late a stop may be: the longest latencies of the host, with room to spare.
+const SLACK: SimTime = SimTime::from_secs(3);
+
+/// All containers of this boot that ever had a process.
+#[derive(Debug, Default)]
+pub(crate) struct Host {
+    pub(crate) containers: BTreeMap<ContainerKey, Process>,
+    next_pid: u32,
+}
+
+/// A container's newest attempt.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) attempt: Attempt,
+    pub(crate) pid: u32,
+    pub(crate) started: Stamp,
+    pub(crate) spec: Arc<Pod>,
+    pub(crate) end: Option<End>,
+    /// Something lives in its cgroup.
+    pub(crate) populated: bool,
+    /// So many kills do not empty its cgroup.
+    pub(crate) stubborn: u32,
+    /// Leaves others behind when it ends.
+    pub(crate) leaves_children: bool,
+    /// How it takes a signal: ends after this time, or not at all.
+    pub(crate) reacts: Option<SimTime>,
+    pub(crate) healthy: bool,
+    pub(crate) shim_lives: bool,
+    /// The present daemon knows that it runs.
+    pub(crate) known: bool,
+    /// Its start was a restart after a crash.
+    pub(crate) crash_restart: Option<SimTime>,
+    pub(crate) stop: StopCause,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone)]
+pub(crate) struct End {
+    pub(crate) status: ExitStatus,
+    pub(crate) oom: bool,
+    pub(crate) finished: Stamp,
+    pub(crate) at: SimTime,
+}
+
+/// Whether there is a reason to stop a process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum StopCause {
+    None,
+    /// It may be asked to end; killed from `earliest` on; it must have ended by `latest`, if that is known.
+    May {
+        earliest: SimTime,
+        latest: Option<SimTime>,
+    },
+}
+
+impl StopCause {
+    /// One more reason.
+    pub(crate) fn add(&mut self, earliest: SimTime, latest: Option<SimTime>) {
+        *self = match *self {
+            StopCause::None => StopCause::May { earliest, latest },
+            StopCause::May { earliest: e, latest: l } => {
+                let latest = match (l, latest) {
+                    (Some(a), Some(b)) => Some(a.min(b)),
+                    (a, b) => a.or(b),
+                };
+                StopCause::May { earliest: e.min(earliest), latest }
+            }
+        };
+    }
+}
+
+impl Process {
+    pub(crate) fn lives(&self) -> bool {
+        self.end.is_none()
+    }
+}
+
+impl Host {
+    /// The power goes.
+    pub(crate) fn reboot(&mut self) {
+        self.containers.clear();
+    }
+
+    pub(crate) fn of_pod<'a>(
+        &'a mut self,
+        pod: &'a PodUid,
+    ) -> impl Iterator<Item = (&'a ContainerKey, &'a mut Process)> {
+        self.containers.iter_mut().filter(move |(key, _)| key.pod == *pod)
+    }
+
+    /// The process of this attempt, if it is the newest.
+    pub(crate) fn attempt(&mut self, key: &AttemptKey) -> Option<&mut Process> {
+        self.containers.get_mut(&key.container_key()).filter(|process| process.attempt == key.attempt)
+    }
+
+    pub(crate) fn new_pid(&mut self) -> u32 {
+        self.next_pid += 1;
+        1000 + self.next_pid
+    }
+
+    /// What must hold when an attempt is about to be started.
+    pub(crate) fn check_start(&self, key: &AttemptKey, pod: &Pod) -> Result<(), Violation> {
+        if let Some(old) = self.containers.get(&key.container_key()).filter(|old| old.attempt != key.attempt) {
+            if old.lives() {
+                return Err(violated(Invariant::OneAttempt, format!("{key} starts while #{} lives", old.attempt)));
+            }
+            if old.populated {
+                let detail = format!("{key} starts while the cgroup of #{} is populated", old.attempt);
+                return Err(violated(Invariant::EmptyBeforeReplacement, detail));
+            }
+        }
+        if let Some(same) = self.containers.get(&key.container_key()).filter(|same| same.lives() && same.known) {
+            return Err(violated(Invariant::OneAttempt, format!("{key} is started though pid {} runs", same.pid)));
+        }
+        let others = self.containers.iter().filter(|(other, process)| other.pod != key.pod && process.populated);
+        for (other, process) in others {
+            if share_data(pod, &process.spec) {
+                return Err(violated(Invariant::OnePodPerDataPath, format!("{key} starts on the data of {other}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// What must hold when an attempt is asked to end.
+    pub(crate) fn check_signal(&self, key: &AttemptKey) -> Result<(), Violation> {
+        let process = self.containers.get(&key.container_key()).filter(|process| process.attempt == key.attempt);
+        match process {
+            Some(process) if process.lives() && matches!(process.stop, StopCause::None) => {
+                Err(violated(Invariant::NothingStoppedWithoutCause, format!("{key} is stopped without a cause")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// What must hold when an attempt is killed.
+    pub(crate) fn check_kill(&self, key: &AttemptKey, now: SimTime) -> Result<(), Violation> {
+        self.check_signal(key)?;
+        let process = self.containers.get(&key.container_key()).filter(|process| process.attempt == key.attempt);
+        match process.map(|process| (process.lives(), process.stop)) {
+            Some((true, StopCause::May { earliest, .. })) if now < earliest => {
+                let detail = format!("{key} is killed {:?} before its grace ends", earliest - now);
+                Err(violated(Invariant::StopWithinGrace, detail))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// What must hold at any time.
+    pub(crate) fn check(&self, now: SimTime) -> Result<(), Violation> {
+        for (key, process) in self.containers.iter().filter(|(_, process)| process.lives()) {
+            if let StopCause::May { latest: Some(latest), .. } = process.stop
+                && now > latest + SLACK
+            {
+                let detail = format!("{key}#{} lives {:?} after its grace", process.attempt, now - latest);
+                return Err(violated(Invariant::StopWithinGrace, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody could stop anything for so long.
+    pub(crate) fn postpone_stops(&mut self, by: SimTime, now: SimTime) {
+        for process in self.containers.values_mut() {
+            if let StopCause::May { latest: Some(latest), .. } = &mut process.stop {
+                *latest = (*latest + by).min((*latest).max(now));
+            }
+        }
+    }
+
+    /// What a daemon would find of a container. Says nothing that is not so, but may not know how a process ended.
+    pub(crate) fn observe(&self, key: &ContainerKey) -> Observation {
+        let Some(process) = self.containers.get(key) else { return Observation::Absent };
+        match &process.end {
+            None => {
+                Observation::Running { attempt: process.attempt, pid: process.pid, started: process.started.clone() }
+            }
+            Some(end) => Observation::Exited {
+                attempt: process.attempt,
+                status: end.status,
+                oom: end.oom,
+                started: Some(process.started.clone()),
+                finished: end.finished.clone(),
+                empty: !process.populated,
+            },
+        }
+    }
+}

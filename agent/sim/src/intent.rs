@@ -1,0 +1,140 @@
+//! The truth about wishes: what was acknowledged, what may have been accepted without the asker being told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use barepod_core::{Evidence, Input, PodView, RequestId};
+use barepod_model::{ContainerName, Pod, PodUid};
+
+use crate::clock::SimTime;
+use crate::violation::{Invariant, Violation, violated};
+
+/// A request that is not answered yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    pub(crate) what: What,
+    pub(crate) at: SimTime,
+}
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub(crate) enum What {
+    Apply(Box<Pod>),
+    Delete { pod: PodUid, grace: Option<Duration> },
+    Restart { pod: PodUid, container: Option<ContainerName> },
+}
+
+impl What {
+    pub(crate) fn input(&self, request: RequestId) -> Input {
+        match self.clone() {
+            What::Apply(pod) => Input::Apply { request, pod },
+            What::Delete { pod, grace } => Input::Delete { request, pod, grace, evidence: Evidence::Operator },
+            What::Restart { pod, container } => Input::Restart { request, pod, container },
+        }
+    }
+}
+
+/// What is known of the wishes for one pod.
+#[derive(Debug)]
+pub(crate) struct Intent {
+    /// The last acknowledged wish; if none was, the first one that may have been accepted.
+    pub(crate) spec: Pod,
+    /// Others that may have been accepted since.
+    pub(crate) maybe: Vec<Pod>,
+    pub(crate) created: Known,
+    pub(crate) deleted: Known,
+    /// When the deletion was acknowledged, and the grace that went with it.
+    pub(crate) ending: Option<(SimTime, Option<Duration>)>,
+    /// Its ledger file is removed; the core may not have heard yet.
+    pub(crate) gone: bool,
+}
+
+/// How sure it is that something was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    No,
+    Maybe,
+    Acked,
+}
+
+impl Intent {
+    pub(crate) fn allows(&self, pod: &Pod) -> bool {
+        self.spec == *pod || self.maybe.contains(pod)
+    }
+}
+
+/// All wishes.
+#[derive(Debug, Default)]
+pub(crate) struct Intents {
+    pub(crate) pods: BTreeMap<PodUid, Intent>,
+    pub(crate) asks: BTreeMap<RequestId, Ask>,
+}
+
+impl Intents {
+    /// A wish was acknowledged for this pod.
+    pub(crate) fn acked(&mut self, uid: &PodUid, pod: &Pod) {
+        let spec = Pod { uid: uid.clone(), ..pod.clone() };
+        match self.pods.get_mut(uid) {
+            Some(intent) => {
+                intent.spec = spec;
+                intent.maybe.clear();
+                intent.created = Known::Acked;
+            }
+            None => {
+                self.pods.insert(uid.clone(), new_intent(spec, Known::Acked));
+            }
+        }
+    }
+
+    /// An apply whose answer is lost: it may have made a new pod or changed one of the same name.
+    pub(crate) fn maybe_applied(&mut self, pod: &Pod) {
+        for (uid, intent) in &mut self.pods {
+            let same = intent.spec.name == pod.name && intent.spec.source == pod.source;
+            if same && intent.deleted != Known::Acked {
+                intent.maybe.push(Pod { uid: uid.clone(), ..pod.clone() });
+            }
+        }
+        self.pods.entry(pod.uid.clone()).or_insert_with(|| new_intent(pod.clone(), Known::Maybe));
+    }
+
+    /// The daemon is gone, or has heard that this pod is.
+    pub(crate) fn forget_gone(&mut self) {
+        self.pods.retain(|_, intent| !intent.gone);
+    }
+
+    /// What must hold of the core's view whenever it has given out all its effects.
+    pub(crate) fn check<'a>(&self, views: impl Iterator<Item = &'a PodView>) -> Result<(), Violation> {
+        let required = |intent: &Intent| intent.created == Known::Acked && !intent.gone;
+        let mut acked = self.pods.values().filter(|intent| required(intent)).count();
+        for view in views {
+            let Some(intent) = self.pods.get(&view.uid) else {
+                return Err(violated(Invariant::DeniedChangesNothing, format!("nobody asked for pod {}", view.uid)));
+            };
+            if required(intent) {
+                acked -= 1;
+            }
+            check_one(intent, view)?;
+        }
+        if acked == 0 { Ok(()) } else { Err(violated(Invariant::NoIntentLost, "an accepted pod is not shown")) }
+    }
+}
+
+fn check_one(intent: &Intent, view: &PodView) -> Result<(), Violation> {
+    let uid = &view.uid;
+    if view.pod.as_ref().is_some_and(|pod| !intent.allows(pod)) {
+        return Err(violated(Invariant::DeniedChangesNothing, format!("pod {uid} is wanted as nobody was told")));
+    }
+    match (intent.deleted, &view.deletion) {
+        (Known::No, Some(_)) => {
+            Err(violated(Invariant::DeniedChangesNothing, format!("pod {uid} is being deleted without evidence")))
+        }
+        (Known::Acked, None) => {
+            Err(violated(Invariant::NoIntentLost, format!("the accepted deletion of pod {uid} is forgotten")))
+        }
+        (Known::No | Known::Maybe, None) | (Known::Maybe | Known::Acked, Some(_)) => Ok(()),
+    }
+}
+
+fn new_intent(spec: Pod, created: Known) -> Intent {
+    Intent { spec, maybe: Vec::new(), created, deleted: Known::No, ending: None, gone: false }
+}

@@ -1,0 +1,283 @@
+//! What the simulation holds the core to: answers to requests, reasons for stops, and the end of it all.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use barepod_core::{Accepted, AttemptKey, ContainerState, ContainerView, Denied, Input, PodView, ProbeOutcome, RequestId, Verb};
+use barepod_model::{ContainerKey, ContainerKind, ContainerName, Phase, Pod, PodUid, ProbeKind, Reason, RestartPolicy};
+
+use crate::clock::SimTime;
+use crate::host::StopCause;
+use crate::intent::{Ask, Known, What};
+use crate::violation::{Invariant, Violation, violated};
+use crate::workload::{min_grace, own_grace, share_data, touched};
+use crate::world::World;
+
+impl World<'_> {
+    /// A request was answered.
+    pub(crate) fn replied(&mut self, request: RequestId, result: &Result<Accepted, Denied>) -> Result<(), Violation> {
+        let Some(ask) = self.intents.asks.remove(&request) else {
+            return Err(violated(Invariant::NoIntentLost, format!("{request:?} was answered twice")));
+        };
+        let Ok(accepted) = result else { return Ok(()) };
+        let uid = &accepted.pod;
+        match &ask.what {
+            What::Apply(pod) => self.apply_acked(uid, pod, accepted.verb, ask.at),
+            What::Delete { grace, .. } => self.delete_acked(uid, *grace, ask.at),
+            What::Restart { container, .. } => {
+                self.restart_allowed(uid, container.as_ref(), ask.at, true);
+                Ok(())
+            }
+        }
+    }
+
+    fn apply_acked(&mut self, uid: &PodUid, pod: &Pod, verb: Verb, asked: SimTime) -> Result<(), Violation> {
+        let written = self.disk.synced(uid).is_some_and(|record| record.pod == Pod { uid: uid.clone(), ..pod.clone() });
+        if !written {
+            return Err(violated(Invariant::NoIntentLost, format!("{verb:?} {uid} is acknowledged but not durable")));
+        }
+        self.update_allowed(uid, pod, asked, true);
+        self.intents.acked(uid, pod);
+        Ok(())
+    }
+
+    fn delete_acked(&mut self, uid: &PodUid, grace: Option<Duration>, asked: SimTime) -> Result<(), Violation> {
+        if self.disk.synced(uid).is_some_and(|record| record.deletion.is_none()) {
+            return Err(violated(
+                Invariant::NoIntentLost,
+                format!("the deletion of {uid} is acknowledged, not durable"),
+            ));
+        }
+        self.delete_allowed(uid, grace, asked, true);
+        if let Some(intent) = self.intents.pods.get_mut(uid) {
+            if intent.deleted == Known::No {
+                intent.ending = Some((self.clock.now, grace));
+            }
+            intent.deleted = Known::Acked;
+        }
+        Ok(())
+    }
+
+    /// The daemon is dead: what it was asked and did not answer may have been accepted.
+    pub(crate) fn lose_answers(&mut self) {
+        self.intents.forget_gone();
+        for (_, Ask { what, at }) in std::mem::take(&mut self.intents.asks) {
+            match what {
+                What::Apply(pod) => {
+                    let same = self.intents.pods.iter().filter(|(_, intent)| intent.spec.name == pod.name);
+                    let uids: Vec<_> = same.map(|(uid, _)| uid.clone()).collect();
+                    uids.iter().for_each(|uid| self.update_allowed(uid, &pod, at, false));
+                    self.intents.maybe_applied(&pod);
+                }
+                What::Delete { pod, grace } => {
+                    self.delete_allowed(&pod, grace, at, false);
+                    if let Some(intent) = self.intents.pods.get_mut(&pod).filter(|i| i.deleted == Known::No) {
+                        intent.deleted = Known::Maybe;
+                    }
+                }
+                What::Restart { pod, container } => self.restart_allowed(&pod, container.as_ref(), at, false),
+            }
+        }
+    }
+
+    /// Another wish is a reason to stop the containers that it touches.
+    fn update_allowed(&mut self, uid: &PodUid, pod: &Pod, asked: SimTime, sure: bool) {
+        let Some(intent) = self.intents.pods.get(uid) else { return };
+        let base = intent.spec.clone();
+        let mut names = touched(&base, pod);
+        intent.maybe.iter().for_each(|maybe| names.extend(touched(maybe, pod)));
+        let sure = sure && intent.maybe.is_empty();
+        self.replacement_allowed(uid, &base, &names, asked, sure);
+    }
+
+    fn restart_allowed(&mut self, uid: &PodUid, container: Option<&ContainerName>, asked: SimTime, sure: bool) {
+        let Some(intent) = self.intents.pods.get(uid) else { return };
+        let base = intent.spec.clone();
+        let sure = sure && intent.maybe.is_empty();
+        let regular = base.containers.iter().filter(|spec| spec.kind == ContainerKind::Regular);
+        let names = match container {
+            Some(name) => BTreeSet::from([name.clone()]),
+            None => regular.map(|spec| spec.name.clone()).collect(),
+        };
+        self.replacement_allowed(uid, &base, &names, asked, sure);
+    }
+
+    fn replacement_allowed(
+        &mut self,
+        uid: &PodUid,
+        base: &Pod,
+        names: &BTreeSet<ContainerName>,
+        asked: SimTime,
+        sure: bool,
+    ) {
+        let now = self.clock.now;
+        for name in names {
+            self.replaced.insert(ContainerKey { pod: uid.clone(), container: name.clone() }, now);
+        }
+        for (key, process) in self.host.of_pod(uid).filter(|(key, _)| names.contains(&key.container)) {
+            let grace = own_grace(base, &key.container);
+            let first = matches!(process.stop, StopCause::None);
+            let earliest = if sure { asked + grace } else { asked };
+            process.stop.add(earliest, (sure && first).then_some(now + grace));
+        }
+    }
+
+    fn delete_allowed(&mut self, uid: &PodUid, grace: Option<Duration>, asked: SimTime, sure: bool) {
+        let now = self.clock.now;
+        let Some(intent) = self.intents.pods.get(uid) else { return };
+        let (base, deleted, known) = (intent.spec.clone(), intent.deleted, intent.maybe.is_empty());
+        for (key, process) in self.host.of_pod(uid) {
+            let plan =
+                if base.containers.iter().any(|spec| spec.name == key.container) { &base } else { &process.spec };
+            let own = min_grace(plan, &key.container).max(base.grace);
+            let (length, counts) = match (grace, deleted) {
+                (Some(given), _) => (given, true),
+                (None, Known::No) => (own, known),
+                (None, Known::Maybe | Known::Acked) => continue,
+            };
+            let earliest = if known || grace.is_some() { asked + length } else { asked };
+            process.stop.add(earliest, (sure && counts).then_some(now + length));
+        }
+    }
+
+    /// Why a process that is being started may be stopped at once.
+    pub(crate) fn cause_at_start(&self, key: &AttemptKey, spec: &Arc<Pod>, polled: SimTime) -> StopCause {
+        let now = self.clock.now;
+        let Some(intent) = self.intents.pods.get(&key.pod) else { return StopCause::None };
+        let replaced = self.replaced.get(&key.container_key()).is_some_and(|at| *at >= polled);
+        let other = |pod: &Pod| touched(pod, spec).contains(&key.container);
+        match (intent.deleted, intent.ending) {
+            (Known::Acked, Some((acked, grace))) => {
+                let own = own_grace(spec, &key.container).max(own_grace(&intent.spec, &key.container));
+                StopCause::May { earliest: now, latest: Some((acked + grace.unwrap_or(own)).max(now)) }
+            }
+            (Known::Acked | Known::Maybe, _) => StopCause::May { earliest: now, latest: None },
+            (Known::No, _) if replaced || other(&intent.spec) || intent.maybe.iter().any(other) => {
+                StopCause::May { earliest: now, latest: None }
+            }
+            (Known::No, _) => StopCause::None,
+        }
+    }
+
+    /// Whether a start follows a crash, and so counts for the back-off.
+    pub(crate) fn is_crash_restart(&self, key: &AttemptKey, _: &Pod, polled: SimTime) -> Option<SimTime> {
+        let container = key.container_key();
+        let old = self.host.containers.get(&container).filter(|old| old.attempt < key.attempt)?;
+        let replaced = self.replaced.get(&container).is_some_and(|at| *at >= self.clock.to_sim(old.started.boot));
+        if replaced { None } else { Some(polled) }
+    }
+
+    /// The second restart after a crash and all that follow wait at least for the first delay.
+    pub(crate) fn check_backoff(&self, key: &AttemptKey, pod: &Pod, polled: SimTime) -> Result<(), Violation> {
+        let Some(old) = self.host.containers.get(&key.container_key()) else { return Ok(()) };
+        let (Some(end), Some(restarted)) = (&old.end, old.crash_restart) else { return Ok(()) };
+        let forgiven = end.at.saturating_sub(restarted) > self.figures.max * 2;
+        if forgiven || self.is_crash_restart(key, pod, polled).is_none() {
+            return Ok(());
+        }
+        let waited = polled.saturating_sub(end.at);
+        if waited + Duration::from_millis(1) < self.figures.initial {
+            return Err(violated(Invariant::SaneBackoff, format!("{key} is started after {waited:?}")));
+        }
+        Ok(())
+    }
+
+    /// The core is about to hear this.
+    pub(crate) fn hearing(&mut self, input: &Input) {
+        let now = self.clock.now;
+        match input {
+            Input::Probed { key, kind, outcome: ProbeOutcome::Failure(_), .. } if *kind != ProbeKind::Readiness => {
+                if let Some(process) = self.host.attempt(key) {
+                    process.stop.add(now, None);
+                }
+            }
+            Input::Forgotten { pod } if self.intents.pods.get(pod).is_some_and(|intent| intent.gone) => {
+                self.intents.pods.remove(pod);
+            }
+            _other => {}
+        }
+    }
+
+    /// Keeps what may be heard once more.
+    pub(crate) fn remember(&mut self, input: Input) {
+        match &input {
+            Input::Started { .. }
+            | Input::StartFailed { .. }
+            | Input::Exited { .. }
+            | Input::Emptied { .. }
+            | Input::Probed { .. }
+            | Input::Stored { .. }
+            | Input::StoreFailed { .. } => self.heard.push(input),
+            _other => {}
+        }
+    }
+
+    /// Whether everything is as it was asked for.
+    pub(crate) fn has_converged(&self) -> bool {
+        self.core.is_some() && self.queue_is_quiet() && self.intents.asks.is_empty() && self.first_wrong().is_none()
+    }
+
+    /// What is not as it was asked for.
+    pub(crate) fn what_is_wrong(&self) -> String {
+        self.first_wrong().unwrap_or_else(|| "the daemon does not come to rest".to_owned())
+    }
+
+    fn first_wrong(&self) -> Option<String> {
+        let core = self.core.as_ref()?;
+        let views: Vec<_> = core.view().collect();
+        views.iter().find_map(|view| self.wrong_with(view, &views))
+    }
+
+    fn wrong_with(&self, view: &PodView, all: &[&PodView]) -> Option<String> {
+        let uid = &view.uid;
+        if view.deletion.is_some() {
+            return Some(format!("pod {uid} is deleted but still there"));
+        }
+        let pod = view.pod.as_ref()?;
+        match view.reason {
+            Some(Reason::WaitingForPredecessor | Reason::DataPathInUse) => {
+                let blocks = |other: &&PodView| {
+                    other.uid != *uid
+                        && other.pod.as_ref().is_some_and(|other| share_data(pod, other) || other.name == pod.name)
+                };
+                (!all.iter().any(blocks)).then(|| format!("pod {uid} waits for nobody"))
+            }
+            Some(Reason::CreatePodError) => Some(format!("pod {uid} is not prepared")),
+            _running => view.containers.iter().find_map(|container| self.wrong_with_container(pod, view.phase, container)),
+        }
+    }
+
+    fn wrong_with_container(&self, pod: &Pod, phase: Phase, view: &ContainerView) -> Option<String> {
+        let name = &view.name;
+        let key = ContainerKey { pod: pod.uid.clone(), container: name.clone() };
+        let spec = pod.containers.iter().find(|spec| spec.name == *name)?;
+        let process = self.host.containers.get(&key);
+        let rests = matches!(view.state, ContainerState::Terminated { .. }) || phase == Phase::Failed;
+        let may_rest = rests && (spec.kind == ContainerKind::Init || pod.restart_policy != RestartPolicy::Always);
+        match process {
+            Some(process) if process.lives() => {
+                let own = process.spec.containers.iter().find(|spec| spec.name == *name);
+                let current =
+                    own.is_some_and(|own| own.launch == spec.launch) && process.spec.data_paths == pod.data_paths;
+                (!current || spec.kind == ContainerKind::Init).then(|| format!("{key} runs as it is no longer wanted"))
+            }
+            Some(process) if process.populated => Some(format!("{key} is not empty")),
+            Some(_) | None if may_rest => None,
+            Some(_) | None => Some(format!("{key} does not run")),
+        }
+    }
+
+    /// Whether what is shown of a pod can be compared: nothing is on its way for it.
+    pub(crate) fn is_settled(&self, view: &PodView) -> bool {
+        !self.is_busy(&view.uid)
+            && !self.unwritten.contains(&view.uid)
+            && match view.reason {
+                Some(Reason::CreatePodError | Reason::Failed) => false,
+                Some(Reason::WaitingForPredecessor | Reason::DataPathInUse) => {
+                    self.queue_is_quiet() && self.unwritten.is_empty()
+                }
+                _other => true,
+            }
+    }
+}

@@ -1,0 +1,92 @@
+//! What people and misfortune do: one turn at a time.
+
+use barepod_core::Input;
+use barepod_model::{ContainerName, PodUid};
+
+use crate::faults::Mood;
+use crate::intent::What;
+use crate::trace::Entry;
+use crate::violation::Violation;
+use crate::workload;
+use crate::world::World;
+
+impl World<'_> {
+    /// Somebody does something.
+    pub(crate) fn take_turn(&mut self) -> Result<(), Violation> {
+        if self.faults.repeats(&mut self.rng) && !self.heard.is_empty() {
+            let old = self.rng.pick(&self.heard).clone();
+            self.hear(old)?;
+        }
+        if self.rng.chance(self.faults.reboot) {
+            self.reboot();
+            return Ok(());
+        }
+        if self.rng.chance(100) {
+            let seconds = *self.rng.pick(&[-864_000, -600, -30, 30, 600, 864_000]);
+            self.clock.step_wall(seconds);
+        }
+        let Some(target) = self.target() else { return self.apply_new() };
+        match self.rng.below(0..100) {
+            0..25 => self.apply_new(),
+            25..55 => self.apply_changed(&target),
+            55..75 => {
+                let grace = self.some_grace();
+                self.ask(What::Delete { pod: target, grace })
+            }
+            75..87 => {
+                let container = self.rng.chance(500).then(|| ContainerName::new("main").expect("a label"));
+                self.ask(What::Restart { pod: target, container })
+            }
+            87..97 => self.hear(Input::Missing { pod: target }),
+            _ => {
+                if self.core.is_some() {
+                    self.kill_daemon();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn target(&mut self) -> Option<PodUid> {
+        let pods: Vec<_> = self.intents.pods.keys().cloned().collect();
+        if pods.is_empty() { None } else { Some(self.rng.pick(&pods).clone()) }
+    }
+
+    fn some_grace(&mut self) -> Option<std::time::Duration> {
+        self.rng.chance(300).then(|| std::time::Duration::from_secs(*self.rng.pick(&[0, 2, 20, 100])))
+    }
+
+    fn apply_new(&mut self) -> Result<(), Violation> {
+        self.next_number += 1;
+        let pod = workload::new_pod(&mut self.rng, self.next_number);
+        self.ask(What::Apply(Box::new(pod)))
+    }
+
+    fn apply_changed(&mut self, uid: &PodUid) -> Result<(), Violation> {
+        let Some(present) = self.intents.pods.get(uid).map(|intent| intent.spec.clone()) else { return Ok(()) };
+        let mut pod = workload::changed(&mut self.rng, &present);
+        // What a source proposes for a pod that lives already is of no account.
+        self.next_number += 1;
+        pod.uid = PodUid::new(format!("uid-{}", self.next_number)).expect("letters, digits and a dash");
+        self.ask(What::Apply(Box::new(pod)))
+    }
+
+    /// The power goes and comes back.
+    fn reboot(&mut self) {
+        self.note(&Entry::Host("the power goes"));
+        self.kill_daemon();
+        self.host.reboot();
+        self.disk.power_cut(&mut self.rng);
+        self.clock.reboot();
+        self.replaced.clear();
+        self.drop_host_events();
+        self.summary.reboots += 1;
+    }
+
+    /// From now on nothing goes wrong any more.
+    pub(crate) fn calm_down(&mut self) {
+        self.note(&Entry::Host("all faults cease"));
+        self.faults.mood = Mood::Calm;
+        self.end_turns();
+    }
+}

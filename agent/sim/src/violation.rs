@@ -1,0 +1,44 @@
+//! The invariants, and how a broken one is reported.
+
+/// What must always hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    /// Never two live attempts of a container.
+    OneAttempt,
+    /// No replacement before the old attempt's cgroup is empty.
+    EmptyBeforeReplacement,
+    /// Never two pods on one data path.
+    OnePodPerDataPath,
+    /// A stop ends within its effective grace, and no process is killed before that.
+    StopWithinGrace,
+    /// After a crash and a restart the view is the same.
+    SameViewAfterRestart,
+    /// No acknowledged intent is lost, and none is acknowledged before it is durable.
+    NoIntentLost,
+    /// A denied request changes nothing; nothing is wanted that nobody asked for.
+    DeniedChangesNothing,
+    /// Nothing is stopped without evidence.
+    NothingStoppedWithoutCause,
+    /// Reboots and clock steps keep the back-off sane.
+    SaneBackoff,
+    /// What the core shows is what is on the host.
+    ViewIsTrue,
+    /// A deadline that has come is dealt with.
+    DeadlinesPass,
+    /// When faults cease, what is wanted runs and what is deleted is gone.
+    Converges,
+}
+
+/// A broken invariant.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{invariant:?}: {detail}")]
+pub struct Violation {
+    /// Which.
+    pub invariant: Invariant,
+    /// What was seen.
+    pub detail: String,
+}
+
+pub(crate) fn violated(invariant: Invariant, detail: impl Into<String>) -> Violation {
+    Violation { invariant, detail: detail.into() }
+}

@@ -1,0 +1,170 @@
+//! What people ask for: pods made up at random, and changes to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use barepod_model::{
+    Bytes, Container, ContainerKind, ContainerName, Credentials, Env, Launch, Manifest, Namespace, NamespaceUse, Pod,
+    PodName, PodUid, Probe, ProbeHandler, Resources, RestartPolicy, Root, Source, StopPlan, StopStage,
+};
+
+use crate::rng::Rng;
+
+const NAMES: &[&str] = &["db", "web", "job", "log"];
+const PATHS: &[&str] = &["/data/a", "/data/a/inner", "/data/b", "/data/c", "/data/bc"];
+
+/// A pod that nobody has asked for before.
+pub(crate) fn new_pod(rng: &mut Rng, number: u64) -> Pod {
+    let mut containers = Vec::new();
+    if rng.chance(250) {
+        containers.push(container(rng, "init", ContainerKind::Init));
+    }
+    containers.push(container(rng, "main", ContainerKind::Regular));
+    if rng.chance(400) {
+        containers.push(container(rng, "side", ContainerKind::Regular));
+    }
+    Pod {
+        uid: PodUid::new(format!("uid-{number}")).expect("letters, digits and a dash"),
+        namespace: Namespace::new("default").expect("a label"),
+        name: PodName::new(*rng.pick(NAMES)).expect("a label"),
+        source: if rng.chance(930) { Source::File } else { Source::Nomad },
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        restart_policy: *rng.pick(&[
+            RestartPolicy::Always,
+            RestartPolicy::Always,
+            RestartPolicy::Always,
+            RestartPolicy::OnFailure,
+            RestartPolicy::Never,
+        ]),
+        grace: seconds(rng, &[0, 1, 5, 30]),
+        data_paths: some_paths(rng),
+        volumes: Vec::new(),
+        containers,
+        manifest: Manifest::default(),
+    }
+}
+
+fn seconds(rng: &mut Rng, list: &[u64]) -> Duration {
+    Duration::from_secs(*rng.pick(list))
+}
+
+fn some_paths(rng: &mut Rng) -> BTreeSet<PathBuf> {
+    let count = rng.below(0..3);
+    (0..count).map(|_| PathBuf::from(*rng.pick(PATHS))).collect()
+}
+
+fn container(rng: &mut Rng, name: &str, kind: ContainerKind) -> Container {
+    let mut stages = vec![StopStage { signal: 2, before_end: None }];
+    if rng.chance(400) {
+        stages.push(StopStage { signal: 3, before_end: Some(seconds(rng, &[1, 5, 20])) });
+    }
+    let regular = kind == ContainerKind::Regular;
+    let probe = |rng: &mut Rng, chance| (regular && rng.chance(chance)).then(|| probe(rng));
+    Container {
+        name: ContainerName::new(name).expect("a label"),
+        kind,
+        image: "service:1".to_owned(),
+        preset: "service 1".to_owned(),
+        launch: launch(0),
+        resources: Resources::default(),
+        stop: StopPlan { stages, min_grace: seconds(rng, &[0, 0, 10, 60]) },
+        startup: probe(rng, 150),
+        readiness: probe(rng, 200),
+        liveness: probe(rng, 200),
+    }
+}
+
+fn probe(rng: &mut Rng) -> Probe {
+    Probe {
+        handler: ProbeHandler::Exec { command: vec!["/bin/check".to_owned()] },
+        initial_delay: seconds(rng, &[0, 3]),
+        period: seconds(rng, &[5, 20]),
+        timeout: Duration::from_secs(1),
+        success_threshold: 1,
+        failure_threshold: *rng.pick(&[1, 3]),
+    }
+}
+
+fn launch(version: u64) -> Launch {
+    Launch {
+        argv: vec!["/usr/bin/service".to_owned(), format!("v{version}")],
+        init: None,
+        env: Env::default(),
+        cwd: "/".into(),
+        user: Credentials { uid: 100, gid: 100, groups: Vec::new() },
+        root: Root::Host,
+        read_only_root: true,
+        mounts: Vec::new(),
+        shared: Vec::new(),
+        files: Vec::new(),
+        owned_dirs: Vec::new(),
+        shm_size: Bytes(0),
+        capabilities: Vec::new(),
+        no_new_privileges: true,
+        rlimits: Vec::new(),
+        oom_score_adj: 0,
+        namespaces: NamespaceUse::default(),
+        tty: false,
+        hostname: "host".to_owned(),
+    }
+}
+
+/// Another wish for the same pod; sometimes the same one.
+pub(crate) fn changed(rng: &mut Rng, pod: &Pod) -> Pod {
+    let mut pod = pod.clone();
+    let last = pod.containers.len() - 1;
+    let any = rng.below(0..pod.containers.len() as u64) as usize;
+    match rng.below(0..9) {
+        0 => {}
+        1 => {
+            pod.labels.insert("turn".to_owned(), rng.below(0..1000).to_string());
+        }
+        2 => pod.grace = seconds(rng, &[0, 1, 5, 30]),
+        3 => pod.containers[last].resources.memory_limit = Some(Bytes(rng.below(1..5) << 30)),
+        4 => pod.containers[any].launch = launch(rng.below(1..1000)),
+        5 => pod.containers[last].launch = launch(rng.below(1..1000)),
+        6 => pod.data_paths = some_paths(rng),
+        7 => pod.containers[last].readiness = rng.chance(500).then(|| probe(rng)),
+        _ => match pod.containers.iter().position(|container| container.name.as_str() == "side") {
+            Some(at) => {
+                pod.containers.remove(at);
+            }
+            None => pod.containers.push(container(rng, "side", ContainerKind::Regular)),
+        },
+    }
+    pod
+}
+
+/// The containers whose processes another wish may end: worked out here once more, on purpose not by the core.
+pub(crate) fn touched(before: &Pod, after: &Pod) -> BTreeSet<ContainerName> {
+    let names = || before.containers.iter().chain(&after.containers).map(|container| container.name.clone());
+    let process = |pod: &Pod, name: &ContainerName| {
+        pod.containers.iter().find(|container| container.name == *name).map(|container| container.launch.clone())
+    };
+    let inits = |pod: &Pod| {
+        let inits = pod.containers.iter().filter(|container| container.kind == ContainerKind::Init);
+        inits.map(|container| container.launch.clone()).collect::<Vec<_>>()
+    };
+    if before.data_paths != after.data_paths || inits(before) != inits(after) {
+        return names().collect();
+    }
+    names().filter(|name| process(before, name) != process(after, name)).collect()
+}
+
+/// How long a container's stop takes by its own wish.
+pub(crate) fn own_grace(pod: &Pod, name: &ContainerName) -> Duration {
+    min_grace(pod, name).max(pod.grace)
+}
+
+/// The least that its plan gives it.
+pub(crate) fn min_grace(pod: &Pod, name: &ContainerName) -> Duration {
+    let plan = pod.containers.iter().find(|container| container.name == *name);
+    plan.map(|container| container.stop.min_grace).unwrap_or_default()
+}
+
+/// Whether two pods must not be there at once because of their data.
+pub(crate) fn share_data(a: &Pod, b: &Pod) -> bool {
+    a.data_paths.iter().any(|a| b.data_paths.iter().any(|b| a.starts_with(b) || b.starts_with(a)))
+}

@@ -1,0 +1,1 @@
+//! Each planted fault is found.
