@@ -12,3 +12,6 @@ pub use client::{Requests, ShimClient};
 pub use error::ShimError;
 pub use exec::{Executed, Joined, exec};
 pub use spawn::{Spawn, ensure};
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use barepod_shim::wire::{self, Frames, encode_frame, event, request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,6 +10,9 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::ShimError;
+
+/// Longest wait for the answer to Hello. A shim does nothing that takes longer than a slow write of its log.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection on which Hello and Welcome were exchanged.
 #[derive(Debug)]
@@ -33,16 +37,16 @@ impl ShimClient {
     /// Connects to a living shim. Its Welcome says all that happened while nobody was connected.
     ///
     /// # Errors
-    /// Nobody listens there, or what does is no shim.
+    /// `Silent`: nobody listens there. `Hung`: the shim is alive and does not answer. `NoWelcome`: it is no shim.
     pub async fn connect(socket: &Path, version: &str) -> Result<(Self, wire::Welcome), ShimError> {
         let silent = |source| ShimError::Silent { socket: socket.to_owned(), source };
         let stream = UnixStream::connect(socket).await.map_err(silent)?;
         let (reader, writer) = stream.into_split();
-        let mut client =
-            Self { events: Events { reader, frames: Frames::default() }, requests: Requests { writer } };
+        let mut client = Self { events: Events { reader, frames: Frames::default() }, requests: Requests { writer } };
         let hello = wire::Hello { protocol: wire::PROTOCOL, daemon_version: version.to_owned() };
         client.send(request::Request::Hello(hello)).await?;
-        match client.next().await? {
+        let answer = tokio::time::timeout(PATIENCE, client.next());
+        match answer.await.map_err(|_| ShimError::Hung { socket: socket.to_owned(), patience: PATIENCE })?? {
             Some(event::Event::Welcome(welcome)) => Ok((client, welcome)),
             Some(_) | None => Err(ShimError::NoWelcome),
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use barepod_shim::wire::FrameError;
 
@@ -38,8 +39,19 @@ pub enum ShimError {
         /// Where it says why.
         log: PathBuf,
     },
+    /// It lives and does nothing.
+    #[error(
+        "the shim at {} did not answer within {patience:?}: it may be stopped (SIGCONT wakes it) or wait for its disk",
+        socket.display()
+    )]
+    Hung {
+        /// Its socket.
+        socket: PathBuf,
+        /// How long it had.
+        patience: Duration,
+    },
     /// It does not listen.
-    #[error("the shim at {} does not answer", socket.display())]
+    #[error("no shim listens at {}", socket.display())]
     Silent {
         /// Its socket.
         socket: PathBuf,

@@ -116,7 +116,12 @@ async fn until_closed(pipe: OwnedFd) -> io::Result<()> {
 /// Takes the shim's end from the kernel, so that no zombie stays. Its container is not concerned.
 pub(super) async fn reap(child: Child) {
     let Child { pid, pidfd } = child;
-    match AsyncFd::with_interest(pidfd, Interest::READABLE) {
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, for owners that may change their descriptor; OwnedFd does not"
+    )]
+    let ended = AsyncFd::with_interest(pidfd, Interest::READABLE);
+    match ended {
         Ok(ended) => drop(ended.readable().await),
         Err(_) => return,
     }
