@@ -86,15 +86,14 @@ fn prepare(start: &Start, standard: [impl AsFd; 3], report: &mut Report) -> Resu
 
 /// The way of one more process in a running container, whose namespaces have been joined. Comes back only when it failed.
 pub fn begin_exec(exec: &Exec, legacy: Vec<(String, File)>, standard: [impl AsFd; 3], mut report: Report) -> i32 {
-    match join_legacy(legacy).and_then(|()| prepare_exec(exec, standard, &mut report)) {
+    match join_legacy(legacy).and_then(|()| prepare_exec(exec, standard)) {
         Ok(never) => match never {},
         Err(failure) => report.fail(failure),
     }
 }
 
-fn prepare_exec(exec: &Exec, standard: [impl AsFd; 3], report: &mut Report) -> Result<Infallible, Failure> {
+fn prepare_exec(exec: &Exec, standard: [impl AsFd; 3]) -> Result<Infallible, Failure> {
     begin_session(standard)?;
-    set_oom_score(exec.oom_score_adj, report);
     if exec.tty {
         terminal::control(io::stdin()).at(Stage::Limits, "controlling terminal")?;
     }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use barepod_sys::clone::{self, Child, Namespace};
+use barepod_sys::clone::{self, Child, Namespace, SingleThreaded};
 use barepod_sys::poll::{Interest, Poll};
 use barepod_sys::signal::{self, Signals};
 use barepod_sys::wait::Exit;
@@ -15,10 +15,10 @@ use barepod_sys::{descriptor, pidfd, proc, wait};
 
 use crate::attempt::exit_of;
 use crate::child::{self, Report};
-use crate::failure::{At as _, Failure};
+use crate::failure::{At as _, Failure, errno};
 use crate::wire::exec_result::Result as Outcome;
 use crate::wire::start_failed::Stage;
-use crate::wire::{Event, Exec, ExecResult, StartFailed, event, read_frame, write_frame};
+use crate::wire::{Event, Exec, ExecResult, StartFailed, Warning, event, read_frame, write_frame};
 
 const CHANNEL: i32 = 3;
 const NO_SUCH_PROCESS: i32 = 3;
@@ -34,11 +34,11 @@ pub fn run() -> io::Result<()> {
     descriptor::on_exec(&channel, descriptor::OnExec::Close)?;
     let mut channel = File::from(channel);
     let Some(exec) = read_frame::<Exec>(&mut channel)? else { return Ok(()) };
-    let outcome = match start(&exec) {
+    let result = match start(&exec) {
         Ok(running) => running.wait(channel.as_fd())?,
-        Err(failure) => Outcome::Failure(failure.of_attempt(0)),
+        Err(failure) => ExecResult { result: Some(Outcome::Failure(failure.of_attempt(0))), warnings: Vec::new() },
     };
-    write_frame(&mut channel, &ExecResult { result: Some(outcome) })
+    write_frame(&mut channel, &result)
 }
 
 /// A process of which nobody knows yet whether it becomes its program.
@@ -46,6 +46,7 @@ struct Running {
     child: Child,
     status: PipeReader,
     signals: Signals,
+    warnings: Vec<Warning>,
 }
 
 fn start(exec: &Exec) -> Result<Running, Failure> {
@@ -57,12 +58,22 @@ fn start(exec: &Exec) -> Result<Running, Failure> {
     let leaf = File::open(&cgroup.unified).at(Stage::Cgroup, &cgroup.unified)?;
     let legacy = child::open_legacy(&cgroup.legacy)?;
     let (status, write_end) = io::pipe().at(Stage::Prepare, "pipe")?;
+    // from here on `/proc` may be another's or missing
+    let alone = SingleThreaded::check().at(Stage::Clone, "threads")?;
+    let warnings = Vec::from_iter(set_oom_score(exec.oom_score_adj));
     join_target(exec)?;
     let report = Report::new(write_end, 0);
     let standard = standard().at(Stage::Prepare, "standard streams")?;
-    let child = clone::spawn([], Some(leaf.as_fd()), || child::begin_exec(exec, legacy, standard, report))
+    let child = clone::spawn(alone, [], Some(leaf.as_fd()), || child::begin_exec(exec, legacy, standard, report))
         .at(Stage::Clone, "clone3")?;
-    Ok(Running { child, status, signals })
+    Ok(Running { child, status, signals, warnings })
+}
+
+/// The child inherits it.
+fn set_oom_score(score: i32) -> Option<Warning> {
+    let error = fs::write("/proc/self/oom_score_adj", score.to_string()).err()?;
+    let what = format!("oom_score_adj {score}");
+    Some(Warning { attempt: 0, what, errno: errno(&error), detail: error.to_string() })
 }
 
 /// Copies of this process's own, which the new one gets.
@@ -96,7 +107,7 @@ fn differs(pid: u32, namespace: Namespace) -> bool {
 }
 
 impl Running {
-    fn wait(mut self, channel: BorrowedFd<'_>) -> io::Result<Outcome> {
+    fn wait(mut self, channel: BorrowedFd<'_>) -> io::Result<ExecResult> {
         let mut asker = Some(channel);
         loop {
             let mut poll = Poll::<2>::default();
@@ -109,7 +120,7 @@ impl Running {
                 let _ = pidfd::send_signal(self.child.pidfd.as_fd(), signal::KILL);
             }
             if let Some(exit) = self.reap()? {
-                return Ok(self.outcome(exit));
+                return Ok(self.result(exit));
             }
         }
     }
@@ -126,11 +137,12 @@ impl Running {
     }
 
     /// Its pipe is closed by now, by exec or by its end.
-    fn outcome(&mut self, exit: Exit) -> Outcome {
-        match self.failure() {
+    fn result(&mut self, exit: Exit) -> ExecResult {
+        let outcome = match self.failure() {
             Some(failure) => Outcome::Failure(failure),
             None => Outcome::Exit(exit_of(Some(exit), false)),
-        }
+        };
+        ExecResult { result: Some(outcome), warnings: std::mem::take(&mut self.warnings) }
     }
 
     fn failure(&mut self) -> Option<StartFailed> {
@@ -139,8 +151,10 @@ impl Running {
         let _ = self.status.read_to_end(&mut bytes);
         let mut said = bytes.as_slice();
         while let Ok(Some(event)) = read_frame::<Event>(&mut said) {
-            if let Some(event::Event::StartFailed(failure)) = event.event {
-                return Some(failure);
+            match event.event {
+                Some(event::Event::StartFailed(failure)) => return Some(failure),
+                Some(event::Event::Warning(warning)) => self.warnings.push(warning),
+                Some(_) | None => {}
             }
         }
         None

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use barepod_logs::cri::Stream;
-use barepod_sys::clone::{self, Child, Namespace};
+use barepod_sys::clone::{self, Child, Namespace, SingleThreaded};
 use barepod_sys::{path, terminal};
 
 use crate::cgroup::Group;
@@ -62,7 +62,8 @@ pub fn clone(start: &Start, prepared: Prepared) -> Result<(Child, PipeReader, Gr
     let (status, write_end) = io::pipe().at(Stage::Prepare, "pipe")?;
     let report = Report::new(write_end, start.attempt);
     let namespaces = wanted(start.namespaces.unwrap_or_default());
-    let child = clone::spawn(namespaces, Some(leaf.as_fd()), || child::begin(start, standard, report))
+    let alone = SingleThreaded::check().at(Stage::Clone, "threads")?;
+    let child = clone::spawn(alone, namespaces, Some(leaf.as_fd()), || child::begin(start, standard, report))
         .at(Stage::Clone, "clone3")?;
     Ok((child, status, group, output))
 }

@@ -58,20 +58,35 @@ pub struct Child {
     pub pidfd: OwnedFd,
 }
 
-/// Makes a child in the cgroup2 directory `cgroup` that runs `body`, which execs, or comes back
-/// with an exit code. The memory of the
-/// child is a copy, as with fork(2). SIGCHLD tells of its end.
+/// A process that had one thread when it was asked, and starts none afterwards: of several, a copy may hold locks for
+/// ever that the others held.
+#[derive(Debug, Clone, Copy)]
+pub struct SingleThreaded(());
+
+impl SingleThreaded {
+    /// Asks the kernel. Each thread has a directory, and the link count of a directory is two and its subdirectories.
+    ///
+    /// # Errors
+    /// `EBUSY` if there are more; as stat(2) of `/proc/self/task`.
+    pub fn check() -> io::Result<Self> {
+        match std::fs::metadata("/proc/self/task")?.nlink() {
+            3 => Ok(Self(())),
+            _ => Err(io::Error::from_raw_os_error(libc::EBUSY)),
+        }
+    }
+}
+
+/// Makes a child in the cgroup2 directory `cgroup` that runs `body`, which execs, or comes back with an exit code. The
+/// memory of the child is a copy, as with fork(2). SIGCHLD tells of its end.
 ///
 /// # Errors
-/// `EBUSY` if this process has more than one thread (the copy might then hold a lock for ever); otherwise as clone3(2).
+/// As clone3(2).
 pub fn spawn(
+    _single_threaded: SingleThreaded,
     namespaces: impl IntoIterator<Item = Namespace>,
     cgroup: Option<BorrowedFd<'_>>,
     body: impl FnOnce() -> i32,
 ) -> io::Result<Child> {
-    if !single_threaded()? {
-        return Err(io::Error::from_raw_os_error(libc::EBUSY));
-    }
     let mut pidfd: libc::c_int = -1;
     let namespaces = namespaces.into_iter().fold(0, |flags, namespace| flags | namespace.flag());
     // SAFETY: all-zero is a valid value of this plain structure of numbers.
@@ -97,24 +112,19 @@ pub fn spawn(
     }
 }
 
-/// A directory's link count is two and its subdirectories, and each thread has one.
-fn single_threaded() -> io::Result<bool> {
-    Ok(std::fs::metadata("/proc/self/task")?.nlink() == 3)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_process_with_threads_gets_no_child() {
-        let (_hold, wait) = std::sync::mpsc::channel::<()>();
+    fn a_process_with_threads_is_none_that_may_be_copied() {
+        let (hold, wait) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || wait.recv().is_err());
 
-        let error = spawn([], None, || 0).expect_err("there are two threads");
+        let error = SingleThreaded::check().expect_err("there are two threads");
 
         assert_eq!(error.raw_os_error(), Some(libc::EBUSY));
-        drop(_hold);
+        drop(hold);
         assert!(thread.join().unwrap());
     }
 }

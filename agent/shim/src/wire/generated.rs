@@ -633,8 +633,11 @@ pub struct Exec {
     #[prost(int32, tag = "11")]
     pub oom_score_adj: i32,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExecResult {
+    /// attempt is 0
+    #[prost(message, repeated, tag = "3")]
+    pub warnings: ::prost::alloc::vec::Vec<Warning>,
     #[prost(oneof = "exec_result::Result", tags = "1, 2")]
     pub result: ::core::option::Option<exec_result::Result>,
 }
