@@ -44,10 +44,12 @@ fn output(command: &mut Command) -> anyhow::Result<Output> {
 }
 
 fn judge(clean: bool, said: String) -> Advisories {
-    match said.lines().find(|line| line.contains("failed to fetch advisory database")) {
-        Some(line) if !clean => Advisories::Unreachable { why: format!("no advisory database: {}", line.trim()) },
-        Some(_) | None => Advisories::Checked { clean, said },
+    if clean || !said.contains("failed to fetch advisory database") {
+        return Advisories::Checked { clean, said };
     }
+    // git's last word says more than cargo-deny's first.
+    let cause = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    Advisories::Unreachable { why: format!("the database cannot be fetched: {cause}") }
 }
 
 #[cfg(test)]

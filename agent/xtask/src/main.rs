@@ -8,6 +8,7 @@ mod deny;
 mod generate;
 mod repository;
 mod setup;
+mod sim;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -41,6 +42,12 @@ enum Habit {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Simulates hosts with faults and checks the invariants of the core: `cargo xtask sim --seeds 100000`
+    Sim {
+        /// As `barepod-sim` takes them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Measures beside the peers of Debian and prints a table
     Bench(bench::Options),
     /// Licences, advisories, sources and doubled versions of the dependencies
@@ -60,6 +67,7 @@ fn main() -> anyhow::Result<()> {
         Habit::Build => build::run(&repository),
         Habit::Test(options) => test::run(&repository, &options),
         Habit::Nextest { arguments } => test::nextest(&repository, &arguments),
+        Habit::Sim { arguments } => sim::run(&repository, &arguments),
         Habit::Bench(options) => bench::run(&repository, &options),
         Habit::Deny => deny::run(&repository),
         Habit::Gen { check } => generate::run(check),

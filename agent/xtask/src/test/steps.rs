@@ -15,11 +15,16 @@ use crate::build::{self, Speed};
 use crate::deny::{self, Advisories};
 use crate::generate;
 use crate::repository::Repository;
+use crate::sim;
 
 /// Lines of a failed step's log that are shown.
 const SHOWN: usize = 60;
 /// The reserved tier runs the tests in so many parts, each under an hour.
 const SHARDS: usize = 4;
+
+/// Tests that need the faults compiled in, which no other test may see.
+const PLANTED: [&str; 7] =
+    ["--cargo-profile", "release", "--package", "barepod-sim", "--features", "planted", "--test=planted"];
 
 /// One step.
 pub(super) struct Step {
@@ -40,6 +45,10 @@ enum Work {
     Build,
     /// The tests of the workspace, or one part of several.
     Tests { part: Option<usize> },
+    /// The core with each of its planted faults compiled in: all are found.
+    PlantedFaults,
+    /// The core as it is, on so many seeds.
+    Simulation { seeds: u32 },
     /// The examples in the documentation.
     DocTests,
 }
@@ -53,7 +62,13 @@ impl Step {
     pub(super) fn is_remembered(&self) -> bool {
         match self.work {
             Work::Build => false,
-            Work::Cargo(_) | Work::Generated | Work::Advisories | Work::Tests { .. } | Work::DocTests => true,
+            Work::Cargo(_)
+            | Work::Generated
+            | Work::Advisories
+            | Work::Tests { .. }
+            | Work::PlantedFaults
+            | Work::Simulation { .. }
+            | Work::DocTests => true,
         }
     }
 }
@@ -61,7 +76,7 @@ impl Step {
 /// The steps of a tier, in order.
 pub(super) fn of(tier: Tier) -> Vec<Step> {
     let mut steps = vec![
-        Step::new("fmt", Work::Cargo(&["fmt", "--all", "--check"])),
+        Step::new("fmt", Work::Cargo(&["fmt", "--all", "--check", "--", "--color", "never"])),
         Step::new("generated", Work::Generated),
         Step::new("deny", Work::Cargo(&deny::OFFLINE)),
         Step::new("advisories", Work::Advisories),
@@ -74,6 +89,12 @@ pub(super) fn of(tier: Tier) -> Vec<Step> {
             (1..=SHARDS).map(|part| Step::new(&format!("tests-{part}-of-{SHARDS}"), Work::Tests { part: Some(part) })),
         ),
     }
+    let seeds = match tier {
+        Tier::Everyday => 5_000,
+        Tier::All => 100_000,
+    };
+    steps.push(Step::new("simulation", Work::Simulation { seeds }));
+    steps.push(Step::new("planted-faults", Work::PlantedFaults));
     steps.push(Step::new("doc-tests", Work::DocTests));
     steps
 }
@@ -108,7 +129,14 @@ impl<'a> Runner<'a> {
             Work::Generated => generate::run(true).map(|()| Counts::check(true)),
             Work::Advisories => self.advisories(&mut log),
             Work::Build => self.build(&log),
-            Work::Tests { part } => self.tests(*part, &log),
+            Work::Tests { part } => {
+                let part = part.map(|part| format!("--partition=slice:{part}/{SHARDS}"));
+                self.tests(&["--workspace"], part, &log)
+            }
+            Work::PlantedFaults => self.tests(&PLANTED, None, &log),
+            Work::Simulation { seeds } => {
+                self.check(sim::command(self.repository).args(["--seeds", &seeds.to_string()]), &log)
+            }
             Work::DocTests => self.doc_tests(step, &log),
         }
     }
@@ -135,15 +163,15 @@ impl<'a> Runner<'a> {
         Ok(Counts::check(passed))
     }
 
-    fn tests(&self, part: Option<usize>, log: &File) -> anyhow::Result<Counts> {
+    fn tests(&self, which: &[&str], part: Option<String>, log: &File) -> anyhow::Result<Counts> {
         let (skips, junit) = (self.logs.join("skips"), self.repository.target().join("nextest/xtask/junit.xml"));
         for old in [&skips, &junit] {
             if old.exists() {
                 fs_err::remove_file(old)?;
             }
         }
-        let mut nextest = self.repository.cargo(&["nextest", "run", "--workspace", "--profile", "xtask"]);
-        nextest.args(part.map(|part| format!("--partition=slice:{part}/{SHARDS}")));
+        let mut nextest = self.repository.cargo(&["nextest", "run", "--profile", "xtask"]);
+        nextest.args(which).args(part);
         nextest.env(skip::LIST, &skips).env(skip::TIER, if self.tier == Tier::All { "all" } else { "everyday" });
         let passed = into(&mut nextest, log)?;
         let counts = report::of_junit(&fs_err::read_to_string(junit).context("no test ran")?)?;
