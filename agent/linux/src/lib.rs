@@ -10,6 +10,7 @@ mod dirs;
 pub mod host;
 pub mod ids;
 pub mod shim;
+pub mod terminal;
 pub mod users;
 pub mod view;
 pub mod volumes;

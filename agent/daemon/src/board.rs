@@ -1,0 +1,72 @@
+//! What is, for all who read: the latest view of each pod, and a stream of changes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use barepod_core::PodView;
+use barepod_model::{PodName, PodUid};
+use tokio::sync::broadcast;
+
+/// One change: the pod's new view, or that it is gone.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    /// `None` when it is gone; `before` then still shows what it was.
+    pub(crate) now: Option<Arc<PodView>>,
+    pub(crate) before: Option<Arc<PodView>>,
+}
+
+/// The latest views. Written by the supervisor only.
+#[derive(Debug)]
+pub(crate) struct Board {
+    pods: RwLock<BTreeMap<PodUid, Arc<PodView>>>,
+    changes: broadcast::Sender<Change>,
+}
+
+/// Changes a slow watcher may fall behind before it has to list again.
+const BACKLOG: usize = 4096;
+
+impl Board {
+    pub(crate) fn new() -> Self {
+        Self { pods: RwLock::default(), changes: broadcast::channel(BACKLOG).0 }
+    }
+
+    /// Shows a pod's new view; `None` takes it off.
+    pub(crate) fn put(&self, uid: PodUid, now: Option<Arc<PodView>>) {
+        let mut pods = self.pods.write().unwrap_or_else(PoisonError::into_inner);
+        let before = match &now {
+            Some(view) => pods.insert(uid, Arc::clone(view)),
+            None => pods.remove(&uid),
+        };
+        // Sent under the lock, so that a watcher's list and stream fit together. Nobody listening is no error.
+        self.changes.send(Change { now, before }).ok();
+    }
+
+    /// All pods, by UID.
+    pub(crate) fn list(&self) -> Vec<Arc<PodView>> {
+        self.pods.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// One pod.
+    pub(crate) fn get(&self, uid: &PodUid) -> Option<Arc<PodView>> {
+        self.pods.read().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
+    }
+
+    /// All pods, and every change after that moment.
+    pub(crate) fn watch(&self) -> (Vec<Arc<PodView>>, broadcast::Receiver<Change>) {
+        let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
+        (pods.values().cloned().collect(), self.changes.subscribe())
+    }
+
+    /// The pod of this name that is meant: the living one, else the youngest of those that are ending.
+    pub(crate) fn find(&self, namespace: &str, name: &str) -> Option<Arc<PodView>> {
+        let named = |view: &Arc<PodView>| is_named(view, namespace, name);
+        self.list().into_iter().filter(named).max_by_key(|v| (v.deletion.is_none(), v.created.as_ref().map(|c| c.wall)))
+    }
+}
+
+fn is_named(view: &PodView, namespace: &str, name: &str) -> bool {
+    view.pod.as_ref().is_some_and(|pod| {
+        let pod_name: &PodName = &pod.name;
+        pod.namespace.as_str() == namespace && pod_name.as_str() == name
+    })
+}

@@ -1,0 +1,159 @@
+//! `/etc/barepod/barepod.yaml`. Every key is optional, an unknown one is refused.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use barepod_core::BackoffFigures;
+use barepod_model::Bytes;
+use serde::Deserialize;
+
+/// The configuration as it is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Name of the group below the cgroup root in which all pods live.
+    pub(crate) cgroup: String,
+    /// Members of this group may use the socket, besides root.
+    pub(crate) socket_group: Option<String>,
+    /// Restart back-off.
+    pub(crate) backoff: BackoffFigures,
+    /// A container's log is rotated at this size.
+    pub(crate) log_max_size: Bytes,
+    /// Log files kept of one attempt, the current one included.
+    pub(crate) log_max_files: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            cgroup: "barepod".to_owned(),
+            socket_group: None,
+            backoff: BackoffFigures::default(),
+            // kubelet's defaults (KubeletConfiguration containerLogMaxSize, containerLogMaxFiles).
+            log_max_size: Bytes(10 << 20),
+            log_max_files: 5,
+        }
+    }
+}
+
+/// What is wrong with the configuration file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// It cannot be read.
+    #[error("the configuration cannot be read")]
+    Read(#[source] std::io::Error),
+    /// It is not what it should be; the message has line and column.
+    #[error("{}: {message}", path.display())]
+    Parse { path: PathBuf, message: String },
+    /// A value breaks a rule.
+    #[error("{}: {key}: {message}", path.display())]
+    Value { path: PathBuf, key: &'static str, message: String },
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+struct Raw {
+    cgroup: Option<String>,
+    socket_group: Option<String>,
+    crash_loop_back_off: RawBackoff,
+    container_log_max_size: Option<String>,
+    container_log_max_files: Option<u32>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+struct RawBackoff {
+    initial_seconds: Option<f64>,
+    max_seconds: Option<f64>,
+}
+
+/// Reads the file; without one, the defaults hold.
+///
+/// # Errors
+/// What is wrong with it, where, and what is right.
+pub(crate) fn read(path: &Path) -> Result<Config, ConfigError> {
+    match fs_err::read_to_string(path) {
+        Ok(text) => parse(path, &text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Config::default()),
+        Err(error) => Err(ConfigError::Read(error)),
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        return Ok(Config::default());
+    }
+    let raw: Raw = serde_saphyr::from_str(text)
+        .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string() })?;
+    let value = |key, message: String| ConfigError::Value { path: path.to_owned(), key, message };
+    let defaults = Config::default();
+    let cgroup = raw.cgroup.unwrap_or(defaults.cgroup);
+    if cgroup.is_empty() || cgroup.split('/').any(|part| part.is_empty() || part == "..") {
+        return Err(value("cgroup", format!("{cgroup:?} is not a relative path; write for example barepod")));
+    }
+    let log_max_size = match raw.container_log_max_size {
+        Some(size) => size.parse().map_err(|e| value("containerLogMaxSize", format!("{e}")))?,
+        None => defaults.log_max_size,
+    };
+    let log_max_files = raw.container_log_max_files.unwrap_or(defaults.log_max_files);
+    if log_max_files < 2 {
+        return Err(value("containerLogMaxFiles", format!("{log_max_files} is too few; write at least 2")));
+    }
+    let backoff = backoff(&raw.crash_loop_back_off, defaults.backoff).map_err(|m| value("crashLoopBackOff", m))?;
+    Ok(Config { cgroup, socket_group: raw.socket_group, backoff, log_max_size, log_max_files })
+}
+
+fn backoff(raw: &RawBackoff, defaults: BackoffFigures) -> Result<BackoffFigures, String> {
+    let seconds = |value: Option<f64>, default| match value {
+        None => Ok(default),
+        Some(s) => Duration::try_from_secs_f64(s).map_err(|_| format!("{s} is not a number of seconds")),
+    };
+    let figures = BackoffFigures {
+        initial: seconds(raw.initial_seconds, defaults.initial)?,
+        max: seconds(raw.max_seconds, defaults.max)?,
+    };
+    if figures.initial > figures.max {
+        return Err("initialSeconds is larger than maxSeconds".to_owned());
+    }
+    Ok(figures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_text(text: &str) -> Result<Config, String> {
+        parse(Path::new("barepod.yaml"), text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_means_the_defaults() {
+        assert_eq!(parse_text("# nothing\n"), Ok(Config::default()));
+    }
+
+    #[test]
+    fn values_are_taken() {
+        let config = parse_text("containerLogMaxSize: 1Mi\ncrashLoopBackOff:\n  initialSeconds: 0\n").unwrap();
+        assert_eq!(config.log_max_size, Bytes(1 << 20));
+        assert_eq!(config.backoff.initial, Duration::ZERO);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let error = parse_text("cgroup: a\ncontainerLogMaxSizes: 1Mi\n").unwrap_err();
+        assert!(error.contains("containerLogMaxSizes") && error.contains('2'), "{error}");
+    }
+
+    #[test]
+    fn a_value_that_breaks_its_rule_is_refused_by_key() {
+        for (text, key) in [
+            ("containerLogMaxFiles: 1", "containerLogMaxFiles"),
+            ("containerLogMaxSize: 1GB", "containerLogMaxSize"),
+            ("cgroup: ../x", "cgroup"),
+            ("crashLoopBackOff: {initialSeconds: 500}", "crashLoopBackOff"),
+            ("crashLoopBackOff: {initialSeconds: -1}", "crashLoopBackOff"),
+        ] {
+            let error = parse_text(text).unwrap_err();
+            assert!(error.contains(key), "{text}: {error}");
+        }
+    }
+}

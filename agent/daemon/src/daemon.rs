@@ -1,0 +1,178 @@
+//! Start to end of the daemon: build, run, drain.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use barepod_core::{Core, Restored};
+use barepod_linux::Dirs;
+use barepod_linux::cgroup::{Groups, Hierarchy};
+use barepod_store::{Ledger, Loaded};
+use nix::fcntl::{Flock, FlockArg};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::args::Args;
+use crate::board::Board;
+use crate::clock;
+use crate::config::Config;
+use crate::grpc::{self, Access, Service};
+use crate::hands::{Hands, Host, LogRules, Processes};
+use crate::journal::Journal;
+use crate::notify::Notifier;
+use crate::reader::Reader;
+use crate::source::FileSource;
+use crate::supervisor::{Fuse, Handle, Supervisor};
+
+/// How long calls may take to end after a signal.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Runs until a signal; services run on.
+///
+/// # Errors
+/// Why the daemon cannot start.
+pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
+    let dirs = args.dirs();
+    make(&dirs)?;
+    let _lock = lock(&dirs.run.join("barepodd.lock"))?;
+    let boot_id = clock::boot_id()?;
+    let ledger = Ledger::open(dirs.ledger())?;
+    let ledger = ledger.with_sync_delay(Duration::from_millis(args.ledger_sync_delay));
+    let pods = restored(ledger.load()?);
+    let groups = groups(&config)?;
+    let (board, journal) = (Arc::new(Board::new()), Arc::new(Journal::new()));
+    let host = Arc::new(Host {
+        dirs: dirs.clone(),
+        groups,
+        ledger,
+        shim_binary: args.shim_binary(),
+        logs: LogRules { max_size: config.log_max_size, max_files: config.log_max_files },
+        boot_id: boot_id.clone(),
+        board: Arc::clone(&board),
+        journal: Arc::clone(&journal),
+        processes: Processes::default(),
+    });
+    let reader = Arc::new(Reader::new(&dirs)?);
+    let access = Access::new(config.socket_group.as_deref())?;
+
+    let (supervisor, inbox) = Handle::channel();
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+
+    let hands = Hands::new(Arc::clone(&host), supervisor.clone(), tasks.clone());
+    let core = Core::new(boot_id.clone(), config.backoff);
+    let main =
+        Supervisor::new(core, hands, inbox, Arc::clone(&board), Arc::clone(&journal), Fuse::new(args.die_at_effect));
+    tasks.spawn(main.run(pods, stop.clone()));
+
+    let (source, files) = FileSource::new(dirs.manifests(), reader, supervisor.clone(), Arc::clone(&board));
+    tasks.spawn(source.run(stop.clone()));
+
+    let socket = dirs.run.join("barepod.sock");
+    let listener = grpc::bind(&socket, &access).with_context(|| format!("cannot listen on {}", socket.display()))?;
+    let service = Service { supervisor: supervisor.clone(), files, board, journal, host, boot_id };
+    tasks.spawn(report(grpc::serve(listener, service, access, stop.clone())));
+    tasks.close();
+
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
+    attend(&supervisor).await?;
+    stop.cancel();
+    if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+        tracing::debug!("calls were cut off at the end");
+    }
+    tracing::info!("ended; services run on");
+    Ok(())
+}
+
+/// Tells the service manager that all is well, until a signal asks to end.
+async fn attend(supervisor: &Handle) -> Result<()> {
+    let notifier = Notifier::from_env();
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    supervisor.pulse().await;
+    notifier.tell("READY=1");
+    let period = Notifier::watchdog_period();
+    loop {
+        let beat = async {
+            match period {
+                Some(period) => tokio::time::sleep(period).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            () = beat => {
+                // Through the supervisor's own channel: a main loop that hangs is not alive.
+                supervisor.pulse().await;
+                notifier.tell("WATCHDOG=1");
+            }
+        }
+    }
+    notifier.tell("STOPPING=1");
+    Ok(())
+}
+
+async fn report(serving: impl Future<Output = Result<(), tonic::transport::Error>>) {
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the socket is no longer served");
+    }
+}
+
+/// Makes barepod's directories: state, configuration and runtime files are root's own, logs may be read.
+fn make(dirs: &Dirs) -> Result<()> {
+    for (path, mode) in [
+        (dirs.state.clone(), 0o711),
+        (dirs.run.clone(), 0o755),
+        (dirs.run.join("shims"), 0o700),
+        (dirs.log.clone(), 0o755),
+        (dirs.config.clone(), 0o755),
+        (dirs.config.join("manifests"), 0o700),
+        (dirs.container_logs.clone(), 0o755),
+    ] {
+        if !path.exists() {
+            fs_err::create_dir_all(&path)?;
+            fs_err::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
+        }
+    }
+    Ok(())
+}
+
+/// barepod's place in the cgroup tree. What the kernel does not hand down is said once; the pods run without it.
+fn groups(config: &Config) -> Result<Groups> {
+    let groups = Groups::open(Hierarchy::detect(Path::new("/"))?, &config.cgroup)?;
+    for error in groups.degraded() {
+        tracing::warn!("limits of this controller do not hold: {error}");
+    }
+    Ok(groups)
+}
+
+/// Two daemons on one state would fight over every process.
+fn lock(path: &Path) -> Result<Flock<std::fs::File>> {
+    let file = std::fs::File::create(path).with_context(|| format!("cannot open {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+            bail!("another barepodd holds {}; there can be one for a host", path.display())
+        }
+        Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}
+
+fn restored(loaded: Vec<Loaded>) -> Vec<Restored> {
+    let one = |loaded| match loaded {
+        Loaded::Record(record) => Some(Restored::Record(record)),
+        Loaded::Unreadable { uid, path, error } => {
+            let message = format!("{}: {error}", path.display());
+            tracing::error!(pod = %uid, message, "a ledger file cannot be read; its pod runs on and is shown as Unknown");
+            Some(Restored::Unreadable { pod: uid, source: None, message })
+        }
+        Loaded::Foreign { path } => {
+            tracing::warn!(path = %path.display(), "a file in the ledger's directory is not the ledger's; it is left alone");
+            None
+        }
+    };
+    loaded.into_iter().filter_map(one).collect()
+}

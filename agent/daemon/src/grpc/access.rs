@@ -1,0 +1,87 @@
+//! Who may use the socket: root, the daemon's own user, and members of the configured group. Asked of the kernel by the
+//! connection's peer credentials, besides the socket's file mode.
+
+use std::ffi::CString;
+
+use barepod_api::refusal;
+use barepod_model::Reason;
+use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
+use tonic::service::Interceptor;
+use tonic::transport::server::UdsConnectInfo;
+use tonic::{Code, Request, Status};
+
+/// The rule.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    group: Option<Gid>,
+}
+
+/// The configured group does not exist.
+#[derive(Debug, thiserror::Error)]
+#[error("socketGroup: there is no group {0:?} on this host; create it with `groupadd --system {0}` or remove the key")]
+pub(crate) struct NoSuchGroup(String);
+
+impl Access {
+    /// # Errors
+    /// The group does not exist.
+    pub(crate) fn new(group: Option<&str>) -> Result<Self, NoSuchGroup> {
+        let Some(name) = group else { return Ok(Self { group: None }) };
+        match Group::from_name(name) {
+            Ok(Some(group)) => Ok(Self { group: Some(group.gid) }),
+            Ok(None) | Err(_) => Err(NoSuchGroup(name.to_owned())),
+        }
+    }
+
+    /// Owner group of the socket.
+    pub(crate) fn group(&self) -> Option<Gid> {
+        self.group
+    }
+
+    fn allows(&self, uid: Uid, gid: Gid) -> bool {
+        uid.is_root() || uid == geteuid() || self.group.is_some_and(|group| gid == group || is_member(uid, group))
+    }
+}
+
+fn is_member(uid: Uid, group: Gid) -> bool {
+    let Ok(Some(user)) = User::from_uid(uid) else { return false };
+    let Ok(name) = CString::new(user.name) else { return false };
+    getgrouplist(&name, user.gid).is_ok_and(|groups| groups.contains(&group))
+}
+
+impl Interceptor for Access {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        let peer = request.extensions().get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
+        let allowed = peer.is_some_and(|peer| self.allows(Uid::from_raw(peer.uid()), Gid::from_raw(peer.gid())));
+        if allowed {
+            return Ok(request);
+        }
+        let who = peer.map_or_else(|| "an unknown user".to_owned(), |peer| format!("user {}", peer.uid()));
+        let message = format!("{who} may not use barepodd; run as root, or as a member of socketGroup");
+        Err(refusal(Code::PermissionDenied, Reason::Forbidden.as_str(), message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_are_refused_and_root_is_not() {
+        let access = Access::new(None).unwrap();
+        assert!(access.allows(Uid::from_raw(0), Gid::from_raw(0)));
+        assert!(!access.allows(Uid::from_raw(65_533), Gid::from_raw(65_533)));
+    }
+
+    #[test]
+    fn members_of_the_group_are_allowed() {
+        let access = Access { group: Some(Gid::from_raw(65_532)) };
+        assert!(access.allows(Uid::from_raw(65_533), Gid::from_raw(65_532)));
+        assert!(!access.allows(Uid::from_raw(65_533), Gid::from_raw(65_533)));
+    }
+
+    #[test]
+    fn a_missing_group_is_named() {
+        let error = Access::new(Some("no-such-group-here")).unwrap_err();
+        assert!(error.to_string().contains("no-such-group-here"));
+    }
+}

@@ -1,0 +1,104 @@
+//! From the core's views to the socket's messages.
+
+use barepod_api::v1;
+use barepod_core::{ContainerState, ContainerView, PodView, Severity};
+use barepod_model::{ContainerKind, ExitStatus, Stamp, Termination, WallTime};
+
+use crate::journal::Entry;
+use crate::object;
+
+pub(super) fn pod(view: &PodView) -> v1::Pod {
+    let wanted = view.pod.as_deref();
+    v1::Pod {
+        uid: view.uid.to_string(),
+        namespace: wanted.map(|p| p.namespace.to_string()).unwrap_or_default(),
+        name: wanted.map(|p| p.name.to_string()).unwrap_or_default(),
+        source: wanted.map(|p| p.source.to_string()).unwrap_or_default(),
+        phase: object::display_phase(view),
+        reason: view.reason.map(|r| r.to_string()).unwrap_or_default(),
+        message: view.message.clone(),
+        ready: view.ready,
+        generation: view.generation,
+        created: view.created.as_ref().map(stamp),
+        deletion: view.deletion.as_ref().map(|d| stamp(&d.since)),
+        containers: view.containers.iter().map(|c| container(view, c)).collect(),
+        object: object::pod(view).to_string(),
+    }
+}
+
+fn container(view: &PodView, container: &ContainerView) -> v1::Container {
+    let wanted = view.pod.as_deref().and_then(|p| p.containers.iter().find(|c| c.name == container.name));
+    let mut message = v1::Container {
+        name: container.name.to_string(),
+        image: wanted.map(|c| c.image.clone()).unwrap_or_default(),
+        preset: wanted.map(|c| c.preset.clone()).unwrap_or_default(),
+        init: wanted.is_some_and(|c| c.kind == ContainerKind::Init),
+        ready: container.ready,
+        started: container.started,
+        restart_count: container.restart_count,
+        last: container.last.as_ref().map(termination),
+        ..v1::Container::default()
+    };
+    set_state(&mut message, &container.state);
+    message
+}
+
+fn set_state(message: &mut v1::Container, state: &ContainerState) {
+    match state {
+        ContainerState::Waiting { reason, message: text } => {
+            "waiting".clone_into(&mut message.state);
+            message.reason = reason.to_string();
+            message.message.clone_from(text);
+        }
+        ContainerState::Running { pid, started, stopping } => {
+            "running".clone_into(&mut message.state);
+            message.pid = *pid;
+            message.since = Some(stamp(started));
+            if *stopping {
+                "Killing".clone_into(&mut message.reason);
+            }
+        }
+        ContainerState::Terminated { termination: end } => {
+            "terminated".clone_into(&mut message.state);
+            message.reason = end.reason.to_string();
+            message.message.clone_from(&end.message);
+            message.since = Some(stamp(&end.finished));
+        }
+    }
+}
+
+fn termination(end: &Termination) -> v1::Termination {
+    let signal = match end.status {
+        ExitStatus::Signal(signal) => signal,
+        ExitStatus::Code(_) | ExitStatus::Unknown => 0,
+    };
+    v1::Termination {
+        exit_code: end.status.kubernetes_code(),
+        signal,
+        reason: end.reason.to_string(),
+        message: end.message.clone(),
+        started: end.started.as_ref().map(stamp),
+        finished: Some(stamp(&end.finished)),
+    }
+}
+
+pub(super) fn event(entry: &Entry) -> v1::Event {
+    v1::Event {
+        time: Some(wall(entry.time)),
+        namespace: entry.namespace.clone(),
+        pod: entry.pod.clone(),
+        uid: entry.event.pod.to_string(),
+        container: entry.event.container.as_ref().map(ToString::to_string).unwrap_or_default(),
+        warning: entry.event.severity == Severity::Warning,
+        reason: entry.event.reason.to_string(),
+        message: entry.event.message.clone(),
+    }
+}
+
+fn stamp(stamp: &Stamp) -> v1::Timestamp {
+    wall(stamp.wall)
+}
+
+fn wall(time: WallTime) -> v1::Timestamp {
+    v1::Timestamp { seconds: time.0.as_second(), nanos: time.0.subsec_nanosecond() }
+}

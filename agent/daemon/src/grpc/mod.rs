@@ -1,0 +1,58 @@
+//! The socket: who may use it, and what each call does.
+
+mod access;
+mod convert;
+mod exec;
+mod logs;
+mod service;
+mod stream;
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use barepod_api::v1::barepod_server::BarepodServer;
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Server;
+
+pub(crate) use access::Access;
+pub(crate) use service::Service;
+
+/// Largest message taken from a client: a set of manifests.
+const MAX_MESSAGE: usize = 16 << 20;
+
+/// Binds the socket, taking the place of one that a dead daemon left.
+///
+/// # Errors
+/// The directory is not writable, or the socket's group cannot be set.
+pub(crate) fn bind(path: &Path, access: &Access) -> io::Result<UnixListener> {
+    match fs_err::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    nix::unistd::chown(path, None, access.group())?;
+    // Who connects is checked once more by credentials: see `Access`.
+    fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+/// Serves until `stop`, then lets running calls end.
+///
+/// # Errors
+/// The transport failed.
+pub(crate) async fn serve(
+    listener: UnixListener,
+    service: Service,
+    access: Access,
+    stop: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let service = BarepodServer::new(service).max_decoding_message_size(MAX_MESSAGE);
+    Server::builder()
+        .add_service(InterceptedService::new(service, access))
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled_owned())
+        .await
+}

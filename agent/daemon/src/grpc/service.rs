@@ -1,0 +1,282 @@
+//! The calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use barepod_api::refusal;
+use barepod_api::v1::{self, barepod_server::Barepod};
+use barepod_core::{Denied, PodView, Verb};
+use barepod_model::{BootId, ContainerName, Reason, Source};
+use tokio::sync::broadcast::error::RecvError;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use super::stream::{Answers, Sink, answer};
+use super::{convert, exec, logs};
+use crate::board::Board;
+use crate::hands::Host;
+use crate::journal::{Entry, Journal};
+use crate::reader::Diagnostic;
+use crate::source::{FileError, Files, PodOutcome};
+use crate::supervisor::{self, Handle};
+
+/// What the calls need.
+#[derive(Debug, Clone)]
+pub(crate) struct Service {
+    pub(crate) supervisor: Handle,
+    pub(crate) files: Files,
+    pub(crate) board: Arc<Board>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) host: Arc<Host>,
+    pub(crate) boot_id: BootId,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Barepod for Service {
+    type WatchStream = Answers<v1::WatchResponse>;
+    type LogsStream = Answers<v1::LogsResponse>;
+    type ExecStream = Answers<v1::ExecResponse>;
+    type EventsStream = Answers<v1::Event>;
+
+    async fn apply(&self, request: Request<v1::ApplyRequest>) -> Answer<v1::ApplyResponse> {
+        let v1::ApplyRequest { files, dry_run } = request.into_inner();
+        let files = files.into_iter().map(|file| (file.name, file.text)).collect();
+        let outcome = self.files.apply(files, dry_run).await.ok_or_else(ending)?;
+        Ok(Response::new(v1::ApplyResponse {
+            diagnostics: outcome.diagnostics.0.into_iter().map(diagnostic).collect(),
+            results: outcome.pods.into_iter().map(result).collect(),
+        }))
+    }
+
+    async fn list(&self, request: Request<v1::ListRequest>) -> Answer<v1::ListResponse> {
+        let filter = request.into_inner();
+        let pods = self.board.list().iter().filter(|view| matches(&filter, view)).map(|v| convert::pod(v)).collect();
+        Ok(Response::new(v1::ListResponse { pods }))
+    }
+
+    async fn watch(&self, request: Request<v1::ListRequest>) -> Answer<Self::WatchStream> {
+        let (filter, board) = (request.into_inner(), Arc::clone(&self.board));
+        Ok(Response::new(answer(move |sink| watch(board, filter, sink))))
+    }
+
+    async fn delete(&self, request: Request<v1::DeleteRequest>) -> Answer<v1::DeleteResponse> {
+        let v1::DeleteRequest { namespace, name, uid, grace_seconds } = request.into_inner();
+        let view = self.pod(&namespace, &name)?;
+        if !uid.is_empty() && view.uid.as_str() != uid {
+            let message = format!("pod {namespace}/{name} has the UID {}, not {uid}; nothing was deleted", view.uid);
+            return Err(refusal(Code::FailedPrecondition, Reason::NotFound.as_str(), message));
+        }
+        owned_by_file(&view)?;
+        let grace = grace_seconds.map(Duration::from_secs);
+        let accepted = self.files.delete(view, grace).await.map_err(file_error)?;
+        Ok(Response::new(v1::DeleteResponse { uid: accepted.pod.to_string() }))
+    }
+
+    async fn restart(&self, request: Request<v1::RestartRequest>) -> Answer<v1::RestartResponse> {
+        let v1::RestartRequest { namespace, name, container } = request.into_inner();
+        let view = self.pod(&namespace, &name)?;
+        let container = match container.as_str() {
+            "" => None,
+            name => Some(ContainerName::new(name).map_err(|e| Status::invalid_argument(e.to_string()))?),
+        };
+        let request = supervisor::Request::Restart { pod: view.uid.clone(), container };
+        let accepted = self.supervisor.ask(request).await.map_err(denied)?;
+        Ok(Response::new(v1::RestartResponse { uid: accepted.pod.to_string() }))
+    }
+
+    async fn logs(&self, request: Request<v1::LogsRequest>) -> Answer<Self::LogsStream> {
+        let request = request.into_inner();
+        let view = self.pod(&request.namespace, &request.name)?;
+        logs::stream(&self.host, &self.board, &view, request).map(Response::new)
+    }
+
+    async fn exec(&self, request: Request<Streaming<v1::ExecRequest>>) -> Answer<Self::ExecStream> {
+        let mut input = request.into_inner();
+        let first = input.message().await?.and_then(|message| message.request);
+        let Some(v1::exec_request::Request::Start(start)) = first else {
+            return Err(Status::invalid_argument("the first message of an exec must be `start`"));
+        };
+        let view = self.pod(&start.namespace, &start.name)?;
+        exec::stream(&self.host, &view, start, input).await.map(Response::new)
+    }
+
+    async fn events(&self, request: Request<v1::EventsRequest>) -> Answer<Self::EventsStream> {
+        let (filter, journal) = (request.into_inner(), Arc::clone(&self.journal));
+        Ok(Response::new(answer(move |sink| events(journal, filter, sink))))
+    }
+
+    async fn version(&self, _: Request<v1::VersionRequest>) -> Answer<v1::VersionResponse> {
+        Ok(Response::new(v1::VersionResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            cgroup: self.host.cgroup_mode().to_owned(),
+            boot_id: self.boot_id.0.clone(),
+        }))
+    }
+}
+
+impl Service {
+    fn pod(&self, namespace: &str, name: &str) -> Result<Arc<PodView>, Status> {
+        self.board.find(namespace, name).ok_or_else(|| {
+            let message = format!("there is no pod {name} in namespace {namespace}; see `barepod get pods -A`");
+            refusal(Code::NotFound, Reason::NotFound.as_str(), message)
+        })
+    }
+}
+
+/// A pod of another source is its source's to end, or it would only come back.
+fn owned_by_file(view: &PodView) -> Result<(), Status> {
+    match view.pod.as_ref().map(|pod| pod.source) {
+        Some(Source::File) | None => Ok(()),
+        Some(source @ (Source::Kubernetes | Source::Nomad)) => {
+            let message = format!("this pod is owned by {source}; delete it there");
+            Err(refusal(Code::FailedPrecondition, Reason::NotOwner.as_str(), message))
+        }
+    }
+}
+
+fn matches(filter: &v1::ListRequest, view: &PodView) -> bool {
+    let (namespace, name) = view.pod.as_deref().map_or(("", ""), |p| (p.namespace.as_str(), p.name.as_str()));
+    let fits = |wanted: &str, is: &str| wanted.is_empty() || wanted == is;
+    fits(&filter.namespace, namespace) && fits(&filter.name, name) && fits(&filter.uid, view.uid.as_str())
+}
+
+async fn watch(board: Arc<Board>, filter: v1::ListRequest, sink: Sink<v1::WatchResponse>) {
+    let (pods, mut changes) = board.watch();
+    for view in pods.iter().filter(|view| matches(&filter, view)) {
+        if sink.send(Ok(present(view))).await.is_err() {
+            return;
+        }
+    }
+    let synced = v1::WatchResponse { kind: v1::watch_response::Kind::Synced.into(), pod: None };
+    if sink.send(Ok(synced)).await.is_err() {
+        return;
+    }
+    loop {
+        let message = tokio::select! {
+            () = sink.closed() => return,
+            change = changes.recv() => match change {
+                Ok(change) => match (&change.now, &change.before) {
+                    (Some(view), _) if matches(&filter, view) => Ok(present(view)),
+                    (None, Some(view)) if matches(&filter, view) => Ok(gone(view)),
+                    (Some(_) | None, _) => continue,
+                },
+                Err(RecvError::Lagged(_)) => Err(Status::resource_exhausted("too slow for the changes; watch anew")),
+                Err(RecvError::Closed) => return,
+            },
+        };
+        let last = message.is_err();
+        if sink.send(message).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+fn present(view: &PodView) -> v1::WatchResponse {
+    v1::WatchResponse { kind: v1::watch_response::Kind::Present.into(), pod: Some(convert::pod(view)) }
+}
+
+fn gone(view: &PodView) -> v1::WatchResponse {
+    v1::WatchResponse { kind: v1::watch_response::Kind::Gone.into(), pod: Some(convert::pod(view)) }
+}
+
+async fn events(journal: Arc<Journal>, filter: v1::EventsRequest, sink: Sink<v1::Event>) {
+    let wanted = |entry: &Entry| {
+        (filter.namespace.is_empty() || filter.namespace == entry.namespace)
+            && (filter.name.is_empty() || filter.name == entry.pod)
+    };
+    let (past, mut new) = journal.follow();
+    for entry in past.iter().filter(|entry| wanted(entry)) {
+        if sink.send(Ok(convert::event(entry))).await.is_err() {
+            return;
+        }
+    }
+    if !filter.follow {
+        return;
+    }
+    loop {
+        let entry = tokio::select! {
+            () = sink.closed() => return,
+            entry = new.recv() => entry,
+        };
+        match entry {
+            Ok(entry) if !wanted(&entry) => {}
+            Ok(entry) => {
+                if sink.send(Ok(convert::event(&entry))).await.is_err() {
+                    return;
+                }
+            }
+            Err(RecvError::Lagged(_)) => {
+                sink.send(Err(Status::resource_exhausted("too slow for the events; ask anew"))).await.ok();
+                return;
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn diagnostic(diagnostic: Diagnostic) -> v1::Diagnostic {
+    let severity =
+        if diagnostic.is_error { v1::diagnostic::Severity::Error } else { v1::diagnostic::Severity::Warning };
+    v1::Diagnostic {
+        severity: severity.into(),
+        reason: diagnostic.reason.to_string(),
+        file: diagnostic.file,
+        line: diagnostic.line,
+        column: diagnostic.column,
+        field: diagnostic.field,
+        message: diagnostic.message,
+        hint: diagnostic.hint.unwrap_or_default(),
+    }
+}
+
+fn result(outcome: PodOutcome) -> v1::PodResult {
+    let PodOutcome { namespace, name, result, warning } = outcome;
+    let mut message = v1::PodResult { namespace, name, ..v1::PodResult::default() };
+    match result {
+        Ok(accepted) => {
+            message.uid = accepted.pod.to_string();
+            verb(accepted.verb).clone_into(&mut message.verb);
+            message.message = warning.unwrap_or_default();
+        }
+        Err(Denied { reason, message: text }) => {
+            message.denied_reason = reason.to_string();
+            message.message = text;
+        }
+    }
+    message
+}
+
+/// As kubectl says it.
+fn verb(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Created => "created",
+        Verb::Configured => "configured",
+        Verb::Unchanged => "unchanged",
+        Verb::Deleted => "deleted",
+        Verb::Restarted => "restarted",
+    }
+}
+
+fn denied(denied: Denied) -> Status {
+    let code = match denied.reason {
+        Reason::NotFound | Reason::ContainerNotFound => Code::NotFound,
+        Reason::NotReady | Reason::LedgerUnavailable => Code::Unavailable,
+        Reason::Forbidden => Code::PermissionDenied,
+        _ => Code::FailedPrecondition,
+    };
+    refusal(code, denied.reason.as_str(), denied.message)
+}
+
+fn file_error(error: FileError) -> Status {
+    match error {
+        FileError::Denied(reason) => denied(reason),
+        FileError::Remove { ref source, .. } => {
+            refusal(Code::FailedPrecondition, Reason::UnreadableManifest.as_str(), format!("{error}: {source}"))
+        }
+    }
+}
+
+fn ending() -> Status {
+    refusal(Code::Unavailable, Reason::NotReady.as_str(), "barepodd is ending; try again")
+}

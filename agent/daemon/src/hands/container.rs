@@ -1,0 +1,300 @@
+//! One container's task: the only one that speaks with its shim.
+//!
+//! ```text
+//!   orders (from the core) ──▶ ┌──────────────┐ ──▶ requests ──▶ shim
+//!   facts  (to the core)   ◀── │ ContainerTask │ ◀── events  ◀── shim
+//!                              └──────────────┘
+//! ```
+//!
+//! When the connection ends, the core is told that the shim is lost, and orders an observation; that finds the shim again,
+//! or starts another one, which takes over the process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use barepod_core::{AttemptKey, Input, Observation};
+use barepod_linux::shim::{self, ShimClient, ShimError, Spawn};
+use barepod_model::{Attempt, ContainerKey, Pod, Reason};
+use barepod_shim::layout;
+use barepod_shim::wire::{self, event, request};
+use tokio::sync::{mpsc, oneshot};
+
+use super::ledger::chain;
+use super::{Host, launch, translate};
+use crate::hands::host::Process;
+use crate::supervisor::Handle;
+
+/// What a container's task is told to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    Start {
+        key: AttemptKey,
+        pod: Arc<Pod>,
+    },
+    Observe,
+    Signal {
+        attempt: Attempt,
+        signal: i32,
+    },
+    Kill {
+        attempt: Attempt,
+    },
+    /// The last one: the container has ended for good.
+    Dismiss {
+        done: oneshot::Sender<Result<(), String>>,
+    },
+}
+
+/// Pause between tries to reach a shim that does not answer.
+const PAUSE: Duration = Duration::from_secs(1);
+
+pub(super) struct ContainerTask {
+    key: ContainerKey,
+    host: Arc<Host>,
+    supervisor: Handle,
+    orders: mpsc::UnboundedReceiver<Order>,
+    shim: Option<ShimClient>,
+}
+
+impl ContainerTask {
+    pub(super) fn new(
+        key: ContainerKey,
+        host: Arc<Host>,
+        supervisor: Handle,
+        orders: mpsc::UnboundedReceiver<Order>,
+    ) -> Self {
+        Self { key, host, supervisor, orders, shim: None }
+    }
+
+    /// Runs until it is dismissed, or the daemon ends; the shim runs on.
+    pub(super) async fn run(mut self) {
+        loop {
+            // Cancel-safe: `recv` loses nothing, and what the client has read of an event it keeps.
+            let event = tokio::select! {
+                biased;
+                order = self.orders.recv() => match order {
+                    Some(Order::Dismiss { done }) => {
+                        done.send(self.dismiss().await).ok();
+                        return;
+                    }
+                    Some(order) => {
+                        self.carry_out(order).await;
+                        continue;
+                    }
+                    None => return,
+                },
+                event = next(&mut self.shim) => event,
+            };
+            match event {
+                Ok(Some(event)) => self.report(event).await,
+                Ok(None) => self.lose("it closed the connection").await,
+                Err(error) => self.lose(&chain(&error)).await,
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Start { key, pod } => self.start(key, pod).await,
+            Order::Observe => self.observe().await,
+            Order::Signal { attempt, signal } => {
+                self.send(request::Request::Signal(wire::Signal { attempt: attempt.0, signal })).await;
+            }
+            Order::Kill { attempt } => self.kill(attempt).await,
+            Order::Dismiss { .. } => unreachable!("the loop ends with it"),
+        }
+    }
+
+    // ---- starting ----
+
+    async fn start(&mut self, key: AttemptKey, pod: Arc<Pod>) {
+        let attempt = key.attempt;
+        let plan = self.host.blocking(move |host| launch::plan(host, &pod, attempt, &key));
+        let (plan, reached) = tokio::join!(plan, reach(&mut self.shim, &self.host, &self.key));
+        let request = match (plan, reached) {
+            (Err(failure), _) => return self.fail(attempt, failure).await,
+            (Ok(_), Err(error)) => {
+                return self.fail(attempt, launch::failure(Reason::CreateContainerError, chain(&error))).await;
+            }
+            (Ok(start), Ok(())) => request::Request::Start(start),
+        };
+        self.send(request).await;
+    }
+
+    async fn fail(&self, attempt: Attempt, failure: barepod_core::StartFailure) {
+        let key = self.key.clone();
+        self.host.blocking(move |host| host.groups.remove_leaf(&key, attempt)).await.ok();
+        self.supervisor.tell(Input::StartFailed { key: self.attempt_key(attempt.0), failure }).await;
+    }
+
+    // ---- events ----
+
+    async fn report(&mut self, event: event::Event) {
+        match event {
+            event::Event::Started(started) => self.started(&started).await,
+            event::Event::StartFailed(failed) => {
+                let failure = translate::start_failure(&failed);
+                self.fail(Attempt(failed.attempt), failure).await;
+            }
+            event::Event::Exited(exited) => {
+                self.host.set_process(&self.key, None);
+                let (status, oom, finished) = translate::exit(exited.exit.as_ref(), &self.host.boot_id);
+                let key = self.attempt_key(exited.attempt);
+                self.supervisor.tell(Input::Exited { key, status, oom, finished }).await;
+            }
+            event::Event::Emptied(emptied) => self.emptied(Attempt(emptied.attempt)).await,
+            event::Event::Warning(warning) => {
+                self.host.warn(&self.key, Reason::Degraded, &translate::warning(&warning));
+            }
+            event::Event::Refused(refused) => {
+                tracing::warn!(container = %self.key, request = refused.request, "the shim refused: {}", refused.message);
+            }
+            // It has become another binary in place; nothing else has changed.
+            event::Event::Welcome(welcome) => {
+                tracing::info!(container = %self.key, version = welcome.shim_version, "the shim introduced itself anew");
+            }
+            event::Event::LogStats(stats) => tracing::debug!(container = %self.key, ?stats, "log"),
+        }
+    }
+
+    async fn started(&self, started: &wire::Started) {
+        let process = Process { attempt: Attempt(started.attempt), pid: started.pid, start_ticks: started.start_ticks };
+        self.host.set_process(&self.key, Some(process));
+        self.supervisor.tell(Input::Started { key: self.attempt_key(started.attempt), pid: started.pid }).await;
+    }
+
+    async fn emptied(&self, attempt: Attempt) {
+        // First the news, for a restart may wait for it; then the tidying.
+        self.supervisor.tell(Input::Emptied { key: self.attempt_key(attempt.0) }).await;
+        self.remove_leaf(attempt).await;
+    }
+
+    async fn remove_leaf(&self, attempt: Attempt) {
+        let key = self.key.clone();
+        if let Err(error) = self.host.blocking(move |host| host.groups.remove_leaf(&key, attempt)).await {
+            tracing::debug!(container = %self.key, %attempt, "a group stays until the pod goes: {}", chain(&error));
+        }
+    }
+
+    // ---- observing ----
+
+    /// Finds out what there is; tries until it knows.
+    async fn observe(&mut self) {
+        self.shim = None;
+        let observation = loop {
+            match self.look().await {
+                Ok(observation) => break observation,
+                Err(error) => {
+                    let message = format!("the shim cannot be reached: {}; trying again", chain(&error));
+                    self.host.warn(&self.key, Reason::Degraded, &message);
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        };
+        let empty = match &observation {
+            Observation::Exited { attempt, empty: true, .. } => Some(*attempt),
+            Observation::Exited { .. } | Observation::Running { .. } | Observation::Absent => None,
+        };
+        self.supervisor.tell(Input::Observed { key: self.key.clone(), observation }).await;
+        if let Some(attempt) = empty {
+            self.remove_leaf(attempt).await;
+        }
+    }
+
+    async fn look(&mut self) -> Result<Observation, ShimError> {
+        if !self.host.dirs.shim(&self.key).join(layout::ATTEMPT).exists() {
+            return Ok(Observation::Absent);
+        }
+        let (client, welcome) = shim::ensure(&spawn(&self.host, &self.key)).await?;
+        self.shim = Some(client);
+        let (observation, process) = translate::observation(&welcome, &self.host.boot_id);
+        self.host.set_process(&self.key, process);
+        Ok(observation)
+    }
+
+    async fn lose(&mut self, why: &str) {
+        self.shim = None;
+        self.host.warn(&self.key, Reason::ShimReplaced, &format!("the shim is lost: {why}; another one takes over"));
+        self.supervisor.tell(Input::ShimLost { key: self.key.clone() }).await;
+    }
+
+    // ---- ending ----
+
+    async fn kill(&self, attempt: Attempt) {
+        let key = self.key.clone();
+        if let Err(error) = self.host.blocking(move |host| host.groups.kill(&key, attempt)).await {
+            self.host.warn(&self.key, Reason::Degraded, &format!("cannot kill the group: {}", chain(&error)));
+        }
+    }
+
+    async fn send(&mut self, request: request::Request) {
+        let result = match &mut self.shim {
+            Some(shim) => shim.send(request).await,
+            // Lost a moment ago: the core has been told, and orders an observation.
+            None => return,
+        };
+        if let Err(error) = result {
+            self.lose(&chain(&error)).await;
+        }
+    }
+
+    /// Ends the shim and removes its directory.
+    pub(super) async fn dismiss(mut self) -> Result<(), String> {
+        let directory = self.host.dirs.shim(&self.key);
+        if self.shim.is_none() {
+            let socket = directory.join(layout::SOCKET);
+            let connected = ShimClient::connect(&socket, env!("CARGO_PKG_VERSION")).await;
+            self.shim = connected.ok().map(|(client, _)| client);
+        }
+        if let Some(mut shim) = self.shim.take() {
+            quit(&mut shim).await?;
+        }
+        let removed = self.host.blocking(move |_| fs_err::remove_dir_all(&directory)).await;
+        match removed {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn attempt_key(&self, attempt: u32) -> AttemptKey {
+        AttemptKey { pod: self.key.pod.clone(), container: self.key.container.clone(), attempt: Attempt(attempt) }
+    }
+}
+
+/// Connects to the shim if that has not been done.
+async fn reach(shim: &mut Option<ShimClient>, host: &Host, key: &ContainerKey) -> Result<(), ShimError> {
+    if shim.is_none() {
+        let (client, _) = shim::ensure(&spawn(host, key)).await?;
+        *shim = Some(client);
+    }
+    Ok(())
+}
+
+fn spawn(host: &Host, key: &ContainerKey) -> Spawn {
+    Spawn {
+        program: host.shim_binary.clone(),
+        directory: host.dirs.shim(key),
+        key: key.clone(),
+        group: host.groups.shim_leaf(&key.pod),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+async fn next(shim: &mut Option<ShimClient>) -> Result<Option<event::Event>, ShimError> {
+    match shim {
+        Some(shim) => shim.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Asks the shim to end, and waits until it has.
+async fn quit(shim: &mut ShimClient) -> Result<(), String> {
+    shim.send(request::Request::Quit(wire::Quit {})).await.map_err(|error| chain(&error))?;
+    loop {
+        match shim.next().await {
+            Ok(Some(event::Event::Refused(refused))) => return Err(refused.message),
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What the hands work with: directories, cgroups, ledger, the shim's binary, and which processes run.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use barepod_core::{Event, Severity};
+use barepod_linux::Dirs;
+use barepod_linux::cgroup::Groups;
+use barepod_model::{Attempt, BootId, Bytes, Container, ContainerKey, PodUid, Reason};
+use barepod_store::Ledger;
+
+use crate::board::Board;
+use crate::journal::Journal;
+
+/// A main process that runs, as far as one may join it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Process {
+    pub(crate) attempt: Attempt,
+    pub(crate) pid: u32,
+    /// Field 22 of /proc/PID/stat: with the pid, the process's identity.
+    pub(crate) start_ticks: u64,
+}
+
+/// How logs are kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogRules {
+    pub(crate) max_size: Bytes,
+    pub(crate) max_files: u32,
+}
+
+/// The host as the daemon acts on it.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) dirs: Dirs,
+    pub(crate) groups: Groups,
+    pub(crate) ledger: Ledger,
+    pub(crate) shim_binary: PathBuf,
+    pub(crate) logs: LogRules,
+    pub(crate) boot_id: BootId,
+    pub(crate) board: Arc<Board>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) processes: Processes,
+}
+
+/// The main processes that run.
+#[derive(Debug, Default)]
+pub(crate) struct Processes(Mutex<HashMap<ContainerKey, Process>>);
+
+impl Host {
+    /// `unified` or `hybrid`.
+    pub(crate) fn cgroup_mode(&self) -> &'static str {
+        if self.groups.hierarchy().is_unified() { "unified" } else { "hybrid" }
+    }
+
+    /// Runs what may block (disk, mounts, cgroups) where it blocks nobody.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> T {
+        let host = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || work(&host)).await {
+            Ok(result) => result,
+            // A panic of the work is a panic of its task; a cancelled one means that the runtime ends.
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
+    /// The running main process of a container.
+    pub(crate) fn process(&self, key: &ContainerKey) -> Option<Process> {
+        self.processes.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied()
+    }
+
+    pub(super) fn set_process(&self, key: &ContainerKey, process: Option<Process>) {
+        let mut processes = self.processes.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match process {
+            Some(process) => processes.insert(key.clone(), process),
+            None => processes.remove(key),
+        };
+    }
+
+    /// A container as it is wanted.
+    pub(crate) fn container(&self, key: &ContainerKey) -> Option<Container> {
+        let view = self.board.get(&key.pod)?;
+        let pod = view.pod.as_ref()?;
+        pod.containers.iter().find(|container| container.name == key.container).cloned()
+    }
+
+    /// Tells people of something about a container that is not as it should be.
+    pub(crate) fn warn(&self, key: &ContainerKey, reason: Reason, message: &str) {
+        self.add_warning(key.pod.clone(), Some(key), reason, message);
+    }
+
+    /// Tells people of something about a pod that is not as it should be.
+    pub(crate) fn warn_pod(&self, pod: &PodUid, reason: Reason, message: &str) {
+        self.add_warning(pod.clone(), None, reason, message);
+    }
+
+    fn add_warning(&self, pod: PodUid, key: Option<&ContainerKey>, reason: Reason, message: &str) {
+        let view = self.board.get(&pod);
+        let container = key.map(|key| key.container.clone());
+        let event = Event { pod, container, severity: Severity::Warning, reason, message: message.to_owned() };
+        self.journal.add(event, view.as_deref());
+    }
+}

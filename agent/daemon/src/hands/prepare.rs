@@ -1,0 +1,40 @@
+//! What a pod has before its first container: groups with their limits, directories, volumes.
+
+use std::sync::Arc;
+
+use barepod_core::{Input, StartFailure};
+use barepod_linux::volumes;
+use barepod_model::{ContainerKey, Pod, Reason};
+
+use super::Host;
+use super::launch::failure;
+use super::ledger::chain;
+use crate::supervisor::Handle;
+
+pub(super) async fn prepare(host: Arc<Host>, supervisor: Handle, pod: Arc<Pod>, generation: u64) {
+    let wanted = Arc::clone(&pod);
+    let result = host.blocking(move |host| make(host, &wanted)).await;
+    let uid = pod.uid.clone();
+    let input = match result {
+        Ok(()) => Input::Prepared { pod: uid, generation },
+        Err(failure) => Input::PrepareFailed { pod: uid, generation, failure },
+    };
+    supervisor.tell(input).await;
+}
+
+fn make(host: &Host, pod: &Pod) -> Result<(), StartFailure> {
+    let error = |error: &dyn std::error::Error| failure(Reason::CreatePodError, chain(error));
+    let resources: Vec<_> = pod.containers.iter().map(|container| container.resources).collect();
+    host.groups.prepare_pod(&pod.uid, &resources).map_err(|e| error(&e))?;
+    for container in &pod.containers {
+        let key = ContainerKey { pod: pod.uid.clone(), container: container.name.clone() };
+        host.groups.prepare_container(&key).map_err(|e| error(&e))?;
+        for limit in host.groups.apply(&key, &container.resources).map_err(|e| error(&e))? {
+            host.warn(&key, Reason::Degraded, &limit.to_string());
+        }
+    }
+    for warning in volumes::prepare_pod(&host.dirs, pod).map_err(|e| error(&e))? {
+        host.warn_pod(&pod.uid, Reason::Degraded, &warning);
+    }
+    Ok(())
+}

@@ -1,1 +1,0 @@
-//! barepodd: decides and supervises.

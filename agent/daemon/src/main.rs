@@ -1,0 +1,49 @@
+//! barepodd: decides and supervises.
+//!
+//! Started: configuration, ledger, core, socket, sources. Ended by SIGTERM or SIGINT: the socket closes, the services run
+//! on; the next daemon finds them by their shims.
+
+mod args;
+mod board;
+mod clock;
+mod config;
+mod daemon;
+mod grpc;
+mod hands;
+mod journal;
+mod notify;
+mod object;
+mod reader;
+mod source;
+mod supervisor;
+mod telemetry;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Args;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("barepodd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    let config = config::read(&args.config_file())?;
+    if args.check_config {
+        println!("{}: valid", args.config_file().display());
+        return Ok(());
+    }
+    telemetry::init(args.log_format)?;
+    // One thread decides; what may block (disk, mounts) runs on the blocking pool.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(daemon::run(args, config))
+}

@@ -1,0 +1,182 @@
+//! A pod as the Kubernetes object that shows it: what its author wrote, and a true status (`core/v1.PodStatus`).
+
+use barepod_core::{ContainerState, ContainerView, PodView};
+use barepod_linux::container_id;
+use barepod_model::{Container, ContainerKey, ContainerKind, Phase, Pod, Stamp, Termination};
+use serde_json::{Map, Value, json};
+
+/// The `v1/Pod` object of a view.
+pub(crate) fn pod(view: &PodView) -> Value {
+    let mut object = written(view);
+    object.insert("apiVersion".to_owned(), json!("v1"));
+    object.insert("kind".to_owned(), json!("Pod"));
+    let metadata = object.entry("metadata").or_insert_with(|| json!({}));
+    if let Some(metadata) = metadata.as_object_mut() {
+        describe(metadata, view);
+    }
+    object.insert("status".to_owned(), status(view));
+    Value::Object(object)
+}
+
+fn written(view: &PodView) -> Map<String, Value> {
+    let text = view.pod.as_ref().map_or("", |pod| pod.manifest.0.as_str());
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => object,
+        // An unreadable ledger file leaves nothing to show but the status.
+        _ => Map::new(),
+    }
+}
+
+fn describe(metadata: &mut Map<String, Value>, view: &PodView) {
+    metadata.insert("uid".to_owned(), json!(view.uid));
+    metadata.insert("generation".to_owned(), json!(view.generation));
+    if let Some(pod) = &view.pod {
+        metadata.insert("name".to_owned(), json!(pod.name));
+        metadata.insert("namespace".to_owned(), json!(pod.namespace));
+    }
+    if let Some(created) = &view.created {
+        metadata.insert("creationTimestamp".to_owned(), json!(rfc3339(created)));
+    }
+    if let Some(deletion) = &view.deletion {
+        metadata.insert("deletionTimestamp".to_owned(), json!(rfc3339(&deletion.since)));
+        if let Some(grace) = deletion.grace {
+            metadata.insert("deletionGracePeriodSeconds".to_owned(), json!(grace.as_secs()));
+        }
+    }
+}
+
+fn status(view: &PodView) -> Value {
+    let mut status = json!({
+        "phase": view.phase.to_string(),
+        "observedGeneration": view.generation,
+        "conditions": conditions(view),
+        "qosClass": view.pod.as_deref().map(qos_class),
+    });
+    let (init, regular): (Vec<_>, Vec<_>) = pairs(view).partition(|(_, c)| c.kind == ContainerKind::Init);
+    let of = |pairs: Vec<(&ContainerView, &Container)>| -> Vec<Value> {
+        pairs.into_iter().map(|(v, c)| container_status(view, v, c)).collect()
+    };
+    status["containerStatuses"] = json!(of(regular));
+    if !init.is_empty() {
+        status["initContainerStatuses"] = json!(of(init));
+    }
+    if let Some(reason) = view.reason {
+        status["reason"] = json!(reason.as_str());
+    }
+    if !view.message.is_empty() {
+        status["message"] = json!(view.message);
+    }
+    status
+}
+
+/// Each container's view with what is wanted of it.
+fn pairs(view: &PodView) -> impl Iterator<Item = (&ContainerView, &Container)> {
+    let wanted = view.pod.as_deref().map_or(&[][..], |pod| pod.containers.as_slice());
+    view.containers.iter().filter_map(|v| wanted.iter().find(|c| c.name == v.name).map(|c| (v, c)))
+}
+
+fn conditions(view: &PodView) -> Value {
+    let initialized = pairs(view).all(|(v, c)| {
+        c.kind == ContainerKind::Regular || v.state.exit_status().is_some_and(|status| status.is_success())
+    });
+    let state = |holds: bool| if holds { "True" } else { "False" };
+    json!([
+        {"type": "PodScheduled", "status": "True"},
+        {"type": "Initialized", "status": state(initialized)},
+        {"type": "ContainersReady", "status": state(view.ready)},
+        {"type": "Ready", "status": state(view.ready)},
+    ])
+}
+
+/// Kubernetes' quality-of-service class (`pkg/apis/core/v1/helper/qos`).
+fn qos_class(pod: &Pod) -> &'static str {
+    let guaranteed = pod.containers.iter().all(|c| {
+        let r = &c.resources;
+        r.cpu_limit.is_some()
+            && r.memory_limit.is_some()
+            && r.cpu_request.is_none_or(|v| Some(v) == r.cpu_limit)
+            && r.memory_request.is_none_or(|v| Some(v) == r.memory_limit)
+    });
+    let best_effort = pod.containers.iter().all(|c| {
+        let r = &c.resources;
+        r.cpu_limit.is_none() && r.memory_limit.is_none() && r.cpu_request.is_none() && r.memory_request.is_none()
+    });
+    match (guaranteed, best_effort) {
+        (true, _) => "Guaranteed",
+        (false, true) => "BestEffort",
+        (false, false) => "Burstable",
+    }
+}
+
+fn container_status(view: &PodView, container: &ContainerView, wanted: &Container) -> Value {
+    let mut status = json!({
+        "name": container.name,
+        "image": wanted.image,
+        "imageID": wanted.preset,
+        "ready": container.ready,
+        "started": container.started,
+        "restartCount": container.restart_count,
+        "state": state(&container.state),
+        "lastState": container.last.as_ref().map_or(json!({}), |last| json!({"terminated": terminated(last)})),
+    });
+    if let Some(attempt) = container.attempt {
+        let key = ContainerKey { pod: view.uid.clone(), container: container.name.clone() };
+        status["containerID"] = json!(format!("barepod://{}", container_id(&key, attempt)));
+    }
+    status
+}
+
+fn state(state: &ContainerState) -> Value {
+    match state {
+        ContainerState::Waiting { reason, message } => {
+            let mut waiting = json!({"reason": reason.as_str()});
+            if !message.is_empty() {
+                waiting["message"] = json!(message);
+            }
+            json!({"waiting": waiting})
+        }
+        ContainerState::Running { started, .. } => json!({"running": {"startedAt": rfc3339(started)}}),
+        ContainerState::Terminated { termination } => json!({"terminated": terminated(termination)}),
+    }
+}
+
+fn terminated(termination: &Termination) -> Value {
+    let mut terminated = json!({
+        "exitCode": termination.status.kubernetes_code(),
+        "reason": termination.reason.as_str(),
+        "finishedAt": rfc3339(&termination.finished),
+        "startedAt": termination.started.as_ref().map(rfc3339),
+    });
+    if let barepod_model::ExitStatus::Signal(signal) = termination.status {
+        terminated["signal"] = json!(signal);
+    }
+    if !termination.message.is_empty() {
+        terminated["message"] = json!(termination.message);
+    }
+    terminated
+}
+
+/// Seconds, as `metav1.Time` has them.
+fn rfc3339(stamp: &Stamp) -> String {
+    stamp.wall.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The phase that `kubectl get` shows: the reason of whatever stands in the way, else the phase
+/// (`printPod` in kubernetes' `pkg/printers`).
+pub(crate) fn display_phase(view: &PodView) -> String {
+    if view.deletion.is_some() {
+        return "Terminating".to_owned();
+    }
+    let waiting = view.containers.iter().find_map(|c| match &c.state {
+        ContainerState::Waiting { reason, .. } => Some(reason.to_string()),
+        ContainerState::Terminated { termination } if view.phase != Phase::Succeeded => {
+            (!termination.status.is_success()).then(|| termination.reason.to_string())
+        }
+        ContainerState::Running { .. } | ContainerState::Terminated { .. } => None,
+    });
+    match (view.reason, waiting) {
+        (Some(reason), _) => reason.to_string(),
+        (None, Some(reason)) => reason,
+        (None, None) => view.phase.to_string(),
+    }
+}

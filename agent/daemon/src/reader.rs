@@ -1,0 +1,129 @@
+//! From a manifest's text to pods that may be applied: manifest, presets, this host's software and accounts.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use barepod_linux::Dirs;
+use barepod_manifest::ManifestError;
+use barepod_model::{Pod, PodUid, Reason, Source};
+use barepod_presets::{Catalogue, LocalHost, PresetSource};
+
+/// One thing to say about a manifest.
+#[derive(Debug, Clone)]
+pub(crate) struct Diagnostic {
+    pub(crate) is_error: bool,
+    pub(crate) reason: Reason,
+    pub(crate) file: String,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+    pub(crate) field: String,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Diagnostic {
+    fn new(is_error: bool, error: ManifestError) -> Self {
+        let ManifestError { reason, file, line, column, field, message, hint } = error;
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Self { is_error, reason, file, line: number(line), column: number(column), field, message, hint }
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.line, self.column)?;
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(hint) = &self.hint {
+            write!(f, "; {hint}")?;
+        }
+        write!(f, " [{}]", self.reason)
+    }
+}
+
+/// All there is to say.
+#[derive(Debug, Default)]
+pub(crate) struct Diagnostics(pub(crate) Vec<Diagnostic>);
+
+impl Diagnostics {
+    pub(crate) fn has_errors(&self) -> bool {
+        self.0.iter().any(|diagnostic| diagnostic.is_error)
+    }
+
+    fn add(&mut self, is_error: bool, errors: Vec<ManifestError>) {
+        self.0.extend(errors.into_iter().map(|error| Diagnostic::new(is_error, error)));
+    }
+}
+
+/// What a manifest file says. With errors, no pod of it is taken.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) pods: Vec<Pod>,
+    pub(crate) diagnostics: Diagnostics,
+}
+
+/// Reads manifests.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    catalogue: Catalogue,
+    claims: PathBuf,
+}
+
+impl Reader {
+    /// With the built-in presets, and those in the configuration's `presets` directory.
+    ///
+    /// # Errors
+    /// A preset directory that cannot be read, or what is wrong with a preset file, with its line.
+    pub(crate) fn new(dirs: &Dirs) -> anyhow::Result<Self> {
+        let mut catalogue = Catalogue::built_in()?;
+        add_presets(&mut catalogue, &dirs.config.join("presets"))?;
+        Ok(Self { catalogue, claims: dirs.state.join("volumes") })
+    }
+
+    /// Reads a file's text.
+    pub(crate) fn read(&self, file: &str, text: &str, source: Source) -> Read {
+        let mut read = Read::default();
+        match barepod_manifest::read(file, text) {
+            Err(errors) => read.diagnostics.add(true, errors),
+            Ok(parsed) => {
+                for pod in parsed {
+                    let resolve = |request: &_| self.catalogue.resolve(request, &LocalHost);
+                    match pod.into_pod(source, new_uid(), &self.claims, resolve) {
+                        Err(errors) => read.diagnostics.add(true, errors),
+                        Ok(assembled) => {
+                            read.diagnostics.add(false, assembled.warnings);
+                            read.pods.push(assembled.pod);
+                        }
+                    }
+                }
+            }
+        }
+        if read.diagnostics.has_errors() {
+            read.pods.clear();
+        }
+        read
+    }
+}
+
+/// The administrator's presets: each `*.yaml` in the directory; what they include lies beside them.
+fn add_presets(catalogue: &mut Catalogue, directory: &Path) -> anyhow::Result<()> {
+    let entries = match fs_err::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    paths.sort();
+    let beside = |name: &str| fs_err::read_to_string(directory.join(name)).ok();
+    for path in paths {
+        let text = fs_err::read_to_string(&path)?;
+        catalogue.add(&PresetSource { file: &path.display().to_string(), text: &text, beside: &beside })?;
+    }
+    Ok(())
+}
+
+fn new_uid() -> PodUid {
+    PodUid::new(uuid::Uuid::new_v4().to_string()).expect("a UUID is made of hexadecimal digits and '-'")
+}

@@ -1,0 +1,214 @@
+//! The loop: wait for one input, let the core handle it, hand its effects out, publish the view.
+//!
+//! One task owns the [`Core`]. Requests and facts arrive by one channel; answers leave by `oneshot`, views by the
+//! [`Board`], events by the [`Journal`]. Nothing here waits for anything but the channel and the core's next deadline, so a
+//! stalled disk or a dead shim delays only what depends on it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use barepod_core::{Accepted, Core, Denied, Effect, Evidence, Input, RequestId, Restored};
+use barepod_model::{ContainerName, Pod, PodUid, Reason};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::board::Board;
+use crate::clock;
+use crate::hands::Hands;
+use crate::journal::Journal;
+
+/// What reaches the supervisor.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// A fact: the answer to an effect, or news of the host.
+    Fact(Input),
+    /// A request, whose answer goes back.
+    Request { what: Request, reply: oneshot::Sender<Result<Accepted, Denied>> },
+    /// Is the loop alive? Answered when all that came before has been handled.
+    Pulse { reply: oneshot::Sender<()> },
+}
+
+/// What can be asked.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Apply(Box<Pod>),
+    Delete { pod: PodUid, grace: Option<Duration>, evidence: Evidence },
+    Restart { pod: PodUid, container: Option<ContainerName> },
+}
+
+impl Request {
+    fn into_input(self, request: RequestId) -> Input {
+        match self {
+            Request::Apply(pod) => Input::Apply { request, pod },
+            Request::Delete { pod, grace, evidence } => Input::Delete { request, pod, grace, evidence },
+            Request::Restart { pod, container } => Input::Restart { request, pod, container },
+        }
+    }
+}
+
+/// The way to the supervisor.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle {
+    messages: mpsc::Sender<Message>,
+}
+
+impl Handle {
+    /// A handle, and the receiving end for [`Supervisor::new`].
+    pub(crate) fn channel() -> (Self, mpsc::Receiver<Message>) {
+        // Room for a burst of 200 pods with a few facts each; a full channel makes the askers wait, nothing is dropped.
+        let (messages, inbox) = mpsc::channel(1024);
+        (Self { messages }, inbox)
+    }
+
+    /// Asks, and waits until the answer is durable.
+    pub(crate) async fn ask(&self, what: Request) -> Result<Accepted, Denied> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Denied { reason: Reason::NotReady, message: "barepodd is ending; try again".to_owned() };
+        self.messages.send(Message::Request { what, reply }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Returns when the supervisor has handled all that came before.
+    pub(crate) async fn pulse(&self) {
+        let (reply, answer) = oneshot::channel();
+        // An ended supervisor has handled all it ever will.
+        if self.messages.send(Message::Pulse { reply }).await.is_ok() {
+            answer.await.ok();
+        }
+    }
+
+    /// Tells. A fact that comes when the supervisor has ended is lost on purpose: the next daemon looks for itself.
+    pub(crate) async fn tell(&self, input: Input) {
+        if self.messages.send(Message::Fact(input)).await.is_err() {
+            tracing::debug!("a fact came after the supervisor had ended");
+        }
+    }
+}
+
+/// The task that owns the core.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    core: Core,
+    hands: Hands,
+    inbox: mpsc::Receiver<Message>,
+    asked: HashMap<RequestId, oneshot::Sender<Result<Accepted, Denied>>>,
+    next_request: u64,
+    board: Arc<Board>,
+    journal: Arc<Journal>,
+    fuse: Fuse,
+}
+
+impl Supervisor {
+    pub(crate) fn new(
+        core: Core,
+        hands: Hands,
+        inbox: mpsc::Receiver<Message>,
+        board: Arc<Board>,
+        journal: Arc<Journal>,
+        fuse: Fuse,
+    ) -> Self {
+        Self { core, hands, inbox, asked: HashMap::new(), next_request: 0, board, journal, fuse }
+    }
+
+    /// Runs until `stop`; services run on.
+    pub(crate) async fn run(mut self, pods: Vec<Restored>, stop: CancellationToken) {
+        self.core.restore(clock::now(), pods);
+        self.settle();
+        loop {
+            let wake = self.core.poll_deadline().map(|(at, _)| clock::until(at));
+            // Each branch is cancel-safe: `recv` loses nothing when dropped, the other two hold nothing.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.take(message),
+                    None => break,
+                },
+                () = sleep(wake) => self.core.handle(clock::now(), Input::Wake),
+            }
+            // What has piled up is handled before anything is shown.
+            while let Ok(message) = self.inbox.try_recv() {
+                self.take(message);
+                self.carry_out();
+            }
+            self.settle();
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        let input = match message {
+            Message::Fact(input) => input,
+            Message::Request { what, reply } => {
+                let request = RequestId(self.next_request);
+                self.next_request += 1;
+                self.asked.insert(request, reply);
+                what.into_input(request)
+            }
+            Message::Pulse { reply } => {
+                reply.send(()).ok();
+                return;
+            }
+        };
+        tracing::trace!(?input, "handle");
+        self.core.handle(clock::now(), input);
+    }
+
+    fn settle(&mut self) {
+        self.carry_out();
+        for uid in self.core.take_changed() {
+            let view = self.core.pod_view(&uid).map(Arc::new);
+            self.board.put(uid, view);
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(effect) = self.core.poll_effect() {
+            tracing::trace!(?effect, "carry out");
+            self.fuse.burn();
+            match effect {
+                Effect::Reply { request, result } => self.answer(request, result),
+                Effect::Emit(event) => {
+                    let view = self.core.pod_view(&event.pod);
+                    self.journal.add(event, view.as_ref());
+                }
+                other => self.hands.carry_out(other),
+            }
+        }
+    }
+
+    fn answer(&mut self, request: RequestId, result: Result<Accepted, Denied>) {
+        // The asker may have gone away; what it asked is done all the same.
+        if let Some(reply) = self.asked.remove(&request) {
+            reply.send(result).ok();
+        }
+    }
+}
+
+/// Kills the daemon at a chosen effect, so that tests can die at every boundary there is.
+#[derive(Debug)]
+pub(crate) struct Fuse {
+    left: Option<u64>,
+}
+
+impl Fuse {
+    pub(crate) fn new(effects: Option<u64>) -> Self {
+        Self { left: effects }
+    }
+
+    fn burn(&mut self) {
+        match &mut self.left {
+            None => {}
+            Some(0 | 1) => drop(nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL)),
+            Some(left) => *left -= 1,
+        }
+    }
+}
+
+/// Sleeps so long, or for ever.
+async fn sleep(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
