@@ -11,6 +11,8 @@ mod setup;
 mod sim;
 mod test;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 use repository::Repository;
@@ -60,16 +62,18 @@ enum Habit {
     },
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     let repository = Repository::here();
     match Arguments::parse().habit {
         Habit::Setup { bench } => setup::run(&repository, if bench { Purpose::Bench } else { Purpose::Test }),
         Habit::Build => build::run(&repository),
-        Habit::Test(options) => test::run(&repository, &options),
+        // Its last line is the summary, for people and programs: a failure adds none.
+        Habit::Test(options) => return test::run(&repository, &options),
         Habit::Nextest { arguments } => test::nextest(&repository, &arguments),
         Habit::Sim { arguments } => sim::run(&repository, &arguments),
         Habit::Bench(options) => bench::run(&repository, &options),
         Habit::Deny => deny::run(&repository),
         Habit::Gen { check } => generate::run(check),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -11,9 +11,10 @@ mod memory;
 mod report;
 mod steps;
 
+use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use crate::build;
 use crate::repository::{Repository, succeed};
@@ -39,12 +40,12 @@ pub(crate) struct Options {
 }
 
 /// Runs the steps and fails where one of them does.
-pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<()> {
+pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<ExitCode> {
     let tier = if options.all { Tier::All } else { Tier::Everyday };
     let steps = chosen(steps::of(tier), &options.only)?;
     if options.list {
         steps.iter().for_each(|step| println!("{}", step.name));
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     setup::run(repository, Purpose::Test)?;
     let runner = Runner::new(repository, tier)?;
@@ -56,7 +57,7 @@ pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<
         memory.write_page(repository, &total)?;
     }
     println!("{total}");
-    if total.failed > 0 { bail!("{} failed", total.failed) } else { Ok(()) }
+    Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Builds what the tests run, then hands over to cargo-nextest.
