@@ -213,8 +213,8 @@ impl Attempt {
     fn status_ended(&mut self, events: &mut Vec<Event>) {
         match std::mem::replace(&mut self.phase, Phase::Running) {
             Phase::Starting { failure: None, .. } => {
+                // the record keeps the time of the clone: this is on the path of every restart
                 self.seen.started = Some(now());
-                self.write_record();
                 events.push(event::Event::Started(self.started()).into());
             }
             // the child ends by itself

@@ -22,7 +22,8 @@ use crate::layout;
 /// Bytes of one stream's region. Twice a record's content and more: an unfinished line never overlaps the place it is
 /// moved to.
 pub const REGION: usize = 32 * 1024;
-const HEADER: usize = 4096;
+const PAGE: usize = 4096;
+const HEADER: usize = PAGE;
 const SIZE: usize = HEADER + 2 * REGION;
 /// Of the state: first word of each copy, its length, and what word 1 holds.
 const COPIES: [usize; 2] = [8, 72];
@@ -239,6 +240,8 @@ pub struct Journal {
     map: SharedMap,
     state: State,
     live: usize,
+    /// How much of each region has its place on the disk. The rest is never touched, and costs no memory.
+    reserved: [usize; 2],
 }
 
 impl Journal {
@@ -249,11 +252,12 @@ impl Journal {
     pub fn open(directory: &Path) -> io::Result<Self> {
         let path = directory.join(layout::JOURNAL);
         let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        let map = SharedMap::new(&file, SIZE)?;
+        let mut map = SharedMap::new(file, SIZE)?;
+        map.reserve(0..HEADER)?;
         let live = (map.load(0) & 1) as usize;
         let words = std::array::from_fn(|at| map.load(COPIES[live] + at));
         let state = State::from_words(&words).unwrap_or(State::new(0));
-        Ok(Self { map, state, live })
+        Ok(Self { map, state, live, reserved: [0; 2] })
     }
 
     /// The state that counts.
@@ -300,13 +304,28 @@ impl Journal {
     }
 
     /// Announces a read of this many bytes and gives the place for them.
-    pub fn intend(&mut self, stream: Stream, length: usize) -> &mut [u8] {
+    ///
+    /// # Errors
+    /// When the disk has no room for it; nothing was announced then.
+    pub fn intend(&mut self, stream: Stream, length: usize) -> io::Result<&mut [u8]> {
         let start = self.state.waiting[index(stream)].filled;
+        self.reserve(stream, start + length)?;
         let place = region(stream).start + start;
         let marked = length.min(MARK.len());
         self.map.bytes_mut()[place..place + marked].copy_from_slice(&MARK[..marked]);
         self.commit(State { intent: Some(Intent { stream, length }), ..self.state });
-        &mut self.map.bytes_mut()[place..place + length]
+        Ok(&mut self.map.bytes_mut()[place..place + length])
+    }
+
+    fn reserve(&mut self, stream: Stream, end: usize) -> io::Result<()> {
+        let reserved = &mut self.reserved[index(stream)];
+        if end > *reserved {
+            let end = end.next_multiple_of(PAGE);
+            let start = region(stream).start;
+            self.map.reserve(start + *reserved..start + end)?;
+            *reserved = end;
+        }
+        Ok(())
     }
 
     /// The announced read got so many bytes, at this time.
@@ -343,7 +362,7 @@ mod tests {
     use crate::testing::Scratch;
 
     fn read(journal: &mut Journal, bytes: &[u8]) {
-        journal.intend(Stream::Stderr, bytes.len()).copy_from_slice(bytes);
+        journal.intend(Stream::Stderr, bytes.len()).unwrap().copy_from_slice(bytes);
     }
 
     #[test]
@@ -377,7 +396,7 @@ mod tests {
     #[test]
     fn a_read_that_did_not_take_place_is_not_invented() {
         let scratch = Scratch::new();
-        Journal::open(scratch.path()).unwrap().intend(Stream::Stdout, 100);
+        Journal::open(scratch.path()).unwrap().intend(Stream::Stdout, 100).unwrap();
 
         let mut next = Journal::open(scratch.path()).unwrap();
         next.settle(5);

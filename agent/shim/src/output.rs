@@ -24,7 +24,12 @@ pub const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 /// A FIFO holds as much while nobody reads.
 const PIPE: usize = 256 * 1024;
 /// Bytes of one write; a record of the greatest length fits.
-const BATCH: usize = 24 * 1024;
+const BATCH: usize = 20 * 1024;
+/// Bytes of one read. With what is left of a line before it, most services never touch more of their region than this
+/// and a page: memory counts, and larger reads bring little.
+const READ: usize = 12 * 1024;
+/// A rest up to this size is moved to the front at once.
+const SMALL_REST: usize = 4096;
 /// Between two tries to write to a disk that refuses.
 const RETRY: Duration = Duration::from_millis(100);
 /// Reads that follow each other faster than this are put off, so that each finds more.
@@ -66,7 +71,7 @@ enum Found {
     Bytes { count: usize, all: bool },
     /// Nothing at present.
     Nothing,
-    /// No room to read into.
+    /// No room to read into, in the region or on the disk of the shim's directory.
     NoRoom,
     /// The end.
     End,
@@ -209,7 +214,8 @@ impl Output {
                 self.last_read = now;
             }
             Found::End => self.end(stream),
-            Found::Nothing | Found::NoRoom => {}
+            Found::NoRoom => self.hold = Some(now + RETRY),
+            Found::Nothing => {}
         }
         if self.refusal.is_none() {
             self.write(now);
@@ -294,11 +300,11 @@ impl Output {
             Source::Terminal(_) => room,
         };
         // an end shows itself as a read of nothing; it is looked for with one byte
-        let length = available.clamp(1, room.max(1));
+        let length = available.clamp(1, room.clamp(1, READ));
         if room == 0 {
             return Found::NoRoom;
         }
-        let place = self.journal.intend(stream, length);
+        let Ok(place) = self.journal.intend(stream, length) else { return Found::NoRoom };
         let result = source.file().read(place);
         self.journal.arrived(*result.as_ref().unwrap_or(&0), clock::wall_ns());
         match result {
@@ -351,7 +357,7 @@ impl Output {
     fn write(&mut self, now: Duration) {
         self.refusal = self.try_write(now).err().map(|error| Refusal { retry: now + RETRY, errno: errno(&error) });
         for stream in STREAMS {
-            if self.journal.waiting(stream).is_empty() {
+            if self.journal.waiting(stream).len() <= SMALL_REST {
                 self.journal.compact(stream);
             }
         }

@@ -9,22 +9,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// A whole file, mapped shared and writable. Its length is fixed by this process: nobody else may cut it.
 #[derive(Debug)]
 pub struct SharedMap {
+    file: File,
     start: NonNull<u8>,
     length: usize,
 }
 
 impl SharedMap {
-    /// Gives the file this length and maps it. `length` is a multiple of 8.
+    /// Gives the file this length and maps it. `length` is a multiple of 8. Where nothing was stored before, a store needs
+    /// [`SharedMap::reserve`] first: on a full disk it would end the process (SIGBUS).
     ///
     /// # Errors
-    /// `EINVAL` for a bad length; as ftruncate(2), fallocate(2) and mmap(2).
-    pub fn new(file: &File, length: usize) -> io::Result<Self> {
+    /// `EINVAL` for a bad length; as ftruncate(2) and mmap(2).
+    pub fn new(file: File, length: usize) -> io::Result<Self> {
         if length == 0 || !length.is_multiple_of(8) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
         file.set_len(length as u64)?;
-        // SAFETY: takes numbers only. The blocks are there afterwards, so that a store cannot meet a full disk (SIGBUS).
-        crate::result::done(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, length as libc::off_t) })?;
         let access = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice; the file has at least this length.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), length, access, libc::MAP_SHARED, file.as_raw_fd(), 0) };
@@ -32,7 +32,17 @@ impl SharedMap {
             return Err(io::Error::last_os_error());
         }
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { start, length })
+        Ok(Self { file, start, length })
+    }
+
+    /// Makes sure that what is stored in this range has its place on the disk.
+    ///
+    /// # Errors
+    /// As fallocate(2).
+    pub fn reserve(&mut self, range: std::ops::Range<usize>) -> io::Result<()> {
+        let (start, length) = (range.start as libc::off_t, range.len() as libc::off_t);
+        // SAFETY: takes numbers only.
+        crate::result::done(unsafe { libc::fallocate(self.file.as_raw_fd(), 0, start, length) })
     }
 
     /// All of it.
@@ -87,7 +97,7 @@ mod tests {
     fn what_is_stored_is_in_the_file() {
         let path = std::env::temp_dir().join(format!("barepod-sys-map-{}", std::process::id()));
         let file = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
-        let mut map = SharedMap::new(&file, 4096).unwrap();
+        let mut map = SharedMap::new(file, 4096).unwrap();
 
         map.store(1, 0x0102_0304);
         map.bytes_mut()[4095] = 7;
@@ -106,6 +116,6 @@ mod tests {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
 
-        let _ = SharedMap::new(&file, 4096).unwrap().load(512);
+        let _ = SharedMap::new(file, 4096).unwrap().load(512);
     }
 }
