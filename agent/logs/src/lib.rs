@@ -6,6 +6,7 @@
 pub mod cri;
 pub mod files;
 pub mod read;
+pub mod reader;
 pub mod time;
 pub mod writer;
 

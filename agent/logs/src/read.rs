@@ -209,7 +209,9 @@ mod tests {
         let scratch = Scratch::new();
         append(&scratch.path().join("0.log.20260101-000000"), "1\n2\n3\n");
         append(&scratch.path().join("0.log"), "4\n5\n");
-        for (lines, expected) in [(0, vec![]), (1, vec!["5"]), (3, vec!["3", "4", "5"]), (9, vec!["1", "2", "3", "4", "5"])] {
+        for (lines, expected) in
+            [(0, vec![]), (1, vec!["5"]), (3, vec!["3", "4", "5"]), (9, vec!["1", "2", "3", "4", "5"])]
+        {
             let mut reader = Reader::tail(scratch.path(), 0, lines).unwrap();
             assert_eq!(records(&mut reader), expected, "{lines}");
         }

@@ -260,6 +260,47 @@ fn hangup_interrupt_and_terminate_do_not_end_a_shim() {
 }
 
 #[test]
+fn a_kill_for_memory_is_told_on_v1() {
+    let mut host = host_or_skip!();
+    let memory = std::path::Path::new("/sys/fs/cgroup/memory");
+    if !memory.join("memory.limit_in_bytes").exists() {
+        eprintln!("skipped: no v1 memory hierarchy");
+        return;
+    }
+    let leaf = memory.join(format!("barepod-test-{}", std::process::id()));
+    std::fs::create_dir(&leaf).unwrap();
+    std::fs::write(leaf.join("memory.limit_in_bytes"), "8388608").unwrap();
+    let mut shim = host.shim();
+    let mut start = host.start(1, "");
+    start.argv = ["perl", "-e", "my @hoard; push @hoard, 'x' x 1_000_000 while 1"].map(String::from).to_vec();
+    let cgroup = start.cgroup.as_mut().unwrap();
+    cgroup.legacy = vec![leaf.to_str().unwrap().into()];
+    cgroup.legacy_memory = leaf.to_str().unwrap().into();
+
+    let mut second = host.start(2, "kill -KILL $$");
+    shim.start(start);
+    let exit = shim.exited();
+    let emptied = shim.emptied();
+    until("the group can go", || std::fs::remove_dir(&leaf).ok());
+    second.cgroup.as_mut().unwrap().legacy_memory = leaf.to_str().unwrap().into();
+    let other = shim.run(second);
+
+    assert_eq!((exit.how, exit.oom, emptied.oom), (Some(How::Signal(9)), true, true));
+    assert_eq!((other.how, other.oom), (Some(How::Signal(9)), false));
+}
+
+#[test]
+fn a_directory_may_have_a_path_longer_than_a_socket_address() {
+    let mut host = host_or_skip!();
+    let long = host.scratch().join("d".repeat(100)).join("shim");
+    std::fs::create_dir_all(&long).unwrap();
+    std::fs::rename(host.dir.join(layout::IDENTITY), long.join(layout::IDENTITY)).unwrap();
+    host.dir = long;
+
+    assert_eq!(host.shim().run(host.start(1, "exit 3")).how, Some(How::Code(3)));
+}
+
+#[test]
 fn a_shim_is_told_apart_by_its_version_and_says_how_it_is_called() {
     let shim = env!("CARGO_BIN_EXE_barepod-shim");
 

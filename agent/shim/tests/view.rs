@@ -254,6 +254,42 @@ fn only_optional_sources_may_be_missing() {
 }
 
 #[test]
+fn later_mounts_of_the_host_arrive_only_where_it_was_asked_for() {
+    let mut host = host_or_skip!();
+    let mut shim = host.shim();
+    let shared = host.scratch().join("shared");
+    fs::create_dir_all(&shared).unwrap();
+    let mount_tmpfs = |path: &Path| {
+        let target = barepod_sys::path::refer(path).unwrap();
+        barepod_sys::mount::file_system("tmpfs", "t", std::os::fd::AsFd::as_fd(&target), Default::default(), "")
+            .unwrap();
+    };
+    mount_tmpfs(&shared);
+    let made = std::process::Command::new("mount").arg("--make-shared").arg(&shared).status().unwrap();
+    assert!(made.success());
+    fs::create_dir(shared.join("later")).unwrap();
+    let mut mounts = private_root(&host);
+    mounts.push(Mount { slave: true, recursive: true, ..bind(&shared, "/slave") });
+    mounts.push(Mount { recursive: true, ..bind(&shared, "/private") });
+    let go = host.scratch().join("go");
+    fs::create_dir(&go).unwrap();
+    mounts.push(bind(&go, "/go"));
+    let script = "while [ ! -e /go/go ]; do sleep 0.01; done; ls /slave/later /private/later; mount -t tmpfs t /slave 2>/dev/null; touch /slave/inner";
+    let mut start = start(&host, 1, mounts, script);
+    start.capabilities = vec![21];
+    shim.start(start);
+
+    mount_tmpfs(&shared.join("later"));
+    fs::write(shared.join("later/new"), "").unwrap();
+    fs::write(go.join("go"), "").unwrap();
+    shim.exited();
+    shim.emptied();
+
+    assert_eq!(host.lines(1), ["/private/later:", "", "/slave/later:", "new"]);
+    assert!(!shared.join("inner").exists(), "what is mounted inside stays inside");
+}
+
+#[test]
 fn without_a_view_namespaces_are_private_all_the_same() {
     let mut host = host_or_skip!();
     let mut shim = host.shim();

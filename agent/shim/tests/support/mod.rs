@@ -90,7 +90,9 @@ impl Host {
 
     /// Connects as soon as the shim listens, and says Hello.
     pub(crate) fn connect(&self) -> Shim {
-        let path = self.dir.join(layout::SOCKET);
+        // by way of the open directory: its path may be longer than a socket address
+        let directory = fs::File::open(&self.dir).unwrap();
+        let path = format!("/proc/self/fd/{}/{}", std::os::fd::AsRawFd::as_raw_fd(&directory), layout::SOCKET);
         let stream = until("the shim listens", || UnixStream::connect(&path).ok());
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut shim = Shim { stream, welcome: Welcome::default(), warnings: Vec::new() };
