@@ -198,6 +198,8 @@ run_scripts() {
 build() {
     settings
     refuse_strangers
+    # A volume's own directory may be open to others, and PostgreSQL does not start on such a one.
+    chmod 0700 "$target"
     begin_anew
     locale_of_new_cluster
     # Scripts append to $PGDATA/pg_hba.conf and the like.
@@ -234,6 +236,9 @@ finish() {
     sync "$target"
 }
 
+# The server needs none of them, and its environment can be read for as long as it lives.
+forget_secrets() { unset POSTGRES_PASSWORD POSTGRES_PASSWORD_FILE PGPASSWORD; }
+
 main() {
     if [[ ! -e $version && ! -e $moving ]]; then
         # Apart, so that a signal is obeyed at once and not when a long script has ended.
@@ -248,11 +253,10 @@ main() {
     fi
     finish
     say 'the database cluster is complete'
-    unset POSTGRES_PASSWORD POSTGRES_PASSWORD_FILE PGPASSWORD
+    forget_secrets
     exec "$@"
 }
 
-# shellcheck disable=SC2317
 if [[ ! -s $target/PG_VERSION ]]; then
     main "$@"
 fi
