@@ -29,7 +29,7 @@ fn exec(exec: &Exec, stdin: Stdio) -> Running {
     barepod_sys::descriptor::on_exec(&theirs, barepod_sys::descriptor::OnExec::Keep).unwrap();
     let script = format!("exec 3<&{fd}; exec \"$0\" exec", fd = theirs.as_raw_fd());
     let helper = Command::new("bash")
-        .args(["-c", &script, env!("CARGO_BIN_EXE_barepod-shim")])
+        .args(["-c", &script, &support::binary()])
         .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -184,7 +184,7 @@ fn failures_name_their_stage() {
 #[test]
 fn without_descriptor_3_it_says_so() {
     let output = Command::new("bash")
-        .args(["-c", "exec 3<&-; exec \"$0\" exec", env!("CARGO_BIN_EXE_barepod-shim")])
+        .args(["-c", "exec 3<&-; exec \"$0\" exec", &support::binary()])
         .stdin(File::open("/dev/null").unwrap())
         .output()
         .unwrap();

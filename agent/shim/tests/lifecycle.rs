@@ -302,7 +302,7 @@ fn a_directory_may_have_a_path_longer_than_a_socket_address() {
 
 #[test]
 fn a_shim_is_told_apart_by_its_version_and_says_how_it_is_called() {
-    let shim = env!("CARGO_BIN_EXE_barepod-shim");
+    let shim = &support::binary();
 
     let version = std::process::Command::new(shim).arg("--version").output().unwrap();
     let wrong = std::process::Command::new(shim).arg("dance").output().unwrap();

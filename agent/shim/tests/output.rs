@@ -180,7 +180,7 @@ fn a_reexec_under_load_loses_nothing_and_still_knows_the_exit_code() {
 
     let mut times = 0;
     while exits.is_empty() {
-        shim.send(request::Request::Reexec(Reexec { path: env!("CARGO_BIN_EXE_barepod-shim").into() }));
+        shim.send(request::Request::Reexec(Reexec { path: support::binary() }));
         loop {
             match shim.event() {
                 event::Event::Welcome(welcome) => {

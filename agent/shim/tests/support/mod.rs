@@ -32,6 +32,11 @@ macro_rules! host_or_skip {
     };
 }
 
+/// The shim that is tried: this build's, or the one that `BAREPOD_SHIM` names, such as a released one.
+pub(crate) fn binary() -> String {
+    std::env::var("BAREPOD_SHIM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_barepod-shim").to_owned())
+}
+
 /// Where cgroup2 is mounted.
 fn unified() -> Option<PathBuf> {
     ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
@@ -76,7 +81,7 @@ impl Host {
     }
 
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_barepod-shim"));
+        let mut command = Command::new(binary());
         command.args(["run", "--dir"]).arg(&self.dir).stdin(Stdio::null());
         command
     }
