@@ -126,7 +126,7 @@ impl Scene<'_> {
 
 /// When a container that is neither finished nor alive may be started; `None` means at once.
 pub(crate) fn due(rec: &ContainerRecord, ctx: &Ctx<'_>) -> Option<BootTime> {
-    if rec.attempt.is_none() || is_outdated(rec) || rec.progress == Progress::Begun {
+    if rec.attempt.is_none() || is_outdated(rec) || rec.progress == Progress::Lost {
         return None;
     }
     backoff::due(rec.backoff.as_ref(), &rec.last.as_ref()?.finished, ctx.figures, &ctx.stamp())
@@ -214,7 +214,11 @@ impl Machine {
 
     /// The main process ended. What it left behind is killed: nothing of it may live beside a replacement.
     pub(crate) fn exited(&mut self, exit: Exit, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
-        let Some(attempt) = self.live() else { return };
+        let Some(attempt) = self.live() else {
+            // The answer on its way may be from before this end: what there is must be asked for once more.
+            self.observing = Observing::Again;
+            return;
+        };
         outcome::close(rec, exit.into_termination(rec), Progress::Draining, scene);
         if planted::on(Fault::StartBeforeEmptied) {
             self.state = State::Idle;
@@ -232,8 +236,11 @@ impl Machine {
     /// Nothing of the attempt is left.
     pub(crate) fn emptied(&mut self, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
         // What drained may be older than the newest attempt, if that one was never carried out.
-        if rec.progress != Progress::Begun {
-            rec.progress = Progress::Ended;
+        match rec.progress {
+            Progress::Begun | Progress::Lost => {}
+            Progress::None | Progress::Running { .. } | Progress::Draining | Progress::Ended => {
+                rec.progress = Progress::Ended;
+            }
         }
         self.become_idle(rec, scene, ctx);
     }
@@ -242,6 +249,9 @@ impl Machine {
     pub(crate) fn become_idle(&mut self, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
         self.state = State::Idle;
         rec.stop = None;
+        if rec.progress == Progress::Begun {
+            rec.progress = Progress::Lost;
+        }
         if scene.ending.is_some() || scene.spec.is_none() || rec.finished {
             return;
         }
@@ -318,9 +328,21 @@ impl Machine {
     fn start(&mut self, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
         let attempt = match (rec.attempt, &rec.progress) {
             (None, _) => Attempt::default(),
-            // The order was lost with a former daemon. The same number again: whoever carries it out knows it is one.
-            (Some(attempt), Progress::Begun) => attempt,
-            (Some(attempt), Progress::None | Progress::Running { .. } | Progress::Draining | Progress::Ended) => {
+            // The same number again: whoever carries it out knows that both orders are one.
+            (Some(attempt), Progress::Lost) if !is_outdated(rec) => {
+                let updated = ctx.stamp();
+                rec.backoff.iter_mut().for_each(|backoff| backoff.updated = updated.clone());
+                attempt
+            }
+            (
+                Some(attempt),
+                Progress::None
+                | Progress::Begun
+                | Progress::Lost
+                | Progress::Running { .. }
+                | Progress::Draining
+                | Progress::Ended,
+            ) => {
                 if !is_outdated(rec) {
                     let ended = rec.last.as_ref().map_or_else(|| ctx.stamp(), |last| last.finished.clone());
                     rec.backoff = Some(backoff::grown(rec.backoff.as_ref(), &ended, ctx.figures, &ctx.stamp()));

@@ -23,7 +23,7 @@ impl Exit {
     pub(crate) fn into_termination(self, rec: &ContainerRecord) -> Termination {
         let known = match &rec.progress {
             Progress::Running { since } => Some(since.clone()),
-            Progress::None | Progress::Begun | Progress::Draining | Progress::Ended => None,
+            Progress::None | Progress::Begun | Progress::Lost | Progress::Draining | Progress::Ended => None,
         };
         let reason = match self.status {
             _ if self.oom => Reason::OOMKilled,

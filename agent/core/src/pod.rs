@@ -132,6 +132,11 @@ impl PodMachine {
         self.containers.values().all(Machine::is_idle)
     }
 
+    /// What there is of some container is not known yet.
+    pub(crate) fn is_recovering(&self) -> bool {
+        self.containers.values().any(|machine| matches!(machine.state, State::Recovering))
+    }
+
     /// Takes over that `record.pod` is another one now.
     pub(crate) fn take_wanted(&mut self) {
         self.wanted = Arc::new(self.record.pod.clone());
@@ -192,7 +197,8 @@ impl PodMachine {
             return BTreeSet::new();
         }
         let of = |kind| self.wanted.containers.iter().filter(move |container| container.kind == kind);
-        let next_init = of(ContainerKind::Init).find(|init| !self.has_succeeded(&init.name));
+        let done = |name| self.has_succeeded(name) && self.containers.get(name).is_some_and(Machine::is_idle);
+        let next_init = of(ContainerKind::Init).find(|init| !done(&init.name));
         let candidates: Vec<&ContainerName> = match next_init {
             Some(init) if self.others_idle(&init.name) => vec![&init.name],
             Some(_) => Vec::new(),
@@ -259,7 +265,7 @@ impl PodMachine {
         }
     }
 
-    fn prepare(&mut self, again: Option<Retry>, ctx: &mut Ctx<'_>) {
+    pub(crate) fn prepare(&mut self, again: Option<Retry>, ctx: &mut Ctx<'_>) {
         let generation = self.record.generation;
         self.stage = Stage::Preparing { generation, again };
         ctx.push(Effect::Prepare { pod: Arc::clone(&self.wanted), generation });

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use barepod_model::{Container, ContainerKind, ContainerName, Pod, PodUid, Stamp};
+use barepod_model::{Container, ContainerName, Pod, PodUid, Stamp};
 
 use crate::diff::Change;
 use crate::{ContainerRecord, Deletion, Evidence, PodRecord, Progress, RequestId, StopIntent, Verb, Waits, outcome};
@@ -112,9 +112,7 @@ fn update(record: &mut PodRecord, pod: &Pod, change: &Change, at: &Stamp) {
         }
     }
     record.pod = pod.clone();
-    for container in pod.containers.iter().filter(|container| container.kind == ContainerKind::Regular) {
-        reconsider_end(record, container);
-    }
+    pod.containers.iter().for_each(|container| reconsider_end(record, container));
 }
 
 /// What was started with something else is replaced, and its crashes are not held against its successor.
@@ -142,7 +140,7 @@ fn replace(record: &mut PodRecord, name: &ContainerName, at: &Stamp, waits: Wait
 fn may_live(container: &ContainerRecord) -> bool {
     match container.progress {
         Progress::Begun | Progress::Running { .. } => true,
-        Progress::None | Progress::Draining | Progress::Ended => false,
+        Progress::None | Progress::Lost | Progress::Draining | Progress::Ended => false,
     }
 }
 

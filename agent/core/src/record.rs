@@ -108,6 +108,8 @@ pub enum Progress {
     None,
     /// The order to start it was given; whether it was carried out is not known.
     Begun,
+    /// That order was lost with a former daemon, for certain: it is given again, with the same number.
+    Lost,
     /// Its process ran.
     Running {
         /// Since when.

@@ -118,24 +118,35 @@ impl Machine {
     fn vanished(&mut self, attempt: Attempt, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
         let started = match &rec.progress {
             Progress::Running { since } => Some(since.clone()),
-            Progress::None | Progress::Begun | Progress::Draining | Progress::Ended => None,
+            Progress::None | Progress::Begun | Progress::Lost | Progress::Draining | Progress::Ended => None,
         };
         let end = unseen_end("nothing of it was found on the host", started, ctx.stamp());
         outcome::close(rec, end, Progress::Draining, scene);
         self.drain(attempt, scene, ctx);
     }
 
-    fn recover(&mut self, seen: Observation, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+    fn recover(
+        &mut self,
+        seen: Observation,
+        rec: &mut ContainerRecord,
+        scene: Scene<'_>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        match &seen {
+            Observation::Absent => {}
+            Observation::Running { attempt, started: at, .. } | Observation::Exited { attempt, finished: at, .. } => {
+                if planted::on(Fault::HigherAttemptIgnored) && rec.attempt < Some(*attempt) {
+                    return self.become_idle(rec, scene, ctx);
+                }
+                catch_up(*attempt, at, rec, scene, ctx);
+            }
+        }
         match seen {
             Observation::Absent => self.recover_absent(rec, scene, ctx),
             Observation::Running { attempt, pid, started } => {
-                if planted::on(Fault::HigherAttemptIgnored) && rec.attempt < Some(attempt) {
-                    return self.become_idle(rec, scene, ctx);
-                }
-                catch_up(attempt, &started, rec, scene, ctx);
                 let since = match &rec.progress {
                     Progress::Running { since } => since.clone(),
-                    Progress::None | Progress::Begun | Progress::Draining | Progress::Ended => started,
+                    Progress::None | Progress::Begun | Progress::Lost | Progress::Draining | Progress::Ended => started,
                 };
                 self.run(attempt, pid, since, rec, scene, ctx);
             }
@@ -150,23 +161,22 @@ impl Machine {
         match (&rec.progress, rec.attempt) {
             (Progress::Running { .. }, Some(attempt)) => self.vanished(attempt, rec, scene, ctx),
             (Progress::Draining, Some(attempt)) => self.drain(attempt, scene, ctx),
-            (Progress::None | Progress::Begun | Progress::Ended, _)
+            (Progress::None | Progress::Begun | Progress::Lost | Progress::Ended, _)
             | (Progress::Running { .. } | Progress::Draining, None) => self.become_idle(rec, scene, ctx),
         }
     }
 
     fn recover_exited(&mut self, found: Found, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
-        catch_up(found.attempt, &found.exit.finished, rec, scene, ctx);
         let is_newest = rec.attempt == Some(found.attempt);
         match (is_newest, &rec.progress) {
-            (true, Progress::None | Progress::Begun | Progress::Running { .. }) => {
+            (true, Progress::None | Progress::Begun | Progress::Lost | Progress::Running { .. }) => {
                 outcome::close(rec, found.exit.into_termination(rec), Progress::Draining, scene);
             }
             (false, Progress::Running { .. }) => {
                 let end = unseen_end("the host knows an older attempt only", None, ctx.stamp());
                 outcome::close(rec, end, Progress::Draining, scene);
             }
-            (false, Progress::None | Progress::Begun) | (_, Progress::Draining | Progress::Ended) => {}
+            (false, Progress::None | Progress::Begun | Progress::Lost) | (_, Progress::Draining | Progress::Ended) => {}
         }
         if found.empty {
             self.emptied(rec, scene, ctx);
@@ -176,8 +186,16 @@ impl Machine {
     }
 }
 
-/// Takes over that the host is ahead of the ledger: attempts were begun after its last write.
-fn catch_up(attempt: Attempt, seen: &Stamp, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &Ctx<'_>) {
+/// Takes over that the host is ahead of the ledger: attempts were begun after its last write. They were begun for what the
+/// ledger says is wanted: no container that a change replaces is started while that change is being written, and no
+/// change is written before it is known what there is.
+fn catch_up(
+    attempt: Attempt,
+    seen: &Stamp,
+    rec: &mut ContainerRecord,
+    scene: Scene<'_>,
+    ctx: &Ctx<'_>,
+) {
     if rec.attempt >= Some(attempt) {
         return;
     }

@@ -196,9 +196,14 @@ impl Request {
 }
 
 impl PodMachine {
-    /// The next request, if its turn has come.
+    /// The next request, if its turn has come. What replaces processes waits until it is known which there are: the
+    /// record that goes to the disk with it must not lag behind the host.
     fn next_request(&mut self) -> Option<Request> {
-        if self.journal.is_quiet() { self.queue.pop_front() } else { None }
+        let may_go = match self.queue.front()? {
+            Request::Delete { .. } => true,
+            Request::Apply { .. } | Request::Restart { .. } => !self.is_recovering(),
+        };
+        if may_go && self.journal.is_quiet() { self.queue.pop_front() } else { None }
     }
 }
 

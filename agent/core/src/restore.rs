@@ -72,6 +72,10 @@ impl PodMachine {
             let machine = Machine::recovering(pod.key(&name), ctx);
             pod.containers.insert(name, machine);
         }
+        // Who ever began an attempt had its name and paths, and nobody has got them since.
+        if !pod.is_dying() && pod.record.containers.values().any(|container| container.attempt.is_some()) {
+            pod.prepare(None, ctx);
+        }
         pod
     }
 }
@@ -113,6 +117,10 @@ fn after_reboot(record: &mut PodRecord, ctx: &Ctx<'_>) {
 fn end_by_reboot(container: &mut ContainerRecord, ctx: &Ctx<'_>) {
     match std::mem::take(&mut container.progress) {
         Progress::None => return,
+        Progress::Lost => {
+            container.progress = Progress::Lost;
+            return;
+        }
         Progress::Begun => container.close_unseen(None, ctx),
         Progress::Running { since } => container.close_unseen(Some(since), ctx),
         Progress::Draining | Progress::Ended => {}

@@ -42,7 +42,7 @@ fn is_regular(spec: &Spec) -> bool {
 }
 
 fn pod_reason(pod: &PodMachine) -> (Option<Reason>, String) {
-    let recovering = pod.containers.values().any(|machine| matches!(machine.state, State::Recovering));
+    let recovering = pod.is_recovering();
     match &pod.stage {
         Stage::Waiting(Some(blocker)) => (Some(blocker.reason), blocker.message.clone()),
         Stage::PrepareFailed { failure, .. } => (Some(Reason::CreatePodError), failure.message.clone()),

@@ -184,6 +184,7 @@ impl World<'_> {
             healthy: !wild || self.rng.chance(700),
             shim_lives: true,
             known: true,
+            ordered: polled,
             crash_restart,
         }
     }

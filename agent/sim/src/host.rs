@@ -40,6 +40,8 @@ pub(crate) struct Process {
     pub(crate) shim_lives: bool,
     /// The present daemon knows that it runs.
     pub(crate) known: bool,
+    /// When the order to start it was given.
+    pub(crate) ordered: SimTime,
     /// Its start was a restart after a crash.
     pub(crate) crash_restart: Option<SimTime>,
     pub(crate) stop: StopCause,

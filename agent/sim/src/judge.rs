@@ -95,7 +95,8 @@ impl World<'_> {
         let Some(intent) = self.intents.pods.get(uid) else { return };
         let base = intent.spec.clone();
         let sure = sure && intent.maybe.is_empty();
-        let regular = base.containers.iter().filter(|spec| spec.kind == ContainerKind::Regular);
+        let wishes = intent.maybe.iter().chain([&intent.spec]).flat_map(|pod| &pod.containers);
+        let regular = wishes.filter(|spec| spec.kind == ContainerKind::Regular);
         let names = match container {
             Some(name) => BTreeSet::from([name.clone()]),
             None => regular.map(|spec| spec.name.clone()).collect(),
@@ -134,7 +135,8 @@ impl World<'_> {
             let (length, counts) = match (grace, deleted) {
                 (Some(given), _) => (given, true),
                 (None, Known::No) => (own, known),
-                (None, Known::Maybe | Known::Acked) => continue,
+                (None, Known::Maybe) => (own, false),
+                (None, Known::Acked) => continue,
             };
             let earliest = if known || grace.is_some() { asked + length } else { asked };
             process.stop.add(earliest, (sure && counts).then_some(now + length));
@@ -164,7 +166,7 @@ impl World<'_> {
     pub(crate) fn is_crash_restart(&self, key: &AttemptKey, _: &Pod, polled: SimTime) -> Option<SimTime> {
         let container = key.container_key();
         let old = self.host.containers.get(&container).filter(|old| old.attempt < key.attempt)?;
-        let replaced = self.replaced.get(&container).is_some_and(|at| *at >= self.clock.to_sim(old.started.boot));
+        let replaced = self.replaced.get(&container).is_some_and(|at| *at >= old.ordered);
         if replaced { None } else { Some(polled) }
     }
 

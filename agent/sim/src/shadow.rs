@@ -14,6 +14,11 @@ impl World<'_> {
     /// Compares all pods that are settled; at the end, `all` of them.
     pub(crate) fn compare(&mut self, all: bool) -> Result<(), Violation> {
         let Some(core) = &self.core else { return Ok(()) };
+        let now = self.clock.moment().boot;
+        if core.poll_deadline().is_some_and(|(at, _)| at <= now) {
+            // At this very moment something is about to change.
+            return Ok(());
+        }
         let settled: Vec<PodView> = core.view().filter(|view| all || self.is_settled(view)).cloned().collect();
         if settled.is_empty() {
             return Ok(());
