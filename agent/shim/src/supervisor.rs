@@ -220,7 +220,6 @@ impl Supervisor {
             Some((number, true)) if start.attempt <= number => {
                 self.refuse(start.attempt, "Start", &format!("there was an attempt {number}: a number must be higher"));
             }
-            None if start.attempt == 0 => self.refuse(0, "Start", "attempts are counted from 1"),
             Some(_) | None => self.start_now(start, before.map(|(number, _)| number)),
         }
     }
