@@ -23,7 +23,10 @@ pub struct Master(AsyncFd<File>);
 pub fn open() -> io::Result<(Master, OwnedFd)> {
     let pair = terminal::open()?;
     fcntl(&pair.controller, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
-    #[expect(deprecated, reason = "its successor is unsafe for types that may change their descriptor; a File does not")]
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe for types that may change their descriptor; a File does not"
+    )]
     let controller = AsyncFd::new(pair.controller)?;
     Ok((Master(controller), pair.terminal.into()))
 }

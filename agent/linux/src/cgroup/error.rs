@@ -42,8 +42,8 @@ pub enum CgroupError {
         /// The cause.
         source: io::Error,
     },
-    /// A group that must be new is already there.
-    #[error("the cgroup {} exists already: an attempt's group is never used twice", path.display())]
+    /// A group that must be new is there, with processes in it.
+    #[error("the cgroup {} is in use: something of an earlier attempt lives in it", path.display())]
     Used {
         /// The group.
         path: PathBuf,

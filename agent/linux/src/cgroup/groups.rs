@@ -140,15 +140,16 @@ impl Groups {
         }
     }
 
-    /// Makes the group of an attempt, which must be new. Its container's must be there.
+    /// Makes the group of an attempt, always a new one: what an interrupted start has left is removed first. Its
+    /// container's group must be there.
     ///
     /// # Errors
-    /// `Used`, `Make`.
+    /// `Used` if something lives in the one that is there; `Make`, `Remove`.
     pub fn make_leaf(&self, key: &ContainerKey, attempt: Attempt) -> Result<Leaf, CgroupError> {
         let leaf = self.leaf(key, attempt);
         make_new(&leaf.unified)?;
         if let Some(memory) = &leaf.legacy_memory {
-            make(memory)?;
+            make_new(memory)?;
         }
         Ok(leaf)
     }
@@ -305,10 +306,13 @@ fn make(path: &Path) -> Result<(), CgroupError> {
 }
 
 fn make_new(path: &Path) -> Result<(), CgroupError> {
-    fs::create_dir(path).map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => CgroupError::Used { path: path.to_owned() },
-        _ => CgroupError::Make { path: path.to_owned(), source },
-    })
+    remove(path).map_err(|error| match error {
+        CgroupError::Remove { path, source } if source.kind() == io::ErrorKind::ResourceBusy => {
+            CgroupError::Used { path }
+        }
+        other => other,
+    })?;
+    fs::create_dir(path).map_err(|source| CgroupError::Make { path: path.to_owned(), source })
 }
 
 fn remove(path: &Path) -> Result<(), CgroupError> {

@@ -54,7 +54,7 @@ async fn answer(connection: &mut UnixStream) -> Result<Executed, ShimError> {
     let mut frames = Frames::default();
     let mut buffer = [0; 4096];
     loop {
-        if let Some(wire::ExecResult { result: Some(result) }) = frames.take()? {
+        if let Some(wire::ExecResult { result: Some(result), .. }) = frames.take()? {
             return Ok(result);
         }
         match connection.read(&mut buffer).await.map_err(ShimError::Broken)? {

@@ -40,11 +40,13 @@ fn a_leaf_lies_under_its_container_and_its_pod() {
 }
 
 #[test]
-fn a_leaf_is_never_used_twice() {
+fn a_leaf_that_an_interrupted_start_has_left_is_made_anew() {
     let (_root, groups) = hybrid();
     let key = pod_with(&groups, "db");
+    let leaf = groups.make_leaf(&key, Attempt(0)).unwrap();
+    fs::create_dir(leaf.unified.join("left")).unwrap();
     groups.make_leaf(&key, Attempt(0)).unwrap();
-    assert!(matches!(groups.make_leaf(&key, Attempt(0)), Err(CgroupError::Used { .. })));
+    assert!(leaf.unified.is_dir() && !leaf.unified.join("left").exists());
 }
 
 #[test]
@@ -131,6 +133,7 @@ mod as_root {
         put(&child, &leaf);
         assert!(!real.groups.is_empty(&key, Attempt(0)).unwrap());
         assert!(matches!(real.groups.remove_leaf(&key, Attempt(0)), Err(CgroupError::Remove { .. })));
+        assert!(matches!(real.groups.make_leaf(&key, Attempt(0)), Err(CgroupError::Used { .. })));
 
         real.groups.kill(&key, Attempt(0)).unwrap();
         child.wait().unwrap();
