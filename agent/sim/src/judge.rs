@@ -96,10 +96,12 @@ impl World<'_> {
         let base = intent.spec.clone();
         let sure = sure && intent.maybe.is_empty();
         let wishes = intent.maybe.iter().chain([&intent.spec]).flat_map(|pod| &pod.containers);
-        let regular = wishes.filter(|spec| spec.kind == ContainerKind::Regular);
         let names = match container {
             Some(name) => BTreeSet::from([name.clone()]),
-            None => regular.map(|spec| spec.name.clone()).collect(),
+            None => {
+                let regular = wishes.filter(|spec| spec.kind == ContainerKind::Regular);
+                regular.map(|spec| spec.name.clone()).collect()
+            }
         };
         self.replacement_allowed(uid, &base, &names, asked, sure);
     }
