@@ -68,11 +68,6 @@ pub(super) fn directory(target: &Path, mode: u32) -> Mount {
     Mount { mode, ..new(Kind::Directory, target, Without::default()) }
 }
 
-/// A directory with an owner, if there is none.
-pub(super) fn directory_like(target: &Path, node: &Node) -> Mount {
-    Mount { uid: node.uid, gid: node.gid, ..directory(target, node.mode) }
-}
-
 /// An empty file, if there is none.
 pub(super) fn file(target: &Path) -> Mount {
     Mount { mode: 0o644, ..new(Kind::File, target, Without::default()) }

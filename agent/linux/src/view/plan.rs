@@ -12,8 +12,7 @@ use barepod_shim::wire::{Mount, View};
 use super::host_dirs::{HostDirs, Kind, Node};
 use super::kernel;
 use super::mount::{
-    Without, bind, bind_read_only, bind_within, directory, directory_like, file, file_system, link, mask, read_only,
-    tmpfs,
+    Without, bind, bind_read_only, bind_within, directory, file, file_system, link, mask, read_only, tmpfs,
 };
 
 /// What a placed thing is.
@@ -552,14 +551,15 @@ impl<'a> Planner<'a> {
     /// One entry of the base in a directory that has been made.
     fn entry(&self, path: &Path, node: &Node, mounts: &mut Vec<Mount>) {
         let covered = matches!(self.layers.get(path), Some(Layer::Own(_) | Layer::Imitation(_) | Layer::Masked));
-        match &node.kind {
-            Kind::Link(to) => mounts.push(link(to, path)),
-            Kind::Directory => mounts.push(directory_like(path, node)),
-            Kind::File => mounts.push(file(path)),
-        }
-        if !covered && !matches!(node.kind, Kind::Link(_)) {
-            mounts.push(bind_read_only(&self.on_host(path), path, self.without()));
-        }
+        mounts.push(match &node.kind {
+            Kind::Link(to) => link(to, path),
+            Kind::Directory if covered => directory(path, 0o755),
+            Kind::File if covered => file(path),
+            // One step for both: what is made shows nothing of itself.
+            Kind::Directory | Kind::File => {
+                Mount { make_target: true, ..bind_read_only(&self.on_host(path), path, self.without()) }
+            }
+        });
     }
 
     /// Entries of the base whose names the wire can carry. One that is not UTF-8 cannot be bound alone; it is left out of
