@@ -18,6 +18,7 @@ use barepod_sys::{clock, pidfd, proc, signal};
 
 use crate::cgroup::Group;
 use crate::failure::{At as _, Failure};
+use crate::journal::Journal;
 use crate::launch;
 use crate::output::Output;
 use crate::record;
@@ -79,9 +80,15 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Starts one.
+    /// Starts one, with the journal of the one before, if there is one.
     #[must_use]
-    pub fn start(directory: &Path, start: &Start, boot_id: &str, events: &mut Vec<Event>) -> Self {
+    pub fn start(
+        directory: &Path,
+        start: &Start,
+        boot_id: &str,
+        journal: Option<Journal>,
+        events: &mut Vec<Event>,
+    ) -> Self {
         let seen = wire::Attempt { attempt: start.attempt, boot_id: boot_id.to_owned(), ..wire::Attempt::default() };
         let record = AttemptRecord {
             attempt: Some(seen.clone()),
@@ -90,7 +97,7 @@ impl Attempt {
             tty: start.tty,
         };
         let mut attempt = Self { directory: directory.to_owned(), record, seen, ..Self::empty() };
-        if let Err(failure) = attempt.launch(start) {
+        if let Err(failure) = attempt.launch(start, journal) {
             attempt.phase = Phase::Ended { failure: Some(failure.of_attempt(start.attempt)), deadline: None };
             attempt.progress(clock::boot(), events);
         }
@@ -111,11 +118,11 @@ impl Attempt {
     }
 
     /// The record is written before the clone: whatever is in the cgroup afterwards belongs to this attempt.
-    fn launch(&mut self, start: &Start) -> Result<(), Failure> {
-        let prepared = launch::prepare(&self.directory, start)?;
+    fn launch(&mut self, start: &Start, journal: Option<Journal>) -> Result<(), Failure> {
+        let prepared = launch::prepare(&self.directory, start, journal)?;
         record::write_attempt(&self.directory, &self.record).at(Stage::Prepare, "attempt record")?;
-        let (child, status, group, output) = launch::clone(start, prepared)?;
-        (self.group, self.output) = (Some(group), Some(output));
+        let (child, status, group, mut output) = launch::clone(start, prepared)?;
+        self.group = Some(group);
         self.main = Main::Child(child.pidfd);
         self.phase = Phase::Starting { status, frames: Frames::default(), failure: None };
         self.seen.pid = child.pid;
@@ -123,7 +130,15 @@ impl Attempt {
         self.seen.start_ticks = proc::stat(Path::new("/proc"), child.pid).map_or(0, |stat| stat.start_ticks);
         self.seen.started = Some(now());
         self.write_record();
+        output.open(clock::boot());
+        self.output = Some(output);
         Ok(())
+    }
+
+    /// What the next attempt goes on with.
+    #[must_use]
+    pub fn into_journal(self) -> Option<Journal> {
+        self.output.map(Output::into_journal)
     }
 
     /// Its number.
@@ -282,11 +297,12 @@ impl Attempt {
             Some(failure) => {
                 (self.seen.pid, self.seen.start_ticks, self.seen.started) = (0, 0, None);
                 self.seen.failure = Some(failure.clone());
+                // it may have failed before there was a record
+                self.write_record();
                 event::Event::StartFailed(failure)
             }
             None => event::Event::Emptied(Emptied { attempt: self.number(), oom }),
         };
-        self.write_record();
         self.write_exit();
         launch::remove_fifos(&self.directory, self.number());
         events.push(event.into());

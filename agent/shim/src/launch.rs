@@ -38,11 +38,11 @@ pub struct Prepared {
 ///
 /// # Errors
 /// The step that failed; what was made is found and removed by the next attempt.
-pub fn prepare(directory: &Path, start: &Start) -> Result<Prepared, Failure> {
+pub fn prepare(directory: &Path, start: &Start, journal: Option<Journal>) -> Result<Prepared, Failure> {
     let cgroup = start.cgroup.clone().unwrap_or_default();
     let group = Group::open(&cgroup).at(Stage::Cgroup, &cgroup.unified)?;
     let log = start.log.clone().unwrap_or_default();
-    let journal = Journal::open(directory).at(Stage::Prepare, layout::JOURNAL)?;
+    let journal = journal.map_or_else(|| Journal::open(directory), Ok).at(Stage::Prepare, layout::JOURNAL)?;
     let mut output = Output::begin(journal, &log, start.attempt).at(Stage::Prepare, &log.directory)?;
     let standard = match start.tty {
         true => terminal_ends(start, &mut output).at(Stage::Prepare, "terminal")?,

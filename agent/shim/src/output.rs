@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use barepod_logs::cri::{self, Encoder, Input, Progress, Stream};
@@ -114,29 +114,39 @@ pub struct Output {
 }
 
 impl Output {
-    /// For a new attempt. The sums of earlier ones go on, and so does a gap that could not be marked yet.
+    /// For a new attempt. The sums of earlier ones go on, and so does a gap that could not be marked yet. The log file is
+    /// not opened: making one costs more than all else before a start, and can be done beside the new process.
     ///
     /// # Errors
-    /// As opening the log file.
+    /// As making the log directory.
     pub fn begin(mut journal: Journal, settings: &wire::Log, attempt: u32) -> io::Result<Self> {
-        let mut log = LogFile::open(Path::new(&settings.directory), attempt)?;
+        std::fs::create_dir_all(&settings.directory)?;
         let before = *journal.state();
         journal.commit(State {
-            base: log.repair()?,
-            inode: log.inode(),
             rotated_ns: nanoseconds(clock::boot()),
             gap: before.gap,
             time_ns: clock::wall_ns(),
             counters: before.counters,
             ..State::new(attempt)
         });
-        Ok(Self::new(journal, settings, Some(log)))
+        Ok(Self::new(journal, settings))
+    }
+
+    /// Opens the log file and writes what waits. A disk that refuses is met as always.
+    pub fn open(&mut self, now: Duration) {
+        self.write(now);
+    }
+
+    /// The journal, for the next attempt.
+    #[must_use]
+    pub fn into_journal(self) -> Journal {
+        self.journal
     }
 
     /// For an attempt that another shim, or this one before its re-exec, has begun: completes what it left.
     #[must_use]
     pub fn resume(journal: Journal, settings: &wire::Log, attempt: u32, now: Duration) -> Self {
-        let mut output = Self::new(journal, settings, None);
+        let mut output = Self::new(journal, settings);
         if output.journal.state().attempt != attempt {
             // what was in memory is gone, and nobody knows how much that was
             output.journal.commit(State {
@@ -150,11 +160,11 @@ impl Output {
         output
     }
 
-    fn new(journal: Journal, settings: &wire::Log, log: Option<LogFile>) -> Self {
+    fn new(journal: Journal, settings: &wire::Log) -> Self {
         Self {
             journal,
             sources: [None, None],
-            log,
+            log: None,
             directory: PathBuf::from(&settings.directory),
             rotation: Rotation {
                 max_bytes: settings.max_bytes,

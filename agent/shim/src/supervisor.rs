@@ -225,9 +225,9 @@ impl Supervisor {
     }
 
     fn start_now(&mut self, start: &Start, before: Option<u32>) {
-        self.attempt = None;
+        let journal = self.attempt.take().and_then(Attempt::into_journal);
         let mut events = Vec::new();
-        self.attempt = Some(Attempt::start(&self.directory, start, &self.boot_id, &mut events));
+        self.attempt = Some(Attempt::start(&self.directory, start, &self.boot_id, journal, &mut events));
         if let Some(before) = before {
             // the daemon has seen it, since it asked for the next
             let _ = std::fs::remove_file(crate::layout::exit_record(&self.directory, before));
