@@ -58,7 +58,7 @@ pub async fn ensure(spawn: &Spawn) -> Result<(ShimClient, wire::Welcome), ShimEr
 }
 
 async fn start(spawn: Spawn) -> Result<(), ShimError> {
-    let log = spawn.directory.join(LOG);
+    let (log, socket) = (spawn.directory.join(LOG), spawn.directory.join(layout::SOCKET));
     let started = tokio::task::spawn_blocking(move || start_blocking(&spawn)).await;
     let (child, ready) = started.map_err(|error| ShimError::Broken(io::Error::other(error)))??;
     let ended = tokio::spawn(reap(child));
@@ -67,7 +67,8 @@ async fn start(spawn: Spawn) -> Result<(), ShimError> {
     match tokio::time::timeout(PATIENCE, listening).await {
         Ok(Ok(())) if !ended.is_finished() => Ok(()),
         Ok(Err(error)) => Err(ShimError::Broken(error)),
-        Ok(Ok(())) | Err(_) => Err(ShimError::Ended { log }),
+        Ok(Ok(())) => Err(ShimError::Ended { log }),
+        Err(_) => Err(ShimError::Hung { socket, patience: PATIENCE }),
     }
 }
 
