@@ -1,10 +1,10 @@
 //! The truth about wishes: what was acknowledged, what may have been accepted without the asker being told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use barepod_core::{Evidence, Input, PodView, RequestId};
-use barepod_model::{ContainerName, Pod, PodUid};
+use barepod_model::{ContainerKind, ContainerName, Pod, PodUid};
 
 use crate::clock::SimTime;
 use crate::violation::{Invariant, Violation, violated};
@@ -60,6 +60,13 @@ pub(crate) enum Known {
 impl Intent {
     pub(crate) fn allows(&self, pod: &Pod) -> bool {
         self.spec == *pod || self.maybe.contains(pod)
+    }
+
+    /// All regular containers that may be wanted.
+    pub(crate) fn regular_containers(&self) -> BTreeSet<ContainerName> {
+        let wishes = self.maybe.iter().chain([&self.spec]).flat_map(|pod| &pod.containers);
+        let regular = wishes.filter(|spec| spec.kind == ContainerKind::Regular);
+        regular.map(|spec| spec.name.clone()).collect()
     }
 }
 

@@ -95,13 +95,9 @@ impl World<'_> {
         let Some(intent) = self.intents.pods.get(uid) else { return };
         let base = intent.spec.clone();
         let sure = sure && intent.maybe.is_empty();
-        let wishes = intent.maybe.iter().chain([&intent.spec]).flat_map(|pod| &pod.containers);
         let names = match container {
             Some(name) => BTreeSet::from([name.clone()]),
-            None => {
-                let regular = wishes.filter(|spec| spec.kind == ContainerKind::Regular);
-                regular.map(|spec| spec.name.clone()).collect()
-            }
+            None => intent.regular_containers(),
         };
         self.replacement_allowed(uid, &base, &names, asked, sure);
     }
