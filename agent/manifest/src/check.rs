@@ -45,7 +45,8 @@ fn value(node: &Node, kind: &Type, path: &FieldPath, depth: Depth, out: &mut Fin
 fn list_element(node: &Node, kind: &Type, path: &FieldPath, depth: Depth, out: &mut Findings) {
     if matches!(node.value, Value::Null) {
         let message = format!("expected {}, found nothing", name_of(kind));
-        return out.error(Finding::new(Reason::InvalidType, path, message).at(node.place));
+        let finding = Finding::new(Reason::InvalidType, path, message).at(node.place);
+        return out.error(finding.hint("fill the element in or remove it"));
     }
     value(node, kind, path, depth, out);
 }
@@ -63,8 +64,9 @@ fn object(node: &Node, type_name: &str, path: &FieldPath, depth: Depth, out: &mu
     }
     for missing in fields.iter().filter(|f| f.required && depth == Depth::Looked) {
         if node.get(missing.name).is_none_or(|n| matches!(n.value, Value::Null)) {
-            let message = "this field is required";
-            out.error(Finding::new(Reason::MissingField, &path.key(missing.name), message).at(node.place));
+            let path = path.key(missing.name);
+            let finding = Finding::new(Reason::MissingField, &path, "this field is required").at(node.place);
+            out.error(finding.hint(format!("add {:?}, {}", missing.name, name_of(&missing.kind))));
         }
     }
 }

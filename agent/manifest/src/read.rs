@@ -68,7 +68,12 @@ fn of_fault(file: &str, fault: &Fault) -> ManifestError {
         FaultKind::Duplicate => Reason::Duplicate,
         FaultKind::TooLarge => Reason::ManifestTooLarge,
     };
-    let hint = fault.hint.unwrap_or("look at this line and the one before: indentation, quotes, brackets, ':' and '-'");
+    let hint = fault.hint.unwrap_or(match fault.kind {
+        FaultKind::TooLarge => "write it flat and without aliases",
+        FaultKind::Syntax | FaultKind::Duplicate => {
+            "look at this line and the one before: indentation, quotes, brackets, ':' and '-'"
+        }
+    });
     of_file(file, reason, fault.place, fault.message.clone(), hint)
 }
 
@@ -135,7 +140,8 @@ fn checked(node: &Node, found: &mut Findings) -> Option<(v1::Pod, pod::Parts)> {
         }
         Err(e) => {
             let path = FieldPath::default().join(&e.path().to_string());
-            found.error(Finding::new(Reason::InvalidType, &path, e.into_inner().to_string()));
+            let finding = Finding::new(Reason::InvalidType, &path, e.into_inner().to_string());
+            found.error(finding.hint("compare with Kubernetes' description of this field"));
             None
         }
     }

@@ -80,7 +80,7 @@ fn compare(resources: &Resources, path: &FieldPath, out: &mut Findings) {
         too_much("memory", request.to_string(), limit.to_string());
     }
     if let Some(limit) = resources.memory_limit.filter(|l| *l < LEAST_MEMORY) {
-        let message = format!("nothing can run within {limit} bytes");
+        let message = format!("a limit of {} bytes leaves room for nothing", limit.0);
         let finding = Finding::new(Reason::InvalidValue, &path.key("limits").key("memory"), message);
         out.error(finding.hint("use a suffix such as Mi or Gi"));
     }

@@ -21,7 +21,7 @@ pub(crate) fn parse(text: &str) -> Result<Image, RequestError> {
         Err(refuse(Reason::InvalidImageName, "image", format!("{text:?} is not an image reference: {message}"), hint))
     };
     if text.contains("://") {
-        return bad("it has a scheme", "remove what comes before '//', and that too");
+        return bad("it has a scheme", "write it without the scheme");
     }
     let (rest, digest) = text.split_once('@').map_or((text, None), |(rest, digest)| (rest, Some(digest)));
     let (name, tag) = split_tag(rest);
