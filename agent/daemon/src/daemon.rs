@@ -10,7 +10,9 @@ use barepod_core::{Core, Restored};
 use barepod_linux::Dirs;
 use barepod_linux::cgroup::{Groups, Hierarchy};
 use barepod_store::{Ledger, Loaded};
-use nix::fcntl::{Flock, FlockArg};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -142,22 +144,30 @@ fn make(dirs: &Dirs) -> Result<()> {
 
 /// barepod's place in the cgroup tree. What the kernel does not hand down is said once; the pods run without it.
 fn groups(config: &Config) -> Result<Groups> {
-    let groups = Groups::open(Hierarchy::detect(Path::new("/"))?, &config.cgroup)?;
+    let groups = Groups::open(Hierarchy::detect(Path::new("/sys/fs/cgroup"))?, &config.cgroup)?;
     for error in groups.degraded() {
         tracing::warn!("limits of this controller do not hold: {error}");
     }
     Ok(groups)
 }
 
-/// Two daemons on one state would fight over every process.
-fn lock(path: &Path) -> Result<Flock<std::fs::File>> {
+/// Two daemons on one state would fight over every process. A record lock, for it belongs to this process alone: a child
+/// of a killed daemon on its way to exec does not hold it.
+fn lock(path: &Path) -> Result<std::fs::File> {
     let file = std::fs::File::create(path).with_context(|| format!("cannot open {}", path.display()))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(lock),
-        Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+    let whole = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    match fcntl(&file, FcntlArg::F_SETLK(&whole)) {
+        Ok(_) => Ok(file),
+        Err(Errno::EAGAIN | Errno::EACCES) => {
             bail!("another barepodd holds {}; there can be one for a host", path.display())
         }
-        Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
 }
 

@@ -169,8 +169,10 @@ impl Supervisor {
             match effect {
                 Effect::Reply { request, result } => self.answer(request, result),
                 Effect::Emit(event) => {
-                    let view = self.core.pod_view(&event.pod);
-                    self.journal.add(event, view.as_ref());
+                    // The board still shows a pod that has just gone; the core knows one that has just come.
+                    let shown = self.board.get(&event.pod);
+                    let view = shown.or_else(|| self.core.pod_view(&event.pod).map(Arc::new));
+                    self.journal.add(event, view.as_deref());
                 }
                 other => self.hands.carry_out(other),
             }

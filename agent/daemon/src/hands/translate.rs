@@ -85,9 +85,8 @@ fn exec_message(program: &str, error: Errno) -> String {
 
 /// What is not as asked.
 pub(super) fn warning(warning: &wire::Warning) -> String {
-    let error = Errno::from_raw(warning.errno);
-    let detail = if warning.detail.is_empty() { String::new() } else { format!(" ({})", warning.detail) };
-    format!("{} could not be set: {}{detail}; the container runs without it", warning.what, error.desc())
+    let why = if warning.detail.is_empty() { Errno::from_raw(warning.errno).desc() } else { &warning.detail };
+    format!("{} could not be set: {why}; the container runs without it", warning.what)
 }
 
 #[cfg(test)]
