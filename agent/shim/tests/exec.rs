@@ -43,7 +43,14 @@ fn exec(exec: &Exec, stdin: Stdio) -> Running {
 
 impl Running {
     fn outcome(&mut self) -> Outcome {
-        read_frame::<ExecResult>(&mut self.channel).unwrap().unwrap().result.unwrap()
+        match read_frame::<ExecResult>(&mut self.channel) {
+            Ok(Some(result)) => result.result.unwrap(),
+            other => {
+                let mut said = String::new();
+                self.helper.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+                panic!("{other:?}; {:?}; {said}", self.helper.wait());
+            }
+        }
     }
 
     fn code(&mut self) -> How {

@@ -96,10 +96,10 @@ pub fn write_frame(writer: &mut impl Write, message: &impl Message) -> io::Resul
 /// As the reader; `UnexpectedEof` within a frame; `InvalidData` when it is no frame of `M`.
 pub fn read_frame<M: Message + Default>(reader: &mut impl Read) -> io::Result<Option<M>> {
     let mut header = [0; HEADER];
-    match reader.read(&mut header[..1])? {
-        0 => return Ok(None),
-        _ => reader.read_exact(&mut header[1..])?,
+    if read_some(reader, &mut header[..1])? == 0 {
+        return Ok(None);
     }
+    reader.read_exact(&mut header[1..])?;
     let length = u32::from_le_bytes(header) as usize;
     if length > MAX_FRAME {
         return Err(invalid(FrameError::TooLong(length)));
@@ -110,6 +110,16 @@ pub fn read_frame<M: Message + Default>(reader: &mut impl Read) -> io::Result<Op
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     M::decode(body.as_slice()).map(Some).map_err(|error| invalid(error.into()))
+}
+
+/// `read`, which alone of its family gives up when a signal comes.
+fn read_some(reader: &mut impl Read, place: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match reader.read(place) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 fn invalid(error: FrameError) -> io::Error {
