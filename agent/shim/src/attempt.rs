@@ -77,6 +77,8 @@ pub struct Attempt {
     pub(crate) main: Main,
     pub(crate) group: Option<Group>,
     pub(crate) output: Option<Output>,
+    /// The daemon has asked for its end: that is not held up by a disk, whatever the policy.
+    pub(crate) killed: bool,
 }
 
 impl Attempt {
@@ -114,6 +116,7 @@ impl Attempt {
             main: Main::Gone,
             group: None,
             output: None,
+            killed: false,
         }
     }
 
@@ -276,6 +279,10 @@ impl Attempt {
         let end = *deadline.get_or_insert(now + LAST_OUTPUT);
         if let Some(output) = &mut self.output {
             output.drain(now);
+            if output.blocked() && !self.killed {
+                *deadline = Some(now + LAST_OUTPUT);
+                return;
+            }
             if !output.finished() && now < end {
                 return;
             }
@@ -323,7 +330,8 @@ impl Attempt {
     ///
     /// # Errors
     /// As write(2) to `cgroup.kill`; the main process has then been killed alone.
-    pub fn kill(&self) -> io::Result<()> {
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.killed = true;
         let Some(group) = &self.group else { return Ok(()) };
         group.kill().or_else(|error| self.signal(signal::KILL).and(Err(error)))
     }

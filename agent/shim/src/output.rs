@@ -28,6 +28,8 @@ const BATCH: usize = 20 * 1024;
 /// Bytes of one read. With what is left of a line before it, most services never touch more of their region than this
 /// and a page: memory counts, and larger reads bring little.
 const READ: usize = 12 * 1024;
+/// More than a FIFO holds: somebody who writes for ever does not hold up the end.
+const LAST_READS: usize = 4 * PIPE / READ;
 /// A rest up to this size is moved to the front at once.
 const SMALL_REST: usize = 4096;
 /// Between two tries to write to a disk that refuses.
@@ -195,8 +197,7 @@ impl Output {
     #[must_use]
     pub fn wanted(&self, stream: Stream, now: Duration) -> Option<BorrowedFd<'_>> {
         let held = self.hold.is_some_and(|until| now < until);
-        let blocked = self.refusal.is_some() && self.when_refused == WhenRefused::Block;
-        if held || blocked {
+        if held || self.blocked() {
             return None;
         }
         self.source(stream).map(|source| source.file().as_fd())
@@ -249,6 +250,12 @@ impl Output {
         }
     }
 
+    /// The disk refuses, and by the service's own choice everything waits for it.
+    #[must_use]
+    pub fn blocked(&self) -> bool {
+        self.refusal.is_some() && self.when_refused == WhenRefused::Block
+    }
+
     /// All has been read to its end and written.
     #[must_use]
     pub fn finished(&self) -> bool {
@@ -263,7 +270,11 @@ impl Output {
 
     /// The end, in spite of what has not come or could not be written: that is counted as dropped.
     pub fn close(&mut self, now: Duration) {
-        STREAMS.into_iter().for_each(|stream| self.end(stream));
+        self.write(now);
+        for stream in STREAMS {
+            self.read_out(stream, now);
+            self.end(stream);
+        }
         let state = *self.journal.state();
         if self.unseen && state.gap.is_none() {
             self.journal.commit(State { gap: Some(Gap::EndedUnseen), ..state });
@@ -272,6 +283,21 @@ impl Output {
         for stream in STREAMS {
             if !self.journal.waiting(stream).is_empty() {
                 self.drop_oldest(stream, usize::MAX);
+            }
+        }
+    }
+
+    /// Takes what is still in a source. What can no longer be written makes room for it.
+    fn read_out(&mut self, stream: Stream, now: Duration) {
+        for _ in 0..LAST_READS {
+            match self.read(stream) {
+                Found::Bytes { .. } if self.refusal.is_none() => self.write(now),
+                Found::Bytes { .. } => {}
+                Found::NoRoom => {
+                    self.drop_oldest(stream, usize::MAX);
+                    self.journal.compact(stream);
+                }
+                Found::Nothing | Found::End => return,
             }
         }
     }

@@ -243,7 +243,7 @@ impl Supervisor {
     }
 
     fn kill(&mut self, number: u32) {
-        let Some(attempt) = self.attempt.as_ref().filter(|attempt| attempt.number() == number) else { return };
+        let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.number() == number) else { return };
         if let Err(error) = attempt.kill() {
             self.refuse(number, "Kill", &error.to_string());
         }

@@ -342,23 +342,49 @@ fn a_full_disk_costs_the_oldest_lines_which_are_counted_and_marked() {
     assert_eq!(lines[lines.len() - 2], "line 20000");
 }
 
-#[test]
-fn with_block_the_service_waits_for_the_disk_and_nothing_is_lost() {
-    let mut host = host_or_skip!();
-    small_disk(&host);
+/// A service that has written all it has to say while the disk was full.
+fn blocked(host: &mut Host) -> (support::Shim, std::path::PathBuf) {
+    small_disk(host);
     let filler = host.logs.join("filler");
     Command::new("dd").args(["if=/dev/zero", "bs=4k"]).arg(format!("of={}", filler.display())).output().unwrap();
     let mut shim = host.shim();
     let mut start = host.start(1, "seq -f 'line %.0f' 1 4000; echo done");
     start.log.as_mut().unwrap().when_refused = WhenRefused::Block.into();
     shim.start(start);
-    until("the disk refuses", || shim.stats().refusing.then_some(()));
+    shim.exited();
+    assert!(shim.stats().refusing);
+    (shim, filler)
+}
+
+#[test]
+fn with_block_everything_waits_for_the_disk_and_nothing_is_lost() {
+    let mut host = host_or_skip!();
+    let (mut shim, filler) = blocked(&mut host);
+    // longer than output is waited for otherwise
+    std::thread::sleep(std::time::Duration::from_millis(2500));
 
     fs::remove_file(&filler).unwrap();
-    until("all is written", || host.lines(1).contains(&"done".to_owned()).then_some(()));
+    shim.emptied();
 
     let expected: Vec<String> = (1..=4000).map(|i| format!("line {i}")).chain(["done".to_owned()]).collect();
     assert_eq!(host.lines(1), expected);
+}
+
+#[test]
+fn with_block_a_kill_ends_the_waiting_and_what_is_lost_is_counted_and_marked_later() {
+    let mut host = host_or_skip!();
+    let (mut shim, filler) = blocked(&mut host);
+
+    shim.kill(1);
+    shim.emptied();
+    let stats = shim.stats();
+    fs::remove_file(&filler).unwrap();
+    shim.run(host.start(2, "echo next"));
+
+    assert_eq!((stats.lines_in, stats.lines_out + stats.lines_dropped), (4001, 4001));
+    let mark = format!("barepod: {} lines (", stats.lines_dropped);
+    let lines = host.lines(2);
+    assert!(lines[0].starts_with(&mark) && lines[1] == "next", "{lines:?}");
 }
 
 #[test]

@@ -75,13 +75,13 @@ fn a_private_root_shows_what_was_put_there_and_nothing_else() {
     mounts.push(Mount { data: "size=64k,mode=1777".into(), ..mount(Kind::Directory, "", "/dev/shm") });
     mounts.push(Mount { data: "size=64k,mode=1777".into(), ..mount(Kind::Tmpfs, "", "/dev/shm") });
     let script = "ls / | tr '\\n' ' '; echo; cat /var/lib/data/file; echo; echo back > /var/lib/data/new; hostname; echo pid $$; \
-                  stat -c %a /tmp /dev/shm; touch /usr/x 2>/dev/null || echo usr is read-only; ls /proc | grep -c '^[0-9]'; ls /proc/self/fd | wc -l";
+                  stat -c %a /tmp /dev/shm; touch /usr/x 2>/dev/null || echo usr is read-only; [ $(ls /proc | grep -c '^[0-9]') -le 5 ] && echo few; ls /proc/self/fd | wc -l";
 
     assert_eq!(shim.run(start(&host, 1, mounts, script)).how, Some(How::Code(0)));
 
     let lines = host.lines(1);
     assert!(!lines[0].contains("home") && lines[0].contains("usr") && lines[0].contains("var"), "{lines:?}");
-    assert_eq!(lines[1..8], ["from the host", "inside", "pid 1", "1777", "1777", "usr is read-only", "3"]);
+    assert_eq!(lines[1..8], ["from the host", "inside", "pid 1", "1777", "1777", "usr is read-only", "few"]);
     assert_eq!(fs::read_to_string(data.join("new")).unwrap(), "back\n");
     assert!(fs::read_dir(root(&host)).unwrap().next().is_none(), "nothing appears on the host");
 }
