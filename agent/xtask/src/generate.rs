@@ -42,7 +42,7 @@ const GENERATED: [Generated; 2] = [
 
 /// Writes the generated code, or, with `check`, compares it with what is there. A `.proto` file that does not exist is
 /// left out.
-pub fn run(check: bool) -> anyhow::Result<()> {
+pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let root = repository_root();
     for item in &GENERATED {
         if root.join(item.proto).exists() {
