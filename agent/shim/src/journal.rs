@@ -31,6 +31,9 @@ const WORDS: usize = 32;
 const MAGIC: u64 = 0x6261_7265_706f_6401;
 const MARK: [u8; 16] = [0xff, 0xfe, 0x00, 0xfd, 0xff, 0xfb, 0x01, 0xfe, 0xff, 0xf7, 0x02, 0xfc, 0xff, 0xf5, 0x03, 0xf9];
 
+/// What a new journal belongs to.
+const NO_ATTEMPT: u32 = u32::MAX;
+
 /// A stream's part of the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Waiting {
@@ -256,7 +259,7 @@ impl Journal {
         map.reserve(0..HEADER)?;
         let live = (map.load(0) & 1) as usize;
         let words = std::array::from_fn(|at| map.load(COPIES[live] + at));
-        let state = State::from_words(&words).unwrap_or(State::new(0));
+        let state = State::from_words(&words).unwrap_or(State::new(NO_ATTEMPT));
         Ok(Self { map, state, live, reserved: [0; 2] })
     }
 
@@ -410,7 +413,7 @@ mod tests {
         let scratch = Scratch::new();
         std::fs::write(scratch.path().join(layout::JOURNAL), vec![0xff; SIZE]).unwrap();
 
-        assert_eq!(*Journal::open(scratch.path()).unwrap().state(), State::new(0));
+        assert_eq!(*Journal::open(scratch.path()).unwrap().state(), State::new(NO_ATTEMPT));
     }
 
     #[test]

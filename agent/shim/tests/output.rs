@@ -279,17 +279,17 @@ fn an_attempt_of_another_boot_is_over() {
 fn a_lost_journal_is_marked_in_the_log_and_a_torn_line_is_removed() {
     let mut host = host_or_skip!();
     let mut shim = host.shim();
-    shim.start(host.start(1, "echo one; sleep 1000"));
-    until("it has written", || host.lines(1).first().cloned());
+    shim.start(host.start(0, "echo one; sleep 1000"));
+    until("it has written", || host.lines(0).first().cloned());
     host.kill_shim();
     fs::remove_file(host.dir.join(layout::JOURNAL)).unwrap();
-    let current = barepod_logs::files::current(&host.logs, 1);
+    let current = barepod_logs::files::current(&host.logs, 0);
     let text = fs::read_to_string(&current).unwrap();
     fs::write(&current, format!("{text}2026-01-01T00:00:0")).unwrap();
 
     let _shim = host.shim();
 
-    let lines = until("the mark", || Some(host.lines(1)).filter(|lines| lines.len() > 1));
+    let lines = until("the mark", || Some(host.lines(0)).filter(|lines| lines.len() > 1));
     assert_eq!(lines[0], "one");
     assert!(lines[1].starts_with("barepod: output may be missing here"), "{lines:?}");
 }
