@@ -22,6 +22,9 @@ const SHOWN: usize = 60;
 /// The reserved tier runs the tests in so many parts, each under an hour.
 const SHARDS: usize = 4;
 
+/// nextest's report, from the checkout's root: its place does not follow the target directory.
+const REPORT: &str = "target/nextest/xtask/junit.xml";
+
 /// Tests that need the faults compiled in, which no other test may see.
 const PLANTED: [&str; 7] =
     ["--cargo-profile", "release", "--package", "barepod-sim", "--features", "planted", "--test=planted"];
@@ -164,7 +167,7 @@ impl<'a> Runner<'a> {
     }
 
     fn tests(&self, which: &[&str], part: Option<String>, log: &File) -> anyhow::Result<Counts> {
-        let (skips, junit) = (self.logs.join("skips"), self.repository.target().join("nextest/xtask/junit.xml"));
+        let (skips, junit) = (self.logs.join("skips"), self.repository.root().join(REPORT));
         for old in [&skips, &junit] {
             if old.exists() {
                 fs_err::remove_file(old)?;
