@@ -220,11 +220,10 @@ impl Machine {
             return;
         };
         outcome::close(rec, exit.into_termination(rec), Progress::Draining, scene);
-        if planted::on(Fault::StartBeforeEmptied) {
-            self.state = State::Idle;
-            return;
-        }
         self.drain(attempt, scene, ctx);
+        if planted::on(Fault::StartBeforeEmptied) {
+            self.emptied(rec, scene, ctx);
+        }
     }
 
     /// Kills what is left of an attempt, and waits for it to be gone.
@@ -397,9 +396,11 @@ impl Running {
 
     fn advance_stop(&mut self, order: StopOrder, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
         match &mut self.stop {
+            Some(_) if planted::on(Fault::GraceRestartsWithDaemon) => {}
             Some(stop) => stop.shorten(order.ends),
             None => {
                 self.announce_stop(&order, scene, ctx);
+                let order = if planted::on(Fault::GraceRestartsWithDaemon) { order.anew(ctx.now.boot) } else { order };
                 self.stop = Some(Stop::new(order));
             }
         }

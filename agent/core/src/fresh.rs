@@ -27,12 +27,10 @@ pub(crate) fn is_fresh(core: &Core, input: &Input) -> bool {
             ),
         Input::Started { key, .. } | Input::StartFailed { key, .. } => attempt_machine(core, key)
             .is_some_and(|machine| matches!(machine.state, State::Starting { .. }) && is_live(machine, key)),
-        Input::Exited { key, .. } => attempt_machine(core, key).is_some_and(|machine| {
-            match machine.state {
-                State::Recovering => true,
-                State::Starting { .. } | State::Running(_) => is_live(machine, key),
-                State::Idle | State::Draining { .. } => false,
-            }
+        Input::Exited { key, .. } => attempt_machine(core, key).is_some_and(|machine| match machine.state {
+            State::Recovering => true,
+            State::Starting { .. } | State::Running(_) => is_live(machine, key),
+            State::Idle | State::Draining { .. } => false,
         }),
         Input::Emptied { key } => attempt_machine(core, key)
             .is_some_and(|machine| matches!(machine.state, State::Draining { .. }) && is_live(machine, key)),

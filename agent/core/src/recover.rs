@@ -125,13 +125,7 @@ impl Machine {
         self.drain(attempt, scene, ctx);
     }
 
-    fn recover(
-        &mut self,
-        seen: Observation,
-        rec: &mut ContainerRecord,
-        scene: Scene<'_>,
-        ctx: &mut Ctx<'_>,
-    ) {
+    fn recover(&mut self, seen: Observation, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
         match &seen {
             Observation::Absent => {}
             Observation::Running { attempt, started: at, .. } | Observation::Exited { attempt, finished: at, .. } => {
@@ -189,13 +183,7 @@ impl Machine {
 /// Takes over that the host is ahead of the ledger: attempts were begun after its last write. They were begun for what the
 /// ledger says is wanted: no container that a change replaces is started while that change is being written, and no
 /// change is written before it is known what there is.
-fn catch_up(
-    attempt: Attempt,
-    seen: &Stamp,
-    rec: &mut ContainerRecord,
-    scene: Scene<'_>,
-    ctx: &Ctx<'_>,
-) {
+fn catch_up(attempt: Attempt, seen: &Stamp, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &Ctx<'_>) {
     if rec.attempt >= Some(attempt) {
         return;
     }

@@ -59,10 +59,6 @@ impl PodMachine {
         if record.boot != *ctx.boot {
             after_reboot(&mut record, ctx);
         }
-        if planted::on(Fault::GraceRestartsWithDaemon) {
-            let since = ctx.stamp();
-            record.deletion.iter_mut().for_each(|deletion| deletion.since = since.clone());
-        }
         let mut pod = Self::with(record, Stage::Waiting(None), journal);
         for container in &pod.wanted.containers {
             pod.record.containers.entry(container.name.clone()).or_default();

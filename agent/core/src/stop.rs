@@ -58,6 +58,11 @@ impl StopOrder {
         Self { began, ends: began + grace.length, stages: plan.stages.clone(), extended_from: grace.extended_from }
     }
 
+    /// As if it began now: a planted fault.
+    pub(crate) fn anew(self, now: BootTime) -> Self {
+        Self { began: now, ends: now + self.ends.since(self.began), ..self }
+    }
+
     /// Both at once: what runs is asked in its own way, and the earlier end counts.
     pub(crate) fn and(self, other: &StopOrder) -> Self {
         Self { ends: self.ends.min(other.ends), began: self.began.min(other.began), ..self }

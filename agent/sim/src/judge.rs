@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barepod_core::{Accepted, AttemptKey, ContainerState, ContainerView, Denied, Input, PodView, ProbeOutcome, RequestId, Verb};
+use barepod_core::{
+    Accepted, AttemptKey, ContainerState, ContainerView, Denied, Input, PodView, ProbeOutcome, RequestId, Verb,
+};
 use barepod_model::{ContainerKey, ContainerKind, ContainerName, Phase, Pod, PodUid, ProbeKind, Reason, RestartPolicy};
 
 use crate::clock::SimTime;
@@ -127,12 +129,12 @@ impl World<'_> {
         let Some(intent) = self.intents.pods.get(uid) else { return };
         let (base, deleted, known) = (intent.spec.clone(), intent.deleted, intent.maybe.is_empty());
         for (key, process) in self.host.of_pod(uid) {
-            let plan =
-                if base.containers.iter().any(|spec| spec.name == key.container) { &base } else { &process.spec };
-            let own = min_grace(plan, &key.container).max(base.grace);
+            // How a container that an update removed was to be stopped is not known here.
+            let wanted = base.containers.iter().any(|spec| spec.name == key.container);
+            let own = min_grace(&base, &key.container).max(base.grace);
             let (length, counts) = match (grace, deleted) {
                 (Some(given), _) => (given, true),
-                (None, Known::No) => (own, known),
+                (None, Known::No) => (own, known && wanted),
                 (None, Known::Maybe) => (own, false),
                 (None, Known::Acked) => continue,
             };
@@ -244,7 +246,9 @@ impl World<'_> {
                 (!all.iter().any(blocks)).then(|| format!("pod {uid} waits for nobody"))
             }
             Some(Reason::CreatePodError) => Some(format!("pod {uid} is not prepared")),
-            _running => view.containers.iter().find_map(|container| self.wrong_with_container(pod, view.phase, container)),
+            _running => {
+                view.containers.iter().find_map(|container| self.wrong_with_container(pod, view.phase, container))
+            }
         }
     }
 
