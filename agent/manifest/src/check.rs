@@ -93,7 +93,7 @@ fn is_harmless(node: &Node, known: &Field) -> bool {
         Value::Null => true,
         Value::Text(text) if text.is_empty() => true,
         Value::List(items) if items.is_empty() => true,
-        Value::Map(entries) if entries.is_empty() => !matches!(known.kind, Type::Any),
+        Value::Map(entries) if entries.is_empty() => true,
         Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => {
             known.harmless.contains(&node.to_json())
         }

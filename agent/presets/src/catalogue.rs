@@ -1,8 +1,12 @@
 //! All presets of a host: those that are built in, and the administrator's, which take their place.
 
-use barepod_model::{ContainerRequest, Reason, RequestError, Resolved};
+use std::path::{Component, Path};
+use std::{fs, io};
 
-use crate::error::{PresetError, refuse};
+use barepod_model::{ContainerRequest, Reason, RequestError, Resolved};
+use serde_saphyr::Location;
+
+use crate::error::{Fault, PresetError, refuse};
 use crate::file::PresetFile;
 use crate::host::Host;
 use crate::image::{self, Image};
@@ -60,6 +64,26 @@ impl Catalogue {
         Ok(())
     }
 
+    /// Adds the presets of a directory, `*.yaml` in the order of their names; a directory that is not there holds none.
+    /// What is wrong with one is no reason to leave out the others.
+    #[must_use = "a preset that was refused is missing"]
+    pub fn add_dir(&mut self, dir: &Path) -> Vec<PresetError> {
+        let mut files = match fs::read_dir(dir) {
+            Ok(entries) => entries.flatten().map(|e| e.path()).collect::<Vec<_>>(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return vec![unreadable(dir, &e)],
+        };
+        files.retain(|file| file.extension().is_some_and(|e| e == "yaml"));
+        files.sort();
+        files.iter().filter_map(|file| self.add_file(dir, file).err()).collect()
+    }
+
+    fn add_file(&mut self, dir: &Path, file: &Path) -> Result<(), PresetError> {
+        let text = fs::read_to_string(file).map_err(|e| unreadable(file, &e))?;
+        let beside = |name: &str| inside(name).then(|| fs::read_to_string(dir.join(name)).ok()).flatten();
+        self.add(&PresetSource { file: &file.display().to_string(), text: &text, beside: &beside })
+    }
+
     /// The names of the presets, in order.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
@@ -92,4 +116,15 @@ impl Catalogue {
         };
         refuse(Reason::ImagePullBackOff, "image", message, hint)
     }
+}
+
+/// Whether a path stays in the directory it is relative to.
+fn inside(name: &str) -> bool {
+    Path::new(name).components().all(|c| matches!(c, Component::Normal(_)))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> PresetError {
+    Fault::new(Location::UNKNOWN, format!("it cannot be read: {error}"))
+        .hint("look at its owner, mode and encoding")
+        .in_file(&path.display().to_string())
 }

@@ -146,3 +146,30 @@ fn a_template_that_fails_on_a_request_blames_the_preset() {
     assert_eq!(error.reason, Reason::InvalidPreset);
     assert!(error.message.contains("line 6"), "{error}");
 }
+
+#[test]
+fn a_directory_of_presets_is_read_as_far_as_it_is_good() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("write");
+    write("a.yaml", "preset: [");
+    write("b.yaml", MINIMAL);
+    write("c.yaml.disabled", "not looked at");
+    let file = "  files: [{path: /a, mode: \"0400\", source: ../secret}]\n";
+    let stop = "  stop: {min_grace_seconds: 1, stages: [{signal: SIGTERM}]}\n";
+    write("d.yaml", &format!("{MINIMAL}service:\n  program: x\n  argv: [x]\n{stop}{file}").replace("mine", "other"));
+    let mut catalogue = Catalogue::default();
+    let faults = catalogue.add_dir(dir.path());
+    assert_eq!(catalogue.names(), ["mine"]);
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[1].message.contains("no file \"../secret\" beside"), "nothing outside the directory is read");
+    assert!(catalogue.add_dir(&dir.path().join("absent")).is_empty());
+    assert_eq!(catalogue.add_dir(&dir.path().join("b.yaml")).len(), 1, "not a directory");
+}
+
+#[test]
+fn the_accounts_of_this_host_are_found() {
+    let root = barepod_presets::Host::account(&barepod_presets::LocalHost, "root").expect("every host has root");
+    assert_eq!((root.uid, root.gid), (0, 0));
+    assert_eq!(barepod_presets::Host::account_of(&barepod_presets::LocalHost, 0), Some(root));
+    assert_eq!(barepod_presets::Host::account(&barepod_presets::LocalHost, "no-such-account"), None);
+}

@@ -190,6 +190,16 @@ fn the_contract_of_the_image_is_checked_before_anything_starts() {
     for data in ["data", "", "/var/../etc"] {
         assert_eq!(with(&[password, ("PGDATA", data)], &[]), bad("env[PGDATA]"), "{data}");
     }
+    for user in ["pg_me", "a\"b"] {
+        assert_eq!(with(&[password, ("POSTGRES_USER", user)], &[]), bad("env[POSTGRES_USER]"), "{user}");
+    }
+    let method = |method: &str| with(&[password, ("POSTGRES_HOST_AUTH_METHOD", method)], &[]);
+    for good in ["scram-sha-256", "md5", "ldap ldapserver=ldap.example"] {
+        assert_eq!(method(good), Ok(()), "{good}");
+    }
+    for wrong in ["scram", "md5\nlocal all all trust"] {
+        assert_eq!(method(wrong), bad("env[POSTGRES_HOST_AUTH_METHOD]"), "{wrong}");
+    }
     for args in [&["-D", "/x"][..], &["-D/x"], &["--data-directory=/x"], &["-c", "data_directory=/x"]] {
         assert_eq!(with(&[password], args), bad("args"), "{args:?}");
     }

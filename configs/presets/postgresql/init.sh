@@ -68,7 +68,8 @@ begin_anew() {
     rm -rf "$work"
     mkdir -m 0700 "$work"
     if [[ -n $log ]]; then
-        mkdir -p -m 0700 "$log"
+        mkdir -p "$log"
+        chmod 0700 "$log"
         [[ -z $(ls -A "$log") ]] || die "POSTGRES_INITDB_WALDIR: $log is not empty"
         : >"$work/log-is-ours"
         sync "$work/log-is-ours" "$work"
