@@ -5,7 +5,6 @@
 
 pub mod cri;
 pub mod files;
-pub mod read;
 pub mod reader;
 pub mod time;
 pub mod writer;

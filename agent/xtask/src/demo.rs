@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use barepod_tests::host::{Host, SOON, signal};
 
+use crate::build;
 use crate::repository::Repository;
 use crate::setup::{self, Purpose};
-use crate::build;
 
 const POD: &str = "postgresql";
 

@@ -4,6 +4,7 @@
 
 mod bench;
 mod build;
+mod demo;
 mod deny;
 mod generate;
 mod repository;
@@ -50,6 +51,8 @@ enum Habit {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Shows a real PostgreSQL from its manifest to its clean end, on this machine, and leaves nothing behind
+    Demo,
     /// Measures beside the peers of Debian and prints a table
     Bench(bench::Options),
     /// Licences, advisories, sources and doubled versions of the dependencies
@@ -71,6 +74,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Habit::Test(options) => return test::run(&repository, &options),
         Habit::Nextest { arguments } => test::nextest(&repository, &arguments),
         Habit::Sim { arguments } => sim::run(&repository, &arguments),
+        Habit::Demo => demo::run(&repository),
         Habit::Bench(options) => bench::run(&repository, &options),
         Habit::Deny => deny::run(&repository),
         Habit::Gen { check } => generate::run(check),

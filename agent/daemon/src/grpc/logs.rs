@@ -6,7 +6,7 @@ use std::sync::Arc;
 use barepod_api::{refusal, v1};
 use barepod_core::{ContainerState, PodView};
 use barepod_logs::cri::{self, Tag};
-use barepod_logs::read::Reader;
+use barepod_logs::reader::{AtEnd, Options, Reader, Step};
 use barepod_model::{Attempt, ContainerKey, ContainerKind, ContainerName, Reason};
 use tonic::{Code, Status};
 
@@ -42,7 +42,6 @@ struct Log {
     key: ContainerKey,
     attempt: Attempt,
     reader: Reader,
-    since: Option<i64>,
     timestamps: bool,
     fresh_line: bool,
 }
@@ -60,13 +59,15 @@ pub(super) fn stream(
     let attempt = attempt(view, &key, request.previous)?;
     let pod = view.pod.as_deref().ok_or_else(|| Status::not_found("the pod's record cannot be read"))?;
     let directory = host.dirs.log_of(pod, &key);
-    let reader = match request.tail_lines {
-        Some(lines) => Reader::tail(&directory, attempt.0, lines),
-        None => Ok(Reader::new(&directory, attempt.0)),
+    let options = Options {
+        tail: request.tail_lines,
+        since_ns: request.since_seconds.map(since),
+        at_end: AtEnd::Wait,
+        ..Options::default()
     };
+    let reader = Reader::open(&directory, attempt.0, options);
     let reader = reader.map_err(|error| Status::internal(format!("{}: {error}", directory.display())))?;
-    let since = request.since_seconds.map(since);
-    let log = Log { directory, key, attempt, reader, since, timestamps: request.timestamps, fresh_line: true };
+    let log = Log { directory, key, attempt, reader, timestamps: request.timestamps, fresh_line: true };
     let (host, board) = (Arc::clone(host), Arc::clone(board));
     let follow = request.follow && !request.previous;
     Ok(answer(move |sink| send(host, board, log, follow, sink)))
@@ -146,25 +147,13 @@ impl Log {
     fn chunk(&mut self) -> std::io::Result<Vec<u8>> {
         let mut data = Vec::new();
         while data.len() < CHUNK {
-            let Some(bytes) = self.reader.next_record()? else { break };
-            // What is no record is shown as it is rather than hidden.
-            let Some(record) = cri::parse(bytes) else {
-                data.extend_from_slice(bytes);
-                data.push(b'\n');
-                continue;
-            };
-            if self.since.is_some_and(|since| record.time_ns < since) {
-                continue;
-            }
+            let Step::Line(line) = self.reader.step()? else { break };
             if self.timestamps && self.fresh_line {
-                data.extend_from_slice(&cri::format_time(record.time_ns));
+                data.extend_from_slice(&cri::format_time(line.time_ns));
                 data.push(b' ');
             }
-            data.extend_from_slice(record.content);
-            self.fresh_line = record.tag == Tag::Full;
-            if self.fresh_line {
-                data.push(b'\n');
-            }
+            self.fresh_line = line.tag == Tag::Full;
+            data.extend(line.bytes());
         }
         Ok(data)
     }

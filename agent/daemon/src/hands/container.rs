@@ -9,6 +9,8 @@
 //! When the connection ends, the core is told that the shim is lost, and orders an observation; that finds the shim again,
 //! or starts another one, which takes over the process.
 
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +56,26 @@ pub(super) struct ContainerTask {
     supervisor: Handle,
     orders: mpsc::UnboundedReceiver<Order>,
     shim: Option<ShimClient>,
+    held: Held,
+}
+
+/// The reading ends of a running attempt's output, held and never read: should the shim die and then the service, what is
+/// still in its pipes waits for the next shim instead of being lost.
+#[derive(Debug, Default)]
+struct Held {
+    _pipes: Vec<std::fs::File>,
+}
+
+impl Held {
+    fn of(directory: &Path, attempt: Attempt) -> Self {
+        let open = |path: PathBuf| {
+            let mut options = std::fs::OpenOptions::new();
+            // A terminal has no FIFO, and one that cannot be opened is only not held.
+            options.read(true).custom_flags(nix::libc::O_NONBLOCK).open(path).ok()
+        };
+        let paths = [layout::stdout(directory, attempt.0), layout::stderr(directory, attempt.0)];
+        Self { _pipes: paths.into_iter().filter_map(open).collect() }
+    }
 }
 
 impl ContainerTask {
@@ -63,7 +85,7 @@ impl ContainerTask {
         supervisor: Handle,
         orders: mpsc::UnboundedReceiver<Order>,
     ) -> Self {
-        Self { key, host, supervisor, orders, shim: None }
+        Self { key, host, supervisor, orders, shim: None, held: Held::default() }
     }
 
     /// Runs until it is dismissed, or the daemon ends; the shim runs on.
@@ -163,7 +185,8 @@ impl ContainerTask {
         self.supervisor.tell(Input::Started { key: self.attempt_key(started.attempt), pid: started.pid }).await;
     }
 
-    async fn emptied(&self, attempt: Attempt) {
+    async fn emptied(&mut self, attempt: Attempt) {
+        self.held = Held::default();
         // First the news, for a restart may wait for it; then the tidying.
         self.supervisor.tell(Input::Emptied { key: self.attempt_key(attempt.0) }).await;
         self.remove_leaf(attempt).await;
@@ -209,6 +232,10 @@ impl ContainerTask {
         self.shim = Some(client);
         let (observation, process) = translate::observation(&welcome, &self.host.boot_id);
         self.host.set_process(&self.key, process);
+        self.held = match process {
+            Some(process) => Held::of(&self.host.dirs.shim(&self.key), process.attempt),
+            None => Held::default(),
+        };
         Ok(observation)
     }
 
