@@ -4,9 +4,9 @@
 //! boot nothing runs: attempts that were under way ended unseen, init containers run again where anything will, the
 //! back-off is forgiven as kubelet forgets it, and a deletion goes on to its end.
 
-use barepod_model::{BootId, ContainerKind, ContainerName, Phase, PodUid};
+use barepod_model::{BootId, Container as Spec, ContainerKind, ContainerName, Phase, PodUid};
 
-use crate::container::{Machine, unseen_end};
+use crate::container::{Machine, is_outdated, unseen_end};
 use crate::context::Ctx;
 use crate::core::{Core, ctx};
 use crate::journal::Journal;
@@ -80,32 +80,34 @@ impl PodMachine {
 fn after_reboot(record: &mut PodRecord, ctx: &Ctx<'_>) {
     record.boot = BootId::clone(ctx.boot);
     record.releasing.clear();
-    for container in record.containers.values_mut() {
-        end_by_reboot(container, ctx);
-    }
-    let policy = record.pod.restart_policy;
-    let of = |kind| record.pod.containers.iter().filter(move |spec| spec.kind == kind);
-    for spec in record.pod.containers.iter() {
-        if let Some(container) = record.containers.get_mut(&spec.name)
-            && let (false, Some(end)) = (container.attempt_epoch < container.epoch, &container.last)
+    record.containers.values_mut().for_each(|container| end_by_reboot(container, ctx));
+    let PodRecord { pod, containers, .. } = record;
+    for spec in &pod.containers {
+        if let Some(container) = containers.get_mut(&spec.name)
+            && !is_outdated(container)
+            && let Some(end) = &container.last
         {
-            container.finished = outcome::is_final(spec.kind, policy, end);
+            container.finished = outcome::is_final(spec.kind, pod.restart_policy, end);
         }
     }
-    let finished = |name| record.containers.get(name).is_some_and(|container: &ContainerRecord| container.finished);
-    let anything_starts = of(ContainerKind::Regular).any(|spec| !finished(&spec.name));
-    let inits: Vec<_> = of(ContainerKind::Init).map(|spec| spec.name.clone()).collect();
-    let failed = inits.iter().any(|name| {
-        record
-            .containers
-            .get(name)
-            .is_some_and(|c| c.finished && c.last.as_ref().is_some_and(|end| !end.status.is_success()))
-    });
-    if anything_starts && !failed {
-        for name in inits {
-            if let Some(container) = record.containers.get_mut(&name) {
-                container.finished = false;
-            }
+    if starts_again(record) {
+        run_inits_again(record);
+    }
+}
+
+/// Whether any regular container will be started, as far as the ends of all containers say.
+fn starts_again(record: &PodRecord) -> bool {
+    let finished = |spec: &Spec| record.containers.get(&spec.name).filter(|container| container.finished);
+    let failed = |spec: &Spec| finished(spec).and_then(|c| c.last.as_ref()).is_some_and(|end| !end.status.is_success());
+    let (inits, regular): (Vec<_>, Vec<_>) =
+        record.pod.containers.iter().partition(|spec| spec.kind == ContainerKind::Init);
+    regular.into_iter().any(|spec| finished(spec).is_none()) && !inits.into_iter().any(failed)
+}
+
+fn run_inits_again(record: &mut PodRecord) {
+    for init in record.pod.containers.iter().filter(|spec| spec.kind == ContainerKind::Init) {
+        if let Some(container) = record.containers.get_mut(&init.name) {
+            container.finished = false;
         }
     }
 }

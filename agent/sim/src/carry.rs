@@ -151,7 +151,7 @@ impl World<'_> {
             self.hear_later(Input::Started { key, pid });
             return Ok(());
         }
-        self.check_backoff(&key, &pod, polled)?;
+        self.check_backoff(&key, polled)?;
         if self.faults.fails(&mut self.rng) {
             let reasons = [Reason::CreateContainerError, Reason::StartError, Reason::CreateContainerConfigError];
             let failure = failure(*self.rng.pick(&reasons));
@@ -169,7 +169,7 @@ impl World<'_> {
 
     fn new_process(&mut self, key: &AttemptKey, spec: Arc<Pod>, polled: SimTime) -> Process {
         let wild = self.faults.mood == Mood::Wild;
-        let crash_restart = self.is_crash_restart(key, &spec, polled);
+        let crash_restart = self.is_crash_restart(key, polled);
         Process {
             attempt: key.attempt,
             pid: self.host.new_pid(),

@@ -163,7 +163,7 @@ impl World<'_> {
     }
 
     /// Whether a start follows a crash, and so counts for the back-off.
-    pub(crate) fn is_crash_restart(&self, key: &AttemptKey, _: &Pod, polled: SimTime) -> Option<SimTime> {
+    pub(crate) fn is_crash_restart(&self, key: &AttemptKey, polled: SimTime) -> Option<SimTime> {
         let container = key.container_key();
         let old = self.host.containers.get(&container).filter(|old| old.attempt < key.attempt)?;
         let replaced = self.replaced.get(&container).is_some_and(|at| *at >= old.ordered);
@@ -171,11 +171,11 @@ impl World<'_> {
     }
 
     /// The second restart after a crash and all that follow wait at least for the first delay.
-    pub(crate) fn check_backoff(&self, key: &AttemptKey, pod: &Pod, polled: SimTime) -> Result<(), Violation> {
+    pub(crate) fn check_backoff(&self, key: &AttemptKey, polled: SimTime) -> Result<(), Violation> {
         let Some(old) = self.host.containers.get(&key.container_key()) else { return Ok(()) };
         let (Some(end), Some(restarted)) = (&old.end, old.crash_restart) else { return Ok(()) };
         let forgiven = end.at.saturating_sub(restarted) > self.figures.max * 2;
-        if forgiven || self.is_crash_restart(key, pod, polled).is_none() {
+        if forgiven || self.is_crash_restart(key, polled).is_none() {
             return Ok(());
         }
         let waited = polled.saturating_sub(end.at);

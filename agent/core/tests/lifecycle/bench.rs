@@ -1,5 +1,7 @@
 //! A test bench: a core, a clock, and hands that answer everything well unless a test takes an effect away.
 
+#![expect(clippy::unwrap_used, reason = "the names and times of tests are fixed")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
