@@ -1,12 +1,12 @@
 //! From a manifest's text to pods that may be applied: manifest, presets, this host's software and accounts.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use barepod_linux::Dirs;
 use barepod_manifest::ManifestError;
 use barepod_model::{Pod, PodUid, Reason, Source};
-use barepod_presets::{Catalogue, LocalHost, PresetSource};
+use barepod_presets::{Catalogue, LocalHost, PresetError};
 
 /// One thing to say about a manifest.
 #[derive(Debug, Clone)]
@@ -75,10 +75,13 @@ impl Reader {
     /// With the built-in presets, and those in the configuration's `presets` directory.
     ///
     /// # Errors
-    /// A preset directory that cannot be read, or what is wrong with a preset file, with its line.
-    pub(crate) fn new(dirs: &Dirs) -> anyhow::Result<Self> {
+    /// A fault in a built-in preset. One in the administrator's own is said and leaves that one out: it must not keep the
+    /// daemon from looking after what runs.
+    pub(crate) fn new(dirs: &Dirs) -> Result<Self, PresetError> {
         let mut catalogue = Catalogue::built_in()?;
-        add_presets(&mut catalogue, &dirs.config.join("presets"))?;
+        for fault in catalogue.add_dir(&dirs.config.join("presets")) {
+            tracing::error!("a preset is left out: {fault}");
+        }
         Ok(Self { catalogue, claims: dirs.state.join("volumes") })
     }
 
@@ -105,23 +108,6 @@ impl Reader {
         }
         read
     }
-}
-
-/// The administrator's presets: each `*.yaml` in the directory; what they include lies beside them.
-fn add_presets(catalogue: &mut Catalogue, directory: &Path) -> anyhow::Result<()> {
-    let entries = match fs_err::read_dir(directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
-    paths.sort();
-    let beside = |name: &str| fs_err::read_to_string(directory.join(name)).ok();
-    for path in paths {
-        let text = fs_err::read_to_string(&path)?;
-        catalogue.add(&PresetSource { file: &path.display().to_string(), text: &text, beside: &beside })?;
-    }
-    Ok(())
 }
 
 fn new_uid() -> PodUid {
