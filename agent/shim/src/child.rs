@@ -84,9 +84,16 @@ fn prepare(start: &Start, standard: [impl AsFd; 3], report: &mut Report) -> Resu
     execute(&start.argv, &start.env, &start.cwd)
 }
 
-/// The way of one more process in a running container, whose namespaces have been joined. Comes back only when it failed.
-pub fn begin_exec(exec: &Exec, legacy: Vec<(String, File)>, standard: [impl AsFd; 3], mut report: Report) -> i32 {
-    match join_legacy(legacy).and_then(|()| prepare_exec(exec, standard)) {
+/// The way of one more process in a running container, whose namespaces have been joined but for what `join_last` joins.
+/// Comes back only when it failed.
+pub fn begin_exec(
+    exec: &Exec,
+    join_last: impl FnOnce() -> Result<(), Failure>,
+    legacy: Vec<(String, File)>,
+    standard: [impl AsFd; 3],
+    mut report: Report,
+) -> i32 {
+    match join_last().and_then(|()| join_legacy(legacy)).and_then(|()| prepare_exec(exec, standard)) {
         Ok(never) => match never {},
         Err(failure) => report.fail(failure),
     }

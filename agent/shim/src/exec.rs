@@ -61,11 +61,11 @@ fn start(exec: &Exec) -> Result<Running, Failure> {
     // from here on `/proc` may be another's or missing
     let alone = SingleThreaded::check().at(Stage::Clone, "threads")?;
     let warnings = Vec::from_iter(set_oom_score(exec.oom_score_adj));
-    join_target(exec)?;
+    let last = join_target(exec)?;
     let report = Report::new(write_end, 0);
     let standard = standard().at(Stage::Prepare, "standard streams")?;
-    let child = clone::spawn(alone, [], Some(leaf.as_fd()), || child::begin_exec(exec, legacy, standard, report))
-        .at(Stage::Clone, "clone3")?;
+    let body = || child::begin_exec(exec, || last.join(), legacy, standard, report);
+    let child = clone::spawn(alone, [], Some(leaf.as_fd()), body).at(Stage::Clone, "clone3")?;
     Ok(Running { child, status, signals, warnings })
 }
 
@@ -85,8 +85,21 @@ fn standard() -> io::Result<[OwnedFd; 3]> {
     ])
 }
 
-/// Joins the namespaces of the target that are not those of this process.
-fn join_target(exec: &Exec) -> Result<(), Failure> {
+/// The namespace that only the new process joins, once it is in its group: systemd mounts cgroup2 with `nsdelegate`, and
+/// then nobody inside a cgroup namespace may bring a process in from outside of it, a clone included (`ENOENT`).
+struct Last {
+    target: OwnedFd,
+    cgroup: Option<Namespace>,
+}
+
+impl Last {
+    fn join(&self) -> Result<(), Failure> {
+        pidfd::join(self.target.as_fd(), self.cgroup).at(Stage::View, "cgroup namespace")
+    }
+}
+
+/// Joins the namespaces of the target that are not those of this process, but one.
+fn join_target(exec: &Exec) -> Result<Last, Failure> {
     let pid = exec.target_pid;
     let name = format!("process {pid}");
     let target = pidfd::open(pid).at(Stage::View, &name)?;
@@ -94,8 +107,10 @@ fn join_target(exec: &Exec) -> Result<(), Failure> {
     if stat.start_ticks != exec.target_start_ticks {
         return Err(io::Error::from_raw_os_error(NO_SUCH_PROCESS)).at(Stage::View, &name);
     }
-    let different: Vec<Namespace> = Namespace::ALL.into_iter().filter(|&namespace| differs(pid, namespace)).collect();
-    pidfd::join(target.as_fd(), different).at(Stage::View, &name)
+    let different = Namespace::ALL.into_iter().filter(|&namespace| differs(pid, namespace));
+    let (last, now): (Vec<_>, Vec<_>) = different.partition(|&namespace| namespace == Namespace::Cgroup);
+    pidfd::join(target.as_fd(), now).at(Stage::View, &name)?;
+    Ok(Last { target, cgroup: last.first().copied() })
 }
 
 fn differs(pid: u32, namespace: Namespace) -> bool {
