@@ -12,7 +12,7 @@ use barepod_sys::{descriptor, identity, path, proc, process};
 use crate::adopt;
 use crate::layout;
 use crate::record::Identity;
-use crate::supervisor::{self, Supervisor};
+use crate::supervisor::{self, End, Supervisor};
 
 /// Why a shim could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ pub fn begin(directory: &Path) -> Result<Supervisor, BeginError> {
     let attempt = adopt::adopt(&directory, &boot_id).map_err(|error| BeginError::File(at(layout::ATTEMPT), error))?;
     let listener = listen(&directory).map_err(|error| BeginError::File(at(layout::SOCKET), error))?;
     identity::set_umask(0o022);
-    Ok(Supervisor { directory, identity, boot_id, lock, listener, signals, link: None, attempt, over: false })
+    Ok(Supervisor { directory, identity, boot_id, lock, listener, signals, link: None, attempt, end: End::NotAsked })
 }
 
 fn take_lock(path: &Path) -> Result<File, BeginError> {

@@ -18,7 +18,7 @@ use crate::journal::Journal;
 use crate::link::Link;
 use crate::output::{Output, Source};
 use crate::record::Identity;
-use crate::supervisor::{self, Supervisor};
+use crate::supervisor::{self, End, Supervisor};
 use crate::wire::{Frames, Handover};
 
 impl Supervisor {
@@ -180,7 +180,7 @@ pub fn resume(memory: RawFd) -> io::Result<Supervisor> {
         signals: supervisor::take_signals()?,
         attempt: Attempt::take_up(&handover, &directory)?,
         link,
-        over: false,
+        end: End::NotAsked,
         directory,
     };
     supervisor.set_on_exec(OnExec::Close)?;

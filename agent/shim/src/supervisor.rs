@@ -1,7 +1,8 @@
 //! The shim's loop: wait until one of few things happens, deal with it, tell the daemon if there is one.
 //!
-//! SIGHUP, SIGINT and SIGTERM are ignored: a shim ends when it is told to Quit and has nothing left, so that no host
-//! script or service manager that signals "everything" takes a database's supervisor away.
+//! A shim ends when it is told to Quit and has nothing left, so that no host script or service manager that signals
+//! "everything" takes a database's supervisor away: SIGHUP and SIGINT are ignored, and SIGTERM ends it only once nothing is
+//! left. When the host goes down, that is at the end of its service, and nobody waits for it in vain.
 
 use std::fs::File;
 use std::io;
@@ -49,7 +50,18 @@ pub struct Supervisor {
     pub(crate) signals: Signals,
     pub(crate) link: Option<Link>,
     pub(crate) attempt: Option<Attempt>,
-    pub(crate) over: bool,
+    pub(crate) end: End,
+}
+
+/// Whether a shim is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Nobody has asked.
+    NotAsked,
+    /// By SIGTERM: as soon as nothing of an attempt is left.
+    WhenNothingIsLeft,
+    /// By Quit.
+    Now,
 }
 
 impl Supervisor {
@@ -62,12 +74,20 @@ impl Supervisor {
         self.reap();
         self.progress(clock::boot());
         self.hear();
-        while !self.over {
+        while !self.is_over() {
             let mut poll = self.interests(clock::boot());
             poll.wait(self.timeout())?;
             self.turn(&poll);
         }
         Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        match self.end {
+            End::NotAsked => false,
+            End::WhenNothingIsLeft => self.attempt.as_ref().is_none_or(Attempt::is_done),
+            End::Now => true,
+        }
     }
 
     fn interests(&self, now: Duration) -> Poll<{ place::COUNT }> {
@@ -101,6 +121,7 @@ impl Supervisor {
             self.with_attempt(Attempt::hear_status);
         }
         if poll.ready(place::SIGNALS).any() {
+            self.take_signal_events();
             self.reap();
         }
         if poll.ready(place::STRANGER).any() {
@@ -133,9 +154,16 @@ impl Supervisor {
         events.into_iter().for_each(|event| self.tell(event));
     }
 
+    fn take_signal_events(&mut self) {
+        while let Ok(Some(number)) = self.signals.take() {
+            if number == signal::TERMINATE && self.end == End::NotAsked {
+                self.end = End::WhenNothingIsLeft;
+            }
+        }
+    }
+
     /// Takes every child that has ended: the main process, and orphans of its making.
     fn reap(&mut self) {
-        while let Ok(Some(_)) = self.signals.take() {}
         while let Ok(Some(ended)) = wait::peek() {
             self.with_attempt(|attempt, events| {
                 if attempt.is_main(ended.pid) {
@@ -252,7 +280,7 @@ impl Supervisor {
     fn quit(&mut self) {
         match self.attempt.as_ref().filter(|attempt| !attempt.is_done()).map(Attempt::number) {
             Some(number) => self.refuse(number, "Quit", "something of an attempt is left"),
-            None => self.over = true,
+            None => self.end = End::Now,
         }
     }
 
@@ -282,10 +310,10 @@ impl Supervisor {
 /// # Errors
 /// As signalfd(2).
 pub fn take_signals() -> io::Result<Signals> {
-    for number in [signal::HANGUP, signal::INTERRUPT, signal::TERMINATE, signal::PIPE] {
+    for number in [signal::HANGUP, signal::INTERRUPT, signal::PIPE] {
         signal::ignore(number)?;
     }
-    Signals::block(&[signal::CHILD])
+    Signals::block(&[signal::CHILD, signal::TERMINATE])
 }
 
 /// Makes sure that the journal can be had before anybody counts on this shim.

@@ -86,6 +86,39 @@ fn kill_ends_everything_of_an_attempt() {
 }
 
 #[test]
+fn sigterm_ends_a_shim_but_not_before_its_container() {
+    let mut host = host_or_skip!();
+    let mut shim = host.shim();
+    shim.start(host.start(1, "sleep 1000"));
+
+    terminate(host.shim_pid());
+
+    shim.stats();
+    shim.kill(1);
+    assert_eq!(shim.exited().how, Some(How::Signal(9)), "it is there to see the end");
+    shim.emptied();
+    assert!(host.shim_exit().success());
+}
+
+#[test]
+fn sigterm_ends_a_shim_that_has_nothing_left() {
+    let mut host = host_or_skip!();
+    host.shim().run(host.start(1, "exit 3"));
+
+    terminate(host.shim_pid());
+
+    assert!(host.shim_exit().success());
+    host.spawn();
+    let seen = host.connect().welcome.current.unwrap();
+    assert_eq!(seen.exit.unwrap().how, Some(How::Code(3)), "the next one knows how it ended");
+}
+
+fn terminate(pid: u32) {
+    let sent = std::process::Command::new("kill").arg(pid.to_string()).status().unwrap();
+    assert!(sent.success());
+}
+
+#[test]
 fn each_failure_to_start_names_its_stage_and_object() {
     let mut host = host_or_skip!();
     let mut shim = host.shim();
