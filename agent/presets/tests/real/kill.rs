@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use barepod_tests::{Tier, tier};
 use nix::sys::signal::Signal;
 
 use crate::sandbox::{Container, Sandbox, sandbox, tree};
@@ -119,24 +120,24 @@ impl<'a> Moving<'a> {
 }
 
 #[test]
-#[ignore = "minutes: cargo xtask test --all"]
-fn killed_at_every_step_of_the_moving_the_next_run_ends_it() {
+fn killed_at_any_step_of_the_moving_the_next_run_ends_it() {
     let Some(sandbox) = sandbox_with_scripts() else { return };
     let whole = Moving::of(&sandbox);
-    let last = (1..).find(|step| whole.killed_at("move_up|finish", *step)).expect("it ends");
+    let stride = match tier() {
+        Tier::Everyday => 12,
+        Tier::All => 1,
+    };
+    let last = (1..).step_by(stride).find(|step| whole.killed_at("move_up|finish", *step)).expect("it ends");
     assert!(last > 40, "there is a step for each entry, not {last}");
     starts_whole(&sandbox, "at every step of the moving");
 }
 
 #[test]
-fn killed_at_a_random_moment_the_next_run_succeeds() {
-    killed_at_moments(3);
-}
-
-#[test]
-#[ignore = "minutes: cargo xtask test --all"]
 fn killed_at_any_moment_the_next_run_succeeds() {
-    killed_at_moments(60);
+    killed_at_moments(match tier() {
+        Tier::Everyday => 3,
+        Tier::All => 60,
+    });
 }
 
 /// Measures a first start, then kills as many at moments spread evenly over that time.

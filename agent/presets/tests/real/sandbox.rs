@@ -29,7 +29,7 @@ pub(crate) struct Sandbox {
 pub(crate) fn sandbox() -> Option<Sandbox> {
     let postgres = fs::read_dir("/usr/lib/postgresql").is_ok_and(|mut d| d.next().is_some());
     if !Uid::effective().is_root() || !postgres {
-        eprintln!("skipped: needs root and PostgreSQL in /usr/lib/postgresql");
+        barepod_tests::skip::record("needs root and PostgreSQL in /usr/lib/postgresql");
         return None;
     }
     Some(Sandbox::new())

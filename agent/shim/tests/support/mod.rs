@@ -18,16 +18,13 @@ use barepod_shim::wire::{
 /// Longer than anything takes here.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Ends the test with a printed reason where this machine cannot run it.
+/// Ends the test, counted as skipped with its reason, where this machine cannot run it.
 #[macro_export]
 macro_rules! host_or_skip {
     () => {
         match $crate::support::Host::new() {
             Ok(host) => host,
-            Err(reason) => {
-                eprintln!("skipped: {reason}");
-                return;
-            }
+            Err(reason) => barepod_tests::skip!("{reason}"),
         }
     };
 }
