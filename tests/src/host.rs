@@ -184,19 +184,13 @@ impl Host {
 
     /// The host pid of a pod's first container, while it runs.
     pub fn pid(&self, name: &str) -> Option<u32> {
-        let table = self.barepod(&["get", "pod", name, "-o", "wide"]).ok()?;
-        let mut lines = table.lines();
-        let column = lines.next()?.find("PID")?;
-        lines.next()?.get(column..)?.split_whitespace().next()?.split(',').next()?.parse().ok()
+        first_pid(&self.barepod(&["get", "pod", name, "-o", "wide"]).ok()?)
     }
 
     /// Waits until a pod is ready, and gives its object.
     pub fn ready(&self, name: &str) -> Result<Value, HostError> {
         self.until(format!("pod {name} to be ready"), SOON, |host| {
-            let pod = host.pod(name).ok()?;
-            let ready =
-                pod["status"]["conditions"].as_array()?.iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
-            ready.then_some(pod)
+            host.pod(name).ok().filter(is_ready)
         })
     }
 
@@ -255,6 +249,19 @@ impl Drop for Host {
             eprintln!("the scratch host {} is not clean: {error}", self.scratch.path().display());
         }
     }
+}
+
+/// The first pid in what `barepod get pod NAME -o wide` prints.
+pub fn first_pid(table: &str) -> Option<u32> {
+    let mut lines = table.lines();
+    let column = lines.next()?.find("PID")?;
+    lines.next()?.get(column..)?.split_whitespace().next()?.split(',').next()?.parse().ok()
+}
+
+/// Whether a pod, as its Kubernetes object, is ready.
+pub fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"))
 }
 
 /// Groups are removed from the leaves up; what is in use stays, and shows in the next run's list of groups.

@@ -4,6 +4,7 @@
 //! Nothing here sleeps where a condition can be waited for, and nothing waits without a limit.
 
 pub mod cache;
+pub mod guest;
 pub mod host;
 pub mod process;
 pub mod programs;
@@ -15,4 +16,4 @@ mod wait;
 
 pub use scratch::{Scratch, free_port};
 pub use skip::{Tier, tier};
-pub use wait::{WaitedInVain, wait_for};
+pub use wait::{PATIENCE, WaitedInVain, wait_for};

@@ -21,6 +21,17 @@ pub enum ProgramError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// There is no test program made from this file.
+    #[error("no test program made from {file} in {}: run tests by `cargo xtask nextest`, which builds all", deps.display())]
+    NoTest {
+        /// A file of the repository.
+        file: String,
+        /// Where it was looked for.
+        deps: PathBuf,
+    },
+    /// The directory of test programs.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
 }
 
 /// Where one build has put its programs.
@@ -56,6 +67,21 @@ impl Built {
         existing(self.profile_directory.join(name))
     }
 
+    /// The newest test program made from a file of the repository, such as `tests/tests/postgresql.rs` or
+    /// `agent/linux/src/lib.rs`. rustc lists a program's files in a `.d` file beside it.
+    pub fn test(&self, file: &str) -> Result<PathBuf, ProgramError> {
+        let deps = self.profile_directory.join("deps");
+        let mut newest = None;
+        for entry in fs_err::read_dir(&deps)? {
+            let list = entry?.path();
+            let program = list.with_extension("");
+            if list.extension().is_some_and(|extension| extension == "d") && program.is_file() && lists(&list, file)? {
+                newest = newest.max(Some((fs_err::metadata(&program)?.modified()?, program)));
+            }
+        }
+        newest.map(|(_, program)| program).ok_or_else(|| ProgramError::NoTest { file: file.to_owned(), deps })
+    }
+
     /// A static program, which has a profile of its own.
     pub fn musl(&self, name: &str) -> Result<PathBuf, ProgramError> {
         let target = self.profile_directory.parent().unwrap_or(Path::new("/"));
@@ -72,6 +98,12 @@ fn profile_directory(program: &Path) -> &Path {
     }
 }
 
+/// Whether `file` is among the files that the first line of this `.d` file names after its own target.
+fn lists(list: &Path, file: &str) -> std::io::Result<bool> {
+    let text = fs_err::read_to_string(list)?;
+    Ok(text.lines().next().is_some_and(|line| line.split_whitespace().skip(1).any(|name| name == file)))
+}
+
 fn existing(path: PathBuf) -> Result<PathBuf, ProgramError> {
     if path.is_file() { Ok(path) } else { Err(ProgramError::Missing { path }) }
 }
@@ -85,6 +117,28 @@ mod tests {
         for program in ["/t/debug/xtask", "/t/debug/deps/vm-0123", "/t/debug/examples/x"] {
             assert_eq!(profile_directory(Path::new(program)), Path::new("/t/debug"), "{program}");
         }
+    }
+
+    #[test]
+    fn of_the_test_programs_made_from_a_file_the_newest_is_found() {
+        let scratch = crate::Scratch::new().unwrap();
+        let deps = scratch.join("debug/deps");
+        std::fs::create_dir_all(&deps).unwrap();
+        let made = [
+            ("kill-1", "tests/tests/kill.rs", 9),
+            ("kill-2", "tests/tests/kill.rs", 5),
+            ("vm-3", "tests/tests/vm.rs", 1),
+        ];
+        for (name, file, age) in made {
+            std::fs::write(deps.join(format!("{name}.d")), format!("/t/{name}.d: {file} other.rs\n")).unwrap();
+            let program = std::fs::File::create(deps.join(name)).unwrap();
+            program.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(age)).unwrap();
+        }
+        let built = Built::at(scratch.path(), "debug");
+
+        assert_eq!(built.test("tests/tests/kill.rs").unwrap(), deps.join("kill-2"));
+        let missing = built.test("tests/tests/other.rs").unwrap_err().to_string();
+        assert!(missing.contains("tests/tests/other.rs") && missing.contains("cargo xtask nextest"), "{missing}");
     }
 
     #[test]

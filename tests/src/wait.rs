@@ -1,6 +1,10 @@
 //! Waiting for a condition, always with a limit and always with a name for what is waited for.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+/// The environment variable by which every limit is multiplied: an emulated machine is slow, not wrong.
+pub const PATIENCE: &str = "BAREPOD_PATIENCE";
 
 /// The first pause between two looks; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_micros(200);
@@ -16,13 +20,14 @@ pub struct WaitedInVain {
     pub limit: Duration,
 }
 
-/// Looks until `condition` yields a value; at least once, and once more at the limit.
+/// Looks until `condition` yields a value; at least once, and once more at the limit, which [`PATIENCE`] multiplies.
 pub fn wait_for<T>(
     what: impl Into<String>,
     limit: Duration,
     mut condition: impl FnMut() -> Option<T>,
 ) -> Result<T, WaitedInVain> {
     let begin = Instant::now();
+    let limit = limit * patience();
     let mut pause = FIRST_PAUSE;
     loop {
         let over = begin.elapsed() >= limit;
@@ -33,6 +38,11 @@ pub fn wait_for<T>(
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+fn patience() -> u32 {
+    static FACTOR: OnceLock<u32> = OnceLock::new();
+    *FACTOR.get_or_init(|| std::env::var(PATIENCE).ok().and_then(|text| text.parse().ok()).unwrap_or(1))
 }
 
 #[cfg(test)]

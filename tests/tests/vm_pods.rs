@@ -1,0 +1,231 @@
+//! cgroup v2, the production path, in the guest: the tests that the development machine passes on its hybrid hierarchy, and
+//! the daemon as the systemd service that it is.
+
+use std::time::{Duration, Instant};
+
+use barepod_tests::guest::{Installed, Laid};
+use barepod_tests::vm::{Outcome, Recipe, Vm};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const EXAMPLE: &str = include_str!("../../examples/postgresql/pod.yaml");
+
+/// Where the daemon keeps its groups.
+const BASE: &str = "/sys/fs/cgroup/barepod";
+
+/// Test programs, by the file that they are made from, and which of their tests meet a control group of this kind.
+const SHARED: [(&str, &[&str]); 5] = [
+    ("agent/linux/src/lib.rs", &["as_root"]),
+    ("agent/shim/tests/lifecycle.rs", &["--skip=a_kill_for_memory_is_told_on_v1"]),
+    ("agent/shim/tests/exec.rs", &[]),
+    ("tests/tests/postgresql.rs", &[]),
+    ("tests/tests/kill.rs", &["a_daemon_killed_at_random"]),
+];
+
+#[test]
+fn what_holds_on_a_hybrid_host_holds_on_cgroup_v2() -> Result {
+    let vm = Vm::boot(&Recipe::debian_12())?;
+    let laid = Laid::out(&vm)?;
+    let mut failed = Vec::new();
+    for (file, filters) in SHARED {
+        let begin = Instant::now();
+        let output = laid.test(file, filters, Duration::from_secs(600))?;
+        let text = format!("{}{}", output.text(), String::from_utf8_lossy(&output.stderr));
+        let summary = text.lines().find(|line| line.starts_with("test result:")).unwrap_or("no result");
+        println!("{file}: {summary} ({:?} with the emulator)", begin.elapsed());
+        // This guest can run all of them: a test that passes by not running would hide here.
+        let all_ran = !summary.contains(" 0 passed") && !text.contains("skipped:") && !text.contains("SKIP:");
+        if output.outcome != Outcome::Code(0) || !all_ran {
+            failed.push(format!("--- {file} ended with {:?}\n{text}", output.outcome));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    Ok(vm.shutdown()?)
+}
+
+#[test]
+fn under_systemd_postgresql_outlives_the_daemon_and_is_limited_by_cgroup_v2() -> Result {
+    let mut guest = Installed::into(Vm::boot(&Recipe::debian_12())?)?;
+    guest.vm().check(["systemctl", "start", "barepod"])?;
+    assert_eq!(guest.property("ActiveState")?, "active", "Type=notify: ready when systemctl returns");
+    assert_eq!(guest.barepod(&["version"])?.lines().last(), Some("daemon: 0.1.0 (cgroup unified)"));
+    assert_eq!(guest.apply(EXAMPLE)?, "pod/postgresql created");
+    guest.ready("postgresql")?;
+
+    the_limits_are_in_the_files_of_cgroup_v2(&guest)?;
+    what_happens_to_the_daemon_does_not_happen_to_postgresql(&guest)?;
+    systemd_leaves_the_groups_alone(&guest)?;
+    a_limit_is_changed_in_place(&guest)?;
+    a_kill_for_memory_is_told_from_others(&guest)?;
+    what_does_not_stop_is_killed_with_its_children(&guest)?;
+    the_watchdog_is_fed_and_bites(&guest)?;
+    the_journal_has_the_log_with_its_fields(&guest)?;
+    a_host_that_goes_down_ends_postgresql_in_good_order(&mut guest)?;
+
+    for pod in ["glutton", "postgresql"] {
+        guest.barepod(&["delete", pod])?;
+    }
+    assert_eq!(guest.shell(&format!("find {BASE} -mindepth 1 -type d"))?, "", "no group is left");
+    Ok(guest.shutdown()?)
+}
+
+/// A file of the container's group of the PostgreSQL pod.
+fn limit(guest: &Installed, file: &str) -> Result<String> {
+    Ok(guest.shell(&format!("cat {BASE}/pod*/postgresql/{file}"))?)
+}
+
+fn the_limits_are_in_the_files_of_cgroup_v2(guest: &Installed) -> Result {
+    for (file, value) in [
+        ("memory.max", "536870912"),
+        ("memory.swap.max", "0"),
+        ("cpu.max", "100000 100000"),
+        // 1024 shares in the scale of v2, as kubelet has it up to Kubernetes 1.34.
+        ("cpu.weight", "100"),
+        ("pids.max", "max"),
+    ] {
+        assert_eq!(limit(guest, file)?, value, "{file}");
+    }
+    let pid = guest.pid("postgresql").ok_or("no pid")?;
+    let group = guest.shell(&format!("cat /proc/{pid}/cgroup"))?;
+    assert!(group.starts_with("0::/barepod/pod") && group.ends_with("/postgresql/0"), "{group}");
+    let inside = guest.barepod(&["exec", "postgresql", "--", "cat", "/proc/self/cgroup"])?;
+    assert_eq!(inside, "0::/", "the host's tree is not seen from inside");
+    Ok(())
+}
+
+fn what_happens_to_the_daemon_does_not_happen_to_postgresql(guest: &Installed) -> Result {
+    let postmaster = guest.pid("postgresql").ok_or("no pid")?;
+    let same = |what: &str| {
+        let wanted = format!("the same postmaster after {what}");
+        guest.until(wanted, |guest| guest.pid("postgresql").filter(|pid| *pid == postmaster))
+    };
+    guest.vm().check(["systemctl", "restart", "barepod"])?;
+    same("restart")?;
+    guest.vm().check(["systemctl", "stop", "barepod"])?;
+    guest.shell(&format!("kill -0 {postmaster}"))?;
+    guest.vm().check(["systemctl", "start", "barepod"])?;
+    same("stop and start")?;
+    guest.shell(&format!("kill -9 {}", guest.property("MainPID")?))?;
+    guest.until("systemd to start another", |guest| (guest.property("NRestarts").ok()? == "1").then_some(()))?;
+    same("kill -9")?;
+    let pod = guest.ready("postgresql")?;
+    assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0);
+    Ok(())
+}
+
+/// The base is beside systemd's slices, not below a unit: what systemd realises anew must not take limits away. It cannot
+/// take a controller from the root that the base has handed down (EBUSY).
+fn systemd_leaves_the_groups_alone(guest: &Installed) -> Result {
+    let before = guest.shell(&format!("cat /sys/fs/cgroup/cgroup.subtree_control; find {BASE} -type d | sort"))?;
+    guest.shell(
+        "systemctl daemon-reload
+         systemctl set-property --runtime systemd-journald.service CPUWeight=50 IOWeight=50 MemoryMax=500M
+         systemctl set-property --runtime systemd-journald.service CPUWeight= IOWeight= MemoryMax=
+         systemctl restart systemd-journald
+         systemctl daemon-reexec",
+    )?;
+    let after = guest.shell(&format!("cat /sys/fs/cgroup/cgroup.subtree_control; find {BASE} -type d | sort"))?;
+    assert_eq!(after, before);
+    for controller in ["cpu", "memory", "pids"] {
+        assert!(before.lines().next().is_some_and(|line| line.contains(controller)), "{before}");
+    }
+    assert_eq!(limit(guest, "memory.max")?, "536870912");
+    Ok(())
+}
+
+fn a_limit_is_changed_in_place(guest: &Installed) -> Result {
+    let postmaster = guest.pid("postgresql");
+    assert!(EXAMPLE.contains("memory: 512Mi"), "the example has changed: mend this test");
+    guest.apply(&EXAMPLE.replace("memory: 512Mi", "memory: 384Mi"))?;
+    guest.until("the lower limit", |guest| (limit(guest, "memory.max").ok()? == "402653184").then_some(()))?;
+    assert_eq!(guest.pid("postgresql"), postmaster);
+    Ok(())
+}
+
+fn a_kill_for_memory_is_told_from_others(guest: &Installed) -> Result {
+    guest.apply(
+        "apiVersion: v1
+kind: Pod
+metadata: {name: glutton}
+spec:
+  restartPolicy: Never
+  containers:
+  - {name: main, image: host, command: [tail, /dev/zero], resources: {limits: {memory: 32Mi}}}
+",
+    )?;
+    let ended = guest.until("the glutton to be killed", |guest| {
+        let state = guest.pod("glutton").ok()?["status"]["containerStatuses"][0]["state"]["terminated"].clone();
+        state.is_object().then_some(state)
+    })?;
+    assert_eq!((&ended["reason"], &ended["exitCode"]), (&"OOMKilled".into(), &137.into()), "{ended}");
+    Ok(())
+}
+
+fn what_does_not_stop_is_killed_with_its_children(guest: &Installed) -> Result {
+    guest.apply(
+        "apiVersion: v1
+kind: Pod
+metadata: {name: stubborn}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - {name: main, image: host, command: [sh, -c, 'trap \"\" TERM; setsid sleep 98765 & sleep 98765 & wait; wait']}
+",
+    )?;
+    let count = |guest: &Installed| guest.shell("pgrep --count --full '^sleep 98765' || true").ok();
+    guest.until("two sleepers", |guest| (count(guest)? == "2").then_some(()))?;
+
+    guest.barepod(&["delete", "stubborn"])?;
+
+    assert_eq!(count(guest).as_deref(), Some("0"), "cgroup.kill takes those, too, that left the session");
+    Ok(())
+}
+
+fn the_watchdog_is_fed_and_bites(guest: &Installed) -> Result {
+    let postmaster = guest.pid("postgresql");
+    let drop_in = "[Service]\nWatchdogSec=12\n";
+    guest.vm().put("/run/systemd/system/barepod.service.d/soon.conf", drop_in, 0o644)?;
+    guest.shell("systemctl daemon-reload; systemctl restart barepod")?;
+    let fed = guest.property("WatchdogTimestampMonotonic")?;
+    guest.until("the watchdog to be fed", |guest| {
+        guest.property("WatchdogTimestampMonotonic").ok().filter(|now| *now != fed)
+    })?;
+    assert_eq!(guest.property("NRestarts")?, "0");
+
+    // It hangs, as a daemon in an endless loop would.
+    guest.shell(&format!("kill -STOP {}", guest.property("MainPID")?))?;
+
+    guest.until("systemd to start another", |guest| (guest.property("NRestarts").ok()? == "1").then_some(()))?;
+    guest.until("the same postmaster", |guest| (guest.pid("postgresql") == postmaster).then_some(()))?;
+    Ok(())
+}
+
+fn the_journal_has_the_log_with_its_fields(guest: &Installed) -> Result {
+    let journal =
+        guest.shell("journalctl --unit=barepod --output=json --no-pager F_POD=postgresql F_REASON=Resized")?;
+    let entry: serde_json::Value = serde_json::from_str(journal.lines().last().ok_or("no such entry")?)?;
+    // tracing's "info" is the journal's "notice".
+    for (field, value) in [("F_NAMESPACE", "default"), ("SYSLOG_IDENTIFIER", "barepodd"), ("PRIORITY", "5")] {
+        assert_eq!(entry[field], value, "{entry}");
+    }
+    Ok(())
+}
+
+/// systemd sends SIGTERM to whatever is left when all units are stopped, waits for at most 90 s, and kills: PostgreSQL takes
+/// it for a smart shutdown, and its shim ends with it.
+fn a_host_that_goes_down_ends_postgresql_in_good_order(guest: &mut Installed) -> Result {
+    guest.vm().check(["systemctl", "enable", "barepod"])?;
+    guest.barepod(&["exec", "postgresql", "--", "psql", "-X", "-U", "postgres", "-c", "create table t (n int)"])?;
+    let begin = Instant::now();
+
+    guest.reboot()?;
+
+    let down = begin.elapsed().saturating_sub(guest.vm().booted_in());
+    assert!(down < Duration::from_secs(75), "it took {down:?} to go down: something was waited for in vain");
+    guest.ready("postgresql")?;
+    let before = guest.barepod(&["logs", "postgresql", "--previous"])?;
+    assert!(before.ends_with("database system is shut down"), "{before}");
+    let now = guest.barepod(&["logs", "postgresql"])?;
+    assert!(now.contains("database system was shut down at"), "{now}");
+    Ok(())
+}
