@@ -133,6 +133,7 @@ impl Machine {
                     return self.become_idle(rec, scene, ctx);
                 }
                 catch_up(*attempt, at, rec, scene, ctx);
+                restart_was_at(*attempt, at, rec);
             }
         }
         match seen {
@@ -177,6 +178,14 @@ impl Machine {
         } else {
             self.drain(found.attempt, scene, ctx);
         }
+    }
+}
+
+/// An order that was given twice counts for the back-off when it was carried out, which the ledger need not know.
+fn restart_was_at(attempt: Attempt, seen: &Stamp, rec: &mut ContainerRecord) {
+    let is_unsure = matches!(rec.progress, Progress::Begun | Progress::Lost);
+    if let Some(backoff) = rec.backoff.as_mut().filter(|_| is_unsure && rec.attempt == Some(attempt)) {
+        backoff.updated = seen.clone();
     }
 }
 

@@ -139,6 +139,19 @@ fn a_backoff_goes_on_with_the_deadline_it_had() {
 }
 
 #[test]
+fn a_restart_ordered_twice_counts_from_when_it_was_carried_out() {
+    let (mut bench, db) = running_pod();
+    bench.ended(&main_key(&db, 0), CRASH);
+    bench.now += Duration::from_secs(700);
+    bench.restart_daemon();
+    bench.observed(&main_key(&db, 1), bench.running(&main_key(&db, 1)));
+    bench.ended(&main_key(&db, 1), CRASH);
+    assert!(bench.starts().is_empty(), "it ran for a moment only, however old its order is");
+    bench.pass(10);
+    assert_eq!(bench.starts(), [main_key(&db, 2)]);
+}
+
+#[test]
 fn a_dead_shim_is_no_dead_process() {
     let (mut bench, db) = running_pod();
     bench.tell(Input::ShimLost { key: main_key(&db, 0).container_key() });
