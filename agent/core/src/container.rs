@@ -122,6 +122,12 @@ impl Scene<'_> {
     pub(crate) fn tell(&self, ctx: &mut Ctx<'_>, severity: Severity, reason: Reason, message: String) {
         ctx.tell(self.uid, Some(self.name), severity, reason, message);
     }
+
+    /// Every end is told, for the record keeps the last two only.
+    pub(crate) fn tell_end(&self, ctx: &mut Ctx<'_>, attempt: Attempt, end: &Termination) {
+        let severity = if end.status.is_success() { Severity::Normal } else { Severity::Warning };
+        self.tell(ctx, severity, end.reason, format!("attempt {attempt} ended with {}", end.status));
+    }
 }
 
 /// When a container that is neither finished nor alive may be started; `None` means at once.
@@ -219,7 +225,9 @@ impl Machine {
             self.observing = Observing::Again;
             return;
         };
-        outcome::close(rec, exit.into_termination(rec), Progress::Draining, scene);
+        let end = exit.into_termination(rec);
+        scene.tell_end(ctx, attempt, &end);
+        outcome::close(rec, end, Progress::Draining, scene);
         self.drain(attempt, scene, ctx);
         if planted::on(Fault::StartBeforeEmptied) {
             self.emptied(rec, scene, ctx);

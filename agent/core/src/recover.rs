@@ -121,6 +121,7 @@ impl Machine {
             Progress::None | Progress::Begun | Progress::Lost | Progress::Draining | Progress::Ended => None,
         };
         let end = unseen_end("nothing of it was found on the host", started, ctx.stamp());
+        scene.tell_end(ctx, attempt, &end);
         outcome::close(rec, end, Progress::Draining, scene);
         self.drain(attempt, scene, ctx);
     }
@@ -165,7 +166,9 @@ impl Machine {
         let is_newest = rec.attempt == Some(found.attempt);
         match (is_newest, &rec.progress) {
             (true, Progress::None | Progress::Begun | Progress::Lost | Progress::Running { .. }) => {
-                outcome::close(rec, found.exit.into_termination(rec), Progress::Draining, scene);
+                let end = found.exit.into_termination(rec);
+                scene.tell_end(ctx, found.attempt, &end);
+                outcome::close(rec, end, Progress::Draining, scene);
             }
             (false, Progress::Running { .. }) => {
                 let end = unseen_end("the host knows an older attempt only", None, ctx.stamp());
