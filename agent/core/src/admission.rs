@@ -3,7 +3,7 @@
 //! Every pod has a place in one queue, given when it is first seen and kept in the ledger. A pod waits while one with a
 //! lower place has its name or a path that overlaps one of its own. The lowest place never waits, so nobody waits for
 //! ever, and after a restart of the daemon everybody waits for the same one as before. A pod whose ledger file cannot be
-//! read has neither name nor paths here: nothing can be compared with it.
+//! read keeps its name, where that is known, and has no paths here: nothing can be compared with it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use barepod_model::{
-    Attempt, BootTime, ContainerKey, ContainerName, ExitStatus, Pod, PodUid, ProbeKind, Reason, Source, Stamp, WallTime,
+    Attempt, BootTime, ContainerKey, ContainerName, ExitStatus, Namespace, Pod, PodName, PodUid, ProbeKind, Reason,
+    Source, Stamp, WallTime,
 };
 use serde::{Deserialize, Serialize};
 
@@ -300,6 +301,8 @@ pub enum Restored {
     Unreadable {
         /// The pod.
         pod: PodUid,
+        /// Its namespace and name, if something else tells them: no other pod gets them.
+        name: Option<(Namespace, PodName)>,
         /// Its source, if that is known.
         source: Option<Source>,
         /// What is wrong with the file.

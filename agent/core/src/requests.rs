@@ -15,7 +15,7 @@ use crate::journal::Pending;
 use crate::planted::{self, Fault};
 use crate::pod::{PodMachine, Stage};
 use crate::proposal::{Proposal, Request, cap_from};
-use crate::{Accepted, Denied, Effect, Evidence, Moment, RequestId, Severity, Verb, admission};
+use crate::{Accepted, Denied, Effect, Evidence, Moment, PodView, RequestId, Severity, Verb, admission};
 
 /// What becomes of a request whose turn has come.
 enum Turn {
@@ -31,6 +31,16 @@ fn denied(reason: Reason, message: impl Into<String>) -> Denied {
     Denied { reason, message: message.into() }
 }
 
+/// Why nothing is done to a pod whose ledger file cannot be read, nor beside it under its name.
+fn untouchable(unreadable: &PodView) -> Denied {
+    let message = format!(
+        "the ledger file of pod {} cannot be read ({}), so nothing is done to it: restore the file or stop its processes \
+         by hand, remove the file, and restart barepodd",
+        unreadable.uid, unreadable.message
+    );
+    denied(Reason::LedgerUnreadable, message)
+}
+
 impl Core {
     /// Takes a request in: it is denied, makes a new pod, or waits for its turn at the pod it is for.
     pub(crate) fn request(&mut self, request: Request, now: Moment) {
@@ -39,12 +49,8 @@ impl Core {
             Request::Delete { ref pod, .. } | Request::Restart { ref pod, .. } => pod.clone(),
         };
         if let Some(unreadable) = self.unreadable.get(&uid) {
-            let message = format!(
-                "the ledger file of pod {uid} cannot be read ({}), so nothing is done to it: restore the file or stop \
-                 its processes by hand, remove the file, and restart barepodd",
-                unreadable.message
-            );
-            return self.refuse(request.id(), denied(Reason::LedgerUnreadable, message));
+            let denied = untouchable(unreadable);
+            return self.refuse(request.id(), denied);
         }
         let Some(machine) = self.pods.get_mut(&uid) else {
             return self.refuse(request.id(), denied(Reason::NotFound, format!("there is no pod with UID {uid}")));
@@ -54,6 +60,12 @@ impl Core {
     }
 
     fn apply(&mut self, request: RequestId, pod: Box<Pod>, now: Moment) {
+        let is_named_so =
+            |view: &&PodView| view.name.as_ref().is_some_and(|(ns, name)| (ns, name) == (&pod.namespace, &pod.name));
+        if let Some(unreadable) = self.unreadable.values().find(is_named_so) {
+            let denied = untouchable(unreadable);
+            return self.refuse(request, denied);
+        }
         let holder =
             self.pods.values().find(|other| !other.is_dying() && admission::same_name(&pod, &other.record.pod));
         match holder.map(|holder| (holder.uid().clone(), holder.record.pod.source)) {

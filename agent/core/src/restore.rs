@@ -4,7 +4,7 @@
 //! boot nothing runs: attempts that were under way ended unseen, init containers run again where anything will, the
 //! back-off is forgiven as kubelet forgets it, and a deletion goes on to its end.
 
-use barepod_model::{BootId, Container as Spec, ContainerKind, ContainerName, Phase, PodUid};
+use barepod_model::{BootId, Container as Spec, ContainerKind, ContainerName, Namespace, Phase, PodName, PodUid};
 
 use crate::container::{Machine, is_outdated, unseen_end};
 use crate::context::Ctx;
@@ -21,7 +21,7 @@ impl Core {
         for pod in pods {
             match pod {
                 Restored::Record(record) => self.restore_record(*record, now),
-                Restored::Unreadable { pod, message, .. } => self.restore_unreadable(pod, message),
+                Restored::Unreadable { pod, name, message, .. } => self.restore_unreadable(pod, name, message),
             }
         }
         self.settle(now);
@@ -35,9 +35,10 @@ impl Core {
     }
 
     /// It runs on, is shown, and nothing is done to it.
-    fn restore_unreadable(&mut self, uid: PodUid, message: String) {
+    fn restore_unreadable(&mut self, uid: PodUid, name: Option<(Namespace, PodName)>, message: String) {
         let view = PodView {
             uid: uid.clone(),
+            name,
             pod: None,
             generation: 0,
             created: None,

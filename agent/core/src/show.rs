@@ -25,6 +25,7 @@ pub(crate) fn pod(pod: &PodMachine, ctx: &Ctx<'_>) -> Option<PodView> {
     let (reason, message) = pod_reason(pod);
     Some(PodView {
         uid: pod.uid().clone(),
+        name: Some((pod.wanted.namespace.clone(), pod.wanted.name.clone())),
         pod: Some(Arc::clone(&pod.wanted)),
         generation: pod.record.generation,
         created: Some(pod.record.created.clone()),

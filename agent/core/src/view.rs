@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use barepod_model::{Attempt, ContainerName, ExitStatus, Phase, Pod, PodUid, Reason, Stamp, Termination};
+use barepod_model::{
+    Attempt, ContainerName, ExitStatus, Namespace, Phase, Pod, PodName, PodUid, Reason, Stamp, Termination,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::Deletion;
@@ -12,6 +14,8 @@ use crate::Deletion;
 pub struct PodView {
     /// Its identity.
     pub uid: PodUid,
+    /// Namespace and name; `None` only where the ledger file cannot be read and nothing else tells them.
+    pub name: Option<(Namespace, PodName)>,
     /// What is wanted; `None` only where the ledger file cannot be read.
     pub pod: Option<Arc<Pod>>,
     /// Rises with each accepted change.

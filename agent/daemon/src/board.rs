@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use barepod_core::PodView;
-use barepod_model::{PodName, PodUid};
+use barepod_model::PodUid;
 use tokio::sync::broadcast;
 
 /// One change: the pod's new view, or that it is gone.
@@ -65,8 +65,5 @@ impl Board {
 }
 
 fn is_named(view: &PodView, namespace: &str, name: &str) -> bool {
-    view.pod.as_ref().is_some_and(|pod| {
-        let pod_name: &PodName = &pod.name;
-        pod.namespace.as_str() == namespace && pod_name.as_str() == name
-    })
+    view.name.as_ref().is_some_and(|(its, own)| its.as_str() == namespace && own.as_str() == name)
 }

@@ -43,7 +43,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     let boot_id = clock::boot_id()?;
     let ledger = Ledger::open(dirs.ledger())?;
     let ledger = ledger.with_sync_delay(Duration::from_millis(args.ledger_sync_delay));
-    let pods = restored(ledger.load()?);
+    let pods = restored(ledger.load()?, &dirs);
     let groups = groups(&config)?;
     let (board, journal) = (Arc::new(Board::new()), Arc::new(Journal::new()));
     let host = Arc::new(Host {
@@ -93,6 +93,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
 async fn attend(supervisor: &Handle) -> Result<()> {
     let notifier = Notifier::from_env();
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     supervisor.pulse().await;
     notifier.tell("READY=1");
     let period = Notifier::watchdog_period();
@@ -106,6 +107,8 @@ async fn attend(supervisor: &Handle) -> Result<()> {
         tokio::select! {
             _ = term.recv() => break,
             _ = int.recv() => break,
+            // A closed terminal ends nothing; the configuration is read at the start only.
+            _ = hangup.recv() => tracing::warn!("SIGHUP: the configuration is not read again; restart the daemon for that"),
             () = beat => {
                 // Through the supervisor's own channel: a main loop that hangs is not alive.
                 supervisor.pulse().await;
@@ -171,13 +174,14 @@ fn lock(path: &Path) -> Result<std::fs::File> {
     }
 }
 
-fn restored(loaded: Vec<Loaded>) -> Vec<Restored> {
+fn restored(loaded: Vec<Loaded>, dirs: &Dirs) -> Vec<Restored> {
     let one = |loaded| match loaded {
         Loaded::Record(record) => Some(Restored::Record(record)),
         Loaded::Unreadable { uid, path, error } => {
             let message = format!("{}: {error}", path.display());
             tracing::error!(pod = %uid, message, "a ledger file cannot be read; its pod runs on and is shown as Unknown");
-            Some(Restored::Unreadable { pod: uid, source: None, message })
+            let name = dirs.logged_name(&uid);
+            Some(Restored::Unreadable { pod: uid, name, source: None, message })
         }
         Loaded::Foreign { path } => {
             tracing::warn!(path = %path.display(), "a file in the ledger's directory is not the ledger's; it is left alone");

@@ -33,11 +33,11 @@ impl Journal {
 
     /// Keeps an event, drops the oldest beyond the capacity, and logs it.
     pub(crate) fn add(&self, event: Event, view: Option<&PodView>) {
-        let pod = view.and_then(|v| v.pod.as_deref());
+        let name = view.and_then(|v| v.name.as_ref());
         let entry = Arc::new(Entry {
             time: WallTime(jiff::Timestamp::now()),
-            namespace: pod.map(|p| p.namespace.to_string()).unwrap_or_default(),
-            pod: pod.map(|p| p.name.to_string()).unwrap_or_default(),
+            namespace: name.map(|(namespace, _)| namespace.to_string()).unwrap_or_default(),
+            pod: name.map(|(_, name)| name.to_string()).unwrap_or_default(),
             event,
         });
         log(&entry);

@@ -30,9 +30,9 @@ fn written(view: &PodView) -> Map<String, Value> {
 fn describe(metadata: &mut Map<String, Value>, view: &PodView) {
     metadata.insert("uid".to_owned(), json!(view.uid));
     metadata.insert("generation".to_owned(), json!(view.generation));
-    if let Some(pod) = &view.pod {
-        metadata.insert("name".to_owned(), json!(pod.name));
-        metadata.insert("namespace".to_owned(), json!(pod.namespace));
+    if let Some((namespace, name)) = &view.name {
+        metadata.insert("name".to_owned(), json!(name));
+        metadata.insert("namespace".to_owned(), json!(namespace));
     }
     if let Some(created) = &view.created {
         metadata.insert("creationTimestamp".to_owned(), json!(rfc3339(created)));

@@ -119,6 +119,18 @@ impl Dirs {
         self.log.join("pods").join(format!("{namespace}_{name}_{pod}"))
     }
 
+    /// Namespace and name of a pod, as its log directory has them; a pod of which nothing ever ran has none.
+    #[must_use]
+    pub fn logged_name(&self, pod: &PodUid) -> Option<(Namespace, PodName)> {
+        let entries = fs::read_dir(self.log.join("pods")).ok()?;
+        entries.flatten().find_map(|entry| {
+            let name = entry.file_name();
+            let mut parts = name.to_str()?.splitn(3, '_');
+            let (namespace, name) = (Namespace::new(parts.next()?).ok()?, PodName::new(parts.next()?).ok()?);
+            (parts.next()? == pod.as_str()).then_some((namespace, name))
+        })
+    }
+
     /// What no container may see, not even through a volume: other pods' data, secrets, sockets, the administrator's word.
     #[must_use]
     pub fn secret(&self) -> Vec<PathBuf> {
@@ -152,6 +164,17 @@ mod tests {
             container: ContainerName::new("c".repeat(63)).unwrap(),
         };
         assert!(Dirs::system().shim(&key).join("sock").as_os_str().len() <= 107);
+    }
+
+    #[test]
+    fn the_name_of_a_pod_is_known_by_its_logs() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dirs = Dirs::under(scratch.path());
+        let (namespace, name) = (Namespace::new("default").unwrap(), PodName::new("db").unwrap());
+        let [ours, other] = ["a-1", "a-2"].map(|uid| PodUid::new(uid).unwrap());
+        fs::create_dir_all(dirs.pod_log(&namespace, &name, &ours)).unwrap();
+        assert_eq!(dirs.logged_name(&ours), Some((namespace, name)));
+        assert_eq!(dirs.logged_name(&other), None);
     }
 
     #[test]

@@ -115,7 +115,8 @@ fn deleting_what_does_not_exist_is_denied() {
 #[test]
 fn a_pod_with_an_unreadable_ledger_file_is_shown_and_left_alone() {
     let (mut bench, db) = (Bench::new(), pod("a", "db"));
-    let unreadable = Restored::Unreadable { pod: PodUid::new("a").unwrap(), source: None, message: "empty".into() };
+    let unreadable =
+        Restored::Unreadable { pod: PodUid::new("a").unwrap(), name: None, source: None, message: "empty".into() };
     bench.core.restore(bench.moment(), vec![unreadable]);
     assert_eq!(bench.view(&db).reason, Some(Reason::LedgerUnreadable));
     let request = bench.delete(&db, None);

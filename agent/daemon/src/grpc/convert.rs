@@ -11,8 +11,8 @@ pub(super) fn pod(view: &PodView) -> v1::Pod {
     let wanted = view.pod.as_deref();
     v1::Pod {
         uid: view.uid.to_string(),
-        namespace: wanted.map(|p| p.namespace.to_string()).unwrap_or_default(),
-        name: wanted.map(|p| p.name.to_string()).unwrap_or_default(),
+        namespace: view.name.as_ref().map(|(namespace, _)| namespace.to_string()).unwrap_or_default(),
+        name: view.name.as_ref().map(|(_, name)| name.to_string()).unwrap_or_default(),
         source: wanted.map(|p| p.source.to_string()).unwrap_or_default(),
         phase: object::display_phase(view),
         reason: view.reason.map(|r| r.to_string()).unwrap_or_default(),

@@ -136,7 +136,8 @@ fn owned_by_file(view: &PodView) -> Result<(), Status> {
 }
 
 fn matches(filter: &v1::ListRequest, view: &PodView) -> bool {
-    let (namespace, name) = view.pod.as_deref().map_or(("", ""), |p| (p.namespace.as_str(), p.name.as_str()));
+    let (namespace, name) =
+        view.name.as_ref().map_or(("", ""), |(namespace, name)| (namespace.as_str(), name.as_str()));
     let fits = |wanted: &str, is: &str| wanted.is_empty() || wanted == is;
     fits(&filter.namespace, namespace) && fits(&filter.name, name) && fits(&filter.uid, view.uid.as_str())
 }
