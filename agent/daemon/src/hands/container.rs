@@ -22,7 +22,7 @@ use barepod_shim::wire::{self, event, request};
 use tokio::sync::{mpsc, oneshot};
 
 use super::ledger::chain;
-use super::{Host, launch, translate};
+use super::{Host, launch, renewal, translate};
 use crate::hands::host::Process;
 use crate::supervisor::Handle;
 
@@ -56,6 +56,8 @@ pub(super) struct ContainerTask {
     supervisor: Handle,
     orders: mpsc::UnboundedReceiver<Order>,
     shim: Option<ShimClient>,
+    /// An order to start that is not answered yet.
+    starting: Option<(AttemptKey, Arc<Pod>)>,
     held: Held,
 }
 
@@ -85,7 +87,7 @@ impl ContainerTask {
         supervisor: Handle,
         orders: mpsc::UnboundedReceiver<Order>,
     ) -> Self {
-        Self { key, host, supervisor, orders, shim: None, held: Held::default() }
+        Self { key, host, supervisor, orders, shim: None, starting: None, held: Held::default() }
     }
 
     /// Runs until it is dismissed, or the daemon ends; the shim runs on.
@@ -131,6 +133,7 @@ impl ContainerTask {
 
     async fn start(&mut self, key: AttemptKey, pod: Arc<Pod>) {
         let attempt = key.attempt;
+        self.starting = Some((key.clone(), Arc::clone(&pod)));
         let plan = self.host.blocking(move |host| launch::plan(host, &pod, attempt, &key));
         let (plan, reached) = tokio::join!(plan, reach(&mut self.shim, &self.host, &self.key));
         let request = match (plan, reached) {
@@ -143,7 +146,8 @@ impl ContainerTask {
         self.send(request).await;
     }
 
-    async fn fail(&self, attempt: Attempt, failure: barepod_core::StartFailure) {
+    async fn fail(&mut self, attempt: Attempt, failure: barepod_core::StartFailure) {
+        self.starting = None;
         let key = self.key.clone();
         self.host.blocking(move |host| host.groups.remove_leaf(&key, attempt)).await.ok();
         self.supervisor.tell(Input::StartFailed { key: self.attempt_key(attempt.0), failure }).await;
@@ -159,6 +163,7 @@ impl ContainerTask {
                 self.fail(Attempt(failed.attempt), failure).await;
             }
             event::Event::Exited(exited) => {
+                self.starting = None;
                 self.host.set_process(&self.key, None);
                 let (status, oom, finished) = translate::exit(exited.exit.as_ref(), &self.host.boot_id);
                 let key = self.attempt_key(exited.attempt);
@@ -179,7 +184,8 @@ impl ContainerTask {
         }
     }
 
-    async fn started(&self, started: &wire::Started) {
+    async fn started(&mut self, started: &wire::Started) {
+        self.starting = None;
         let process = Process { attempt: Attempt(started.attempt), pid: started.pid, start_ticks: started.start_ticks };
         self.host.set_process(&self.key, Some(process));
         self.supervisor.tell(Input::Started { key: self.attempt_key(started.attempt), pid: started.pid }).await;
@@ -218,9 +224,24 @@ impl ContainerTask {
             Observation::Exited { attempt, empty: true, .. } => Some(*attempt),
             Observation::Exited { .. } | Observation::Running { .. } | Observation::Absent => None,
         };
+        let newest = match &observation {
+            Observation::Exited { attempt, .. } | Observation::Running { attempt, .. } => Some(*attempt),
+            Observation::Absent => None,
+        };
         self.supervisor.tell(Input::Observed { key: self.key.clone(), observation }).await;
         if let Some(attempt) = empty {
             self.remove_leaf(attempt).await;
+        }
+        self.start_again(newest).await;
+    }
+
+    /// A shim that died before it had taken the order to start left no trace of that attempt: the order is given to the
+    /// one in its place.
+    async fn start_again(&mut self, newest: Option<Attempt>) {
+        if let Some((key, pod)) = self.starting.take()
+            && newest < Some(key.attempt)
+        {
+            self.start(key, pod).await;
         }
     }
 
@@ -230,6 +251,10 @@ impl ContainerTask {
         }
         let (client, welcome) = shim::ensure(&spawn(&self.host, &self.key)).await?;
         self.shim = Some(client);
+        if renewal::is_due(&welcome, &self.host.shim_binary, env!("CARGO_PKG_VERSION")) {
+            let path = self.host.shim_binary.display().to_string();
+            self.send(request::Request::Reexec(wire::Reexec { path })).await;
+        }
         let (observation, process) = translate::observation(&welcome, &self.host.boot_id);
         self.host.set_process(&self.key, process);
         self.held = match process {

@@ -10,6 +10,7 @@ mod launch;
 mod ledger;
 mod prepare;
 mod probe;
+mod renewal;
 mod resize;
 mod teardown;
 mod translate;
