@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::process::{Owned, ProcessError, tail};
-use crate::wait::{WaitedInVain, wait_for};
-use crate::programs::{self, Built};
 use crate::Scratch;
+use crate::process::{Owned, ProcessError, tail};
+use crate::programs::{self, Built};
+use crate::wait::{WaitedInVain, wait_for};
 
 /// How long anything that should happen soon may take on a loaded machine.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -56,7 +56,17 @@ pub struct Host {
     cgroup: String,
     built: Built,
     daemon_args: Vec<String>,
+    programs: Programs,
     scratch: Scratch,
+}
+
+/// Which binaries a host runs, where they are not those of its build.
+#[derive(Debug, Clone, Default)]
+pub struct Programs {
+    /// The daemon.
+    pub daemon: Option<PathBuf>,
+    /// The shim.
+    pub shim: Option<PathBuf>,
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -74,13 +84,7 @@ impl Host {
         let directory = scratch.join("etc/barepod");
         std::fs::create_dir_all(&directory)?;
         std::fs::write(directory.join("barepod.yaml"), format!("cgroup: {cgroup}\n{config}"))?;
-        Ok(Self {
-            daemon: None,
-            cgroup,
-            built,
-            daemon_args: Vec::new(),
-            scratch,
-        })
+        Ok(Self { daemon: None, cgroup, built, daemon_args: Vec::new(), programs: Programs::default(), scratch })
     }
 
     /// A scratch host with a running daemon.
@@ -114,12 +118,19 @@ impl Host {
     /// Starts the daemon and waits for nothing.
     pub fn launch(&mut self) -> Result<(), HostError> {
         let log = std::fs::OpenOptions::new().append(true).create(true).open(self.path("barepodd.log"))?;
-        let mut command = Command::new(self.built.host("barepodd")?);
-        command.arg("--root").arg(self.scratch.path()).arg("--shim").arg(self.built.musl("barepod-shim")?).args(&self.daemon_args);
+        let Programs { daemon, shim } = self.programs.clone();
+        let mut command = Command::new(daemon.map_or_else(|| self.built.host("barepodd"), Ok)?);
+        let shim = shim.map_or_else(|| self.built.musl("barepod-shim"), Ok)?;
+        command.arg("--root").arg(self.scratch.path()).arg("--shim").arg(shim).args(&self.daemon_args);
         command.args(["--log-format", "text"]).env("BAREPOD_LOG", "info").env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.daemon = Some(Owned::spawn(&mut command)?);
         Ok(())
+    }
+
+    /// Other programs from the next start on: as after an upgrade.
+    pub fn set_programs(&mut self, programs: Programs) {
+        self.programs = programs;
     }
 
     /// The daemon's pid.
@@ -177,6 +188,16 @@ impl Host {
         self.barepod(&["apply", "-f", &path.display().to_string()])
     }
 
+    /// Applies a manifest given as an object.
+    pub fn apply_object(&self, manifest: &Value) -> Result<String, HostError> {
+        self.apply("applied", &manifest.to_string())
+    }
+
+    /// Where the manifest of a pod of the default namespace is, once it is applied.
+    pub fn manifest(&self, name: &str) -> PathBuf {
+        self.path(&format!("etc/barepod/manifests/default_{name}.yaml"))
+    }
+
     /// A pod as its Kubernetes object.
     pub fn pod(&self, name: &str) -> Result<Value, HostError> {
         Ok(serde_json::from_str(&self.barepod(&["get", "pod", name, "-o", "json"])?)?)
@@ -187,11 +208,54 @@ impl Host {
         first_pid(&self.barepod(&["get", "pod", name, "-o", "wide"]).ok()?)
     }
 
+    /// Waits until a pod's first container runs, and gives its host pid.
+    pub fn running(&self, name: &str) -> Result<u32, HostError> {
+        self.until(format!("pod {name} to run"), SOON, |host| host.pid(name))
+    }
+
+    /// Waits until a pod is shown with this reason, and gives its object.
+    pub fn reason(&self, name: &str, reason: &str) -> Result<Value, HostError> {
+        self.until(format!("pod {name} to be {reason}"), SOON, |host| {
+            host.pod(name).ok().filter(|pod| pod["status"]["reason"] == reason)
+        })
+    }
+
+    /// Waits until the status of a pod's first container is as wanted, and gives it.
+    pub fn container(&self, name: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value, HostError> {
+        self.until(format!("the container of {name} to be {what}"), SOON, |host| {
+            let status = host.pod(name).ok()?["status"]["containerStatuses"][0].take();
+            wanted(&status).then_some(status)
+        })
+    }
+
+    /// The pids of a pod's shims.
+    pub fn shims(&self, name: &str) -> Result<Vec<u32>, HostError> {
+        let uid = self.pod(name)?["metadata"]["uid"].take();
+        let group = self.unified().join(format!("pod{}/shim/cgroup.procs", uid.as_str().unwrap_or_default()));
+        Ok(std::fs::read_to_string(group)?.lines().filter_map(|pid| pid.parse().ok()).collect())
+    }
+
+    /// Waits until a pod is gone.
+    pub fn gone(&self, name: &str) -> Result<(), HostError> {
+        self.until(format!("pod {name} to be gone"), SOON, |host| {
+            let names = host.barepod(&["get", "pods", "-o", "name"]).ok()?;
+            (!names.lines().any(|line| line == format!("pod/{name}"))).then_some(())
+        })
+    }
+
+    /// Waits until the daemon's log says something.
+    pub fn said(&self, what: &str) -> Result<(), HostError> {
+        self.until(format!("the daemon to say {what:?}"), SOON, |host| host.log().contains(what).then_some(()))
+    }
+
+    /// The daemon's log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("barepodd.log")).unwrap_or_default()
+    }
+
     /// Waits until a pod is ready, and gives its object.
     pub fn ready(&self, name: &str) -> Result<Value, HostError> {
-        self.until(format!("pod {name} to be ready"), SOON, |host| {
-            host.pod(name).ok().filter(is_ready)
-        })
+        self.until(format!("pod {name} to be ready"), SOON, |host| host.pod(name).ok().filter(is_ready))
     }
 
     /// Waits for a condition of this host.
@@ -206,7 +270,7 @@ impl Host {
 
     /// The end of the daemon's log.
     pub fn last_words(&self) -> String {
-        tail(&std::fs::read_to_string(self.path("barepodd.log")).unwrap_or_default(), 30)
+        tail(&self.log(), 30)
     }
 
     /// This host's group in a v1 hierarchy, or in cgroup2 where there is no such hierarchy.

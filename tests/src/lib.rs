@@ -6,6 +6,9 @@
 pub mod cache;
 pub mod guest;
 pub mod host;
+pub mod logs;
+pub mod mounts;
+pub mod pods;
 pub mod process;
 pub mod programs;
 mod scratch;

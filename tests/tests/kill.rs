@@ -2,11 +2,12 @@
 //! under load.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use barepod_tests::host::{Host, SOON, alive};
-use barepod_tests::{Tier, programs, tier};
+use barepod_tests::host::{Host, SOON, alive, signal};
+use barepod_tests::pods::{self, IDLE};
+use barepod_tests::{Tier, logs, programs, tier};
+use serde_json::json;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -125,7 +126,8 @@ fn life(host: &Host) -> Result {
     })?;
     host.apply("life", &pod(host, "life", &[100, 10, 3]))?;
     host.until("two restarts, or the daemon's death", SOON, |host| {
-        let count = host.pod("life").ok().and_then(|pod| pod["status"]["containerStatuses"][0]["restartCount"].as_u64());
+        let count =
+            host.pod("life").ok().and_then(|pod| pod["status"]["containerStatuses"][0]["restartCount"].as_u64());
         (gone() || count >= Some(2)).then_some(())
     })?;
     host.barepod(&["delete", "life"])?;
@@ -135,8 +137,11 @@ fn life(host: &Host) -> Result {
 /// Whatever became of it: what was acknowledged holds, and a delete ends it.
 fn settle(host: &mut Host, boundary: u64) -> Result {
     let listed = host.barepod(&["get", "pods", "-o", "name"])?;
-    if listed.contains("pod/life") {
-        host.barepod(&["delete", "life"]).map_err(|e| format!("after effect {boundary}: {e}"))?;
+    if listed.contains("pod/life")
+        && let Err(error) = host.barepod(&["delete", "life"])
+    {
+        // A delete from before may have ended it in between.
+        assert!(error.to_string().contains("NotFound"), "after effect {boundary}: {error}");
     }
     assert!(!host.barepod(&["get", "pods", "-o", "name"])?.contains("pod/life"), "effect {boundary}");
     Ok(())
@@ -153,7 +158,7 @@ fn wait_out(duration: Duration) {
 fn end_and_check<'a>(host: &Host, names: impl IntoIterator<Item = &'a String>) -> Result {
     for name in names {
         host.barepod(&["delete", name])?;
-        let lines = lines(&log_files(host, name, 0)?)?;
+        let lines = lines(host, name, 0)?;
         let (last, numbers) = lines.split_last().ok_or("an empty log")?;
         check_sequence(name, numbers);
         assert_eq!(*last, format!("end {}", numbers.len()), "{name}: the last line is missing");
@@ -166,15 +171,26 @@ fn end_and_check<'a>(host: &Host, names: impl IntoIterator<Item = &'a String>) -
 fn check_crasher(host: &Host) -> Result {
     let pod = host.pod("crasher")?;
     let status = &pod["status"]["containerStatuses"][0];
-    let attempts = status["restartCount"].as_u64().ok_or("no restart count")?;
+    let attempts = u32::try_from(status["restartCount"].as_u64().ok_or("no restart count")?)?;
     assert!(attempts > 3, "the crasher crashed {attempts} times");
     assert_eq!(status["lastState"]["terminated"]["exitCode"], 7, "{status}");
+    check_exit_codes(host, attempts, "exit code 7");
     for attempt in attempts.saturating_sub(3)..attempts {
-        let lines = lines(&log_files(host, "crasher", attempt)?)?;
+        let lines = lines(host, "crasher", attempt)?;
         assert_eq!(lines.len() as u64, CRASHER_LINES, "attempt {attempt}");
         check_sequence("crasher", &lines);
     }
     Ok(())
+}
+
+/// What the daemons said of every attempt of the crasher before the given one.
+fn check_exit_codes(host: &Host, attempts: u32, end: &str) {
+    let log = host.log();
+    for attempt in 0..attempts {
+        let record = format!("attempt {attempt} ended with {end} ");
+        let said = log.lines().any(|line| line.contains("crasher") && line.contains(&record));
+        assert!(said, "no record of the end of attempt {attempt} of {attempts}");
+    }
 }
 
 fn check_sequence(name: &str, numbers: &[String]) {
@@ -183,45 +199,168 @@ fn check_sequence(name: &str, numbers: &[String]) {
     }
 }
 
-/// The log files of one attempt, oldest first: the rotated ones by their time, then the current one.
-fn log_files(host: &Host, pod: &str, attempt: u64) -> Result<Vec<PathBuf>> {
-    let logs = host.path("var/log/barepod/pods");
-    let prefix = format!("default_{pod}_");
-    let directory = std::fs::read_dir(&logs)?
-        .flatten()
-        .find(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
-        .ok_or_else(|| format!("no logs of {pod}"))?
-        .path()
-        .join("main");
-    let current = directory.join(format!("{attempt}.log"));
-    let rotated = format!("{attempt}.log.");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&directory)?
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&rotated)))
-        .collect();
-    files.sort();
-    files.push(current);
-    Ok(files)
-}
-
 /// The lines' text, in order. A torn CRI line fails the test.
-fn lines(files: &[PathBuf]) -> Result<Vec<String>> {
-    let mut lines = Vec::new();
-    for file in files {
-        lines.extend(lines_of(file)?);
-    }
-    Ok(lines)
+fn lines(host: &Host, pod: &str, attempt: u32) -> Result<Vec<String>> {
+    let lines = logs::lines(host, pod, "main", attempt)?;
+    assert!(lines.iter().all(|line| line.stream == "stdout"), "{pod}: nothing was written to stderr");
+    Ok(lines.into_iter().map(|line| line.text).collect())
 }
 
-fn lines_of(file: &Path) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(file)?;
-    assert!(text.is_empty() || text.ends_with('\n'), "{}: the last line is torn", file.display());
-    let parse = |line: &str| -> Result<String> {
-        let mut parts = line.splitn(4, ' ');
-        let (_, stream, tag) = (parts.next(), parts.next(), parts.next());
-        assert_eq!((stream, tag), (Some("stdout"), Some("F")), "{}: {line:?}", file.display());
-        Ok(parts.next().unwrap_or_default().to_owned())
+// ---- shims ----
+
+/// SIGKILL to a pod's only shim; its pid.
+fn kill_shim(host: &Host, pod: &str) -> Result<u32> {
+    let [shim] = host.shims(pod)?[..] else { return Err(format!("{pod} has not one shim").into()) };
+    signal(shim, "KILL")?;
+    Ok(shim)
+}
+
+/// Waits until another shim has taken over.
+fn another_shim(host: &Host, pod: &str, old: u32) -> Result {
+    host.until(format!("another shim of {pod}"), SOON, |host| {
+        matches!(host.shims(pod).ok()?[..], [shim] if shim != old).then_some(())
+    })?;
+    Ok(())
+}
+
+#[test]
+fn shims_killed_under_load_touch_no_service_and_lose_no_line() -> Result {
+    let rounds = match tier() {
+        Tier::Everyday => 6,
+        Tier::All => 300,
     };
-    text.lines().map(parse).collect()
+    let mut host = host_with_numbers()?;
+    host.start()?;
+    let pids = writers(&host)?;
+    for round in 0..rounds {
+        wait_out(Duration::from_millis(round * 37 % 100));
+        let killed = pids.keys().map(|name| Ok((name, kill_shim(&host, name)?))).collect::<Result<Vec<_>>>()?;
+        for (name, old) in killed {
+            another_shim(&host, name, old)?;
+        }
+    }
+    for (name, pid) in &pids {
+        host.until(format!("{name} to be seen running"), SOON, |host| (host.pid(name) == Some(*pid)).then_some(()))?;
+        assert_eq!(host.pod(name)?["status"]["containerStatuses"][0]["restartCount"], 0, "{name}");
+    }
+    end_and_check(&host, pids.keys())
+}
+
+#[test]
+fn a_daemon_and_all_shims_killed_at_once_touch_no_service_and_lose_no_line() -> Result {
+    let rounds = match tier() {
+        Tier::Everyday => 3,
+        Tier::All => 100,
+    };
+    let mut host = host_with_numbers()?;
+    host.start()?;
+    let pids = writers(&host)?;
+    for _ in 0..rounds {
+        let shims = pids.keys().map(|name| host.shims(name)).collect::<std::result::Result<Vec<_>, _>>()?.concat();
+        assert_eq!(shims.len(), WRITERS);
+        host.kill_daemon()?;
+        for shim in shims {
+            signal(shim, "KILL")?;
+        }
+        host.start()?;
+        for (name, pid) in &pids {
+            host.until(format!("{name} to be seen"), SOON, |host| (host.pid(name) == Some(*pid)).then_some(()))?;
+        }
+    }
+    end_and_check(&host, pids.keys())
+}
+
+/// A pod whose process ends with 7 when the file `end` appears in the directory, and is not started again.
+fn ends_when_told(directory: &std::path::Path) -> serde_json::Value {
+    let script = "while [ ! -e /dir/end ]; do sleep 0.05; done; exit 7";
+    let mut pod = pods::with_directory(pods::shell("told", script), directory, "/dir");
+    pod["spec"]["restartPolicy"] = json!("Never");
+    pod
+}
+
+#[test]
+fn the_exit_code_of_a_process_is_known_though_its_first_shim_was_killed() -> Result {
+    let host = Host::started("")?;
+    let directory = host.path("dir");
+    std::fs::create_dir(&directory)?;
+    host.apply_object(&ends_when_told(&directory))?;
+    host.running("told")?;
+    let old = kill_shim(&host, "told")?;
+    another_shim(&host, "told", old)?;
+    std::fs::write(directory.join("end"), "")?;
+    let status = host.container("told", "ended", |status| !status["state"]["terminated"].is_null())?;
+    assert_eq!(status["state"]["terminated"]["exitCode"], 7, "{status}");
+    assert_eq!(status["state"]["terminated"]["reason"], "Error");
+    Ok(())
+}
+
+#[test]
+fn an_exit_while_no_daemon_ran_is_known_to_the_next_one() -> Result {
+    let mut host = Host::started("")?;
+    let directory = host.path("dir");
+    std::fs::create_dir(&directory)?;
+    host.apply_object(&ends_when_told(&directory))?;
+    let pid = host.running("told")?;
+    host.kill_daemon()?;
+    std::fs::write(directory.join("end"), "")?;
+    host.until("the process to end", SOON, |_| (!alive(pid)).then_some(()))?;
+    host.start()?;
+    let status = host.container("told", "ended", |status| !status["state"]["terminated"].is_null())?;
+    assert_eq!(status["state"]["terminated"]["exitCode"], 7, "{status}");
+    assert!(host.log().contains("attempt 0 ended with exit code 7"));
+    Ok(())
+}
+
+#[test]
+fn an_end_that_nobody_saw_is_said_to_be_unknown_in_status_and_log() -> Result {
+    let mut host = Host::started("")?;
+    host.apply_object(&pods::shell("unseen", &format!("echo first; {IDLE}")))?;
+    let pid = host.running("unseen")?;
+    let shims = host.shims("unseen")?;
+    host.kill_daemon()?;
+    signal(shims[0], "KILL")?;
+    host.until("the shim's end", SOON, |_| (!alive(shims[0])).then_some(()))?;
+    signal(pid, "KILL")?;
+    // Also reaped: a zombie would still tell how it ended.
+    let place = format!("/proc/{pid}");
+    host.until("the service's end", SOON, |_| (!std::path::Path::new(&place).exists()).then_some(()))?;
+    host.start()?;
+    let status = host.container("unseen", "another", |status| status["restartCount"] == 1)?;
+    assert_eq!(status["lastState"]["terminated"]["reason"], "ContainerStatusUnknown", "{status}");
+    let lines = logs::lines(&host, "unseen", "main", 0)?;
+    assert_eq!(lines[0].text, "first");
+    assert_eq!(
+        lines.last().map(|line| line.text.as_str()),
+        Some("barepod: output may be missing here: the service ended while no shim was there")
+    );
+    Ok(())
+}
+
+#[test]
+fn a_shim_killed_while_its_process_ends_never_leaves_two_generations() -> Result {
+    let rounds = match tier() {
+        Tier::Everyday => 30,
+        Tier::All => 300,
+    };
+    let host = Host::started(CONFIG)?;
+    let directory = host.path("dir");
+    std::fs::create_dir(&directory)?;
+    // Who finds another one alive says so in a file.
+    let script = "exec 9>/dir/lock; flock -n 9 || echo two >> /dir/two; sleep 0.02; exit 7";
+    let mut pod = pods::with_directory(pods::shell("crasher", script), &directory, "/dir");
+    pod["spec"]["securityContext"] = json!({"runAsUser": 0});
+    host.apply_object(&pod)?;
+    let mut last = None;
+    for round in 0..rounds {
+        wait_out(Duration::from_millis(round * 7 % 60));
+        let shims = host.until("a shim", SOON, |host| host.shims("crasher").ok().filter(|shims| !shims.is_empty()))?;
+        for shim in shims {
+            // It may have ended by itself, or not be more than a clone yet.
+            signal(shim, "KILL").ok();
+        }
+        let count = |host: &Host| host.pod("crasher").ok()?["status"]["containerStatuses"][0]["restartCount"].as_u64();
+        last = Some(host.until("another attempt", SOON, |host| count(host).filter(|count| Some(*count) > last))?);
+    }
+    assert!(!directory.join("two").exists(), "two generations at once");
+    Ok(())
 }
