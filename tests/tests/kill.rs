@@ -70,7 +70,21 @@ fn a_daemon_killed_at_random_touches_no_service_and_loses_no_line() -> Result {
         Tier::Everyday => 20,
         Tier::All => 300,
     };
+    kill_at_random(rounds, &[])
+}
+
+#[test]
+fn a_daemon_with_a_slow_ledger_killed_at_random_touches_no_service_and_loses_no_line() -> Result {
+    let rounds = match tier() {
+        Tier::Everyday => 10,
+        Tier::All => 100,
+    };
+    kill_at_random(rounds, &["--ledger-sync-delay", "500"])
+}
+
+fn kill_at_random(rounds: u64, daemon_args: &[&str]) -> Result {
     let mut host = host_with_numbers()?;
+    host.set_daemon_args(daemon_args);
     host.start()?;
     let pids = writers(&host)?;
     host.apply("crasher", &pod(&host, "crasher", &[CRASHER_LINES, CRASHER_LINES, 7]))?;

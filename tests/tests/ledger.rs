@@ -161,7 +161,7 @@ fn a_crashed_container_runs_again_while_a_change_of_its_own_pod_waits_for_the_di
 }
 
 #[test]
-fn a_stop_begins_when_its_delete_is_durable_and_ends_without_the_disk() -> Result {
+fn with_a_slow_ledger_a_delete_ends_its_pod_and_is_forgotten() -> Result {
     let mut host = Host::started("")?;
     host.apply_object(&pods::idle("one"))?;
     let pid = host.running("one")?;
