@@ -173,9 +173,7 @@ impl ContainerTask {
             event::Event::Warning(warning) => {
                 self.host.warn(&self.key, Reason::Degraded, &translate::warning(&warning));
             }
-            event::Event::Refused(refused) => {
-                tracing::warn!(container = %self.key, request = refused.request, "the shim refused: {}", refused.message);
-            }
+            event::Event::Refused(refused) => self.refused(&refused).await,
             // It has become another binary in place; nothing else has changed.
             event::Event::Welcome(welcome) => {
                 tracing::info!(container = %self.key, version = welcome.shim_version, "the shim introduced itself anew");
@@ -189,6 +187,25 @@ impl ContainerTask {
         let process = Process { attempt: Attempt(started.attempt), pid: started.pid, start_ticks: started.start_ticks };
         self.host.set_process(&self.key, Some(process));
         self.supervisor.tell(Input::Started { key: self.attempt_key(started.attempt), pid: started.pid }).await;
+    }
+
+    /// A start must be answered, or the core waits for ever: by the attempt that runs if it is this one, else as failed.
+    async fn refused(&mut self, refused: &wire::Refused) {
+        tracing::warn!(container = %self.key, request = refused.request, "the shim refused: {}", refused.message);
+        if refused.request != "Start" {
+            return;
+        }
+        self.starting = None;
+        let attempt = Attempt(refused.attempt);
+        match self.host.process(&self.key).filter(|process| process.attempt == attempt) {
+            Some(process) => {
+                self.supervisor.tell(Input::Started { key: self.attempt_key(attempt.0), pid: process.pid }).await;
+            }
+            None => {
+                let message = format!("the shim refused: {}", refused.message);
+                self.fail(attempt, launch::failure(Reason::CreateContainerError, message)).await;
+            }
+        }
     }
 
     async fn emptied(&mut self, attempt: Attempt) {
