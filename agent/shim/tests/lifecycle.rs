@@ -280,12 +280,12 @@ fn two_shims_never_share_a_directory() {
 }
 
 #[test]
-fn hangup_interrupt_and_terminate_do_not_end_a_shim() {
+fn hangup_and_interrupt_do_not_end_a_shim() {
     let mut host = host_or_skip!();
     let mut shim = host.shim();
     let pidfd = barepod_sys::pidfd::open(host.shim_pid()).unwrap();
 
-    for signal in [1, 2, 15] {
+    for signal in [1, 2] {
         barepod_sys::pidfd::send_signal(std::os::fd::AsFd::as_fd(&pidfd), signal).unwrap();
     }
 
