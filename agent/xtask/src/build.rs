@@ -7,6 +7,9 @@ use crate::repository::{Repository, succeed};
 /// Packages with static programs.
 const STATIC: [&str; 2] = ["barepod-shim", "barepod-test-programs"];
 
+/// Packages with the programs of a host.
+const HOST: [&str; 2] = ["barepod-daemon", "barepod-cli"];
+
 /// What the other programs are built for.
 #[derive(Clone, Copy)]
 pub(crate) enum Speed {
@@ -43,10 +46,10 @@ pub(crate) fn commands(repository: &Repository, speed: Speed) -> [Command; 3] {
     fixed.args(["--target", barepod_tests::programs::STATIC_TARGET]);
     fixed.args(["--profile", barepod_tests::programs::STATIC_PROFILE]);
     fixed.args(STATIC.iter().flat_map(|package| ["--package", package]));
-    let mut others = repository.cargo(&["build", "--workspace", "--bins"]);
+    let mut others = repository.cargo(&["build", "--bins"]);
     match speed {
-        Speed::Debug => {}
-        Speed::Release => drop(others.arg("--release")),
-    }
+        Speed::Debug => others.arg("--workspace"),
+        Speed::Release => others.arg("--release").args(HOST.iter().flat_map(|package| ["--package", package])),
+    };
     [fixed, others, repository.command("sync")]
 }

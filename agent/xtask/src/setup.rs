@@ -35,7 +35,7 @@ const POSTGRESQL: Package = Package {
     reason: "the service that is run, crashed and healed",
 };
 
-const PACKAGES: [Package; 10] = [
+const PACKAGES: [Package; 11] = [
     Package { file: "qemu-system-x86_64", name: "qemu-system-x86", purpose: Purpose::Test, reason: "boots the guest" },
     Package { file: "qemu-img", name: "qemu-utils", purpose: Purpose::Test, reason: "makes the guest's disk" },
     Package { file: "mmdebstrap", name: "mmdebstrap", purpose: Purpose::Test, reason: "makes the guest's image" },
@@ -45,6 +45,7 @@ const PACKAGES: [Package; 10] = [
     Package { file: "supervise", name: "daemontools", purpose: Purpose::Bench, reason: "a peer" },
     Package { file: "supervisord", name: "supervisor", purpose: Purpose::Bench, reason: "a peer" },
     Package { file: "conmon", name: "conmon", purpose: Purpose::Bench, reason: "a peer" },
+    Package { file: "runc", name: "runc", purpose: Purpose::Bench, reason: "a peer" },
     Package { file: "fio", name: "fio", purpose: Purpose::Bench, reason: "measures the data path" },
 ];
 

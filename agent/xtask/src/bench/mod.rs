@@ -3,13 +3,19 @@
 //! A figure without the peer's figure from the same minutes says little on a noisy machine. Each line is a [`Line`]: its
 //! arms' samples were taken in turns, so that what disturbs one disturbs all, and ratios are taken round by round.
 
+mod apply;
+mod idle;
 mod logs;
 mod memory;
+mod postgresql;
+mod process;
 mod restart;
+mod stamps;
 mod statistics;
 mod supervisor;
 mod table;
 
+use anyhow::Context as _;
 use barepod_tests::programs::Built;
 
 use crate::build::{self, Speed};
@@ -34,6 +40,9 @@ pub(crate) struct Options {
     /// Only the lines of these names
     #[arg(long, value_name = "LINE")]
     only: Vec<String>,
+    /// Measures the programs as they were built last
+    #[arg(long)]
+    as_built: bool,
     /// Also writes tests/BENCH.md
     #[arg(long)]
     write: bool,
@@ -49,8 +58,14 @@ struct Course {
 /// How the lines of one name are measured.
 type Measure = fn(&Course) -> anyhow::Result<Vec<Line>>;
 
-const LINES: [(&str, Measure); 3] =
-    [("restart", restart::measure), ("memory", memory::measure), ("logs", logs::measure)];
+const LINES: [(&str, Measure); 6] = [
+    ("restart", restart::measure),
+    ("postgresql", postgresql::measure),
+    ("memory", memory::measure),
+    ("idle", idle::measure),
+    ("logs", logs::measure),
+    ("apply", apply::measure),
+];
 
 /// Measures and prints the table.
 pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<()> {
@@ -58,24 +73,40 @@ pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<
         anyhow::bail!("no line is named {unknown}: there are {:?}", LINES.map(|(name, _)| name));
     }
     anyhow::ensure!(options.rounds > 0, "--rounds must be at least 1");
-    setup::run(repository, Purpose::Bench)?;
-    build::at(repository, SPEED)?;
+    if !options.as_built {
+        setup::run(repository, Purpose::Bench)?;
+        build::at(repository, SPEED)?;
+    }
     let gap = std::time::Duration::from_millis(options.gap);
     let course = Course { built: Built::at(repository.target(), SPEED.directory()), rounds: options.rounds, gap };
-    let mut lines = Vec::new();
+    let (before, mut lines) = (load(), Vec::new());
     for (name, measure) in LINES {
         if options.only.is_empty() || options.only.iter().any(|only| only == name) {
-            lines.extend(measure(&course)?);
+            lines.extend(measure(&course).with_context(|| format!("the line {name}"))?);
         }
     }
-    let page = page(repository, &lines)?;
+    let page = page(repository, &before, &lines)?;
     println!("{page}");
     if options.write { Ok(fs_err::write(repository.root().join(PAGE), page)?) } else { Ok(()) }
 }
 
-fn page(repository: &Repository, lines: &[Line]) -> anyhow::Result<String> {
+fn page(repository: &Repository, load_before: &str, lines: &[Line]) -> anyhow::Result<String> {
     let changed = if repository.is_dirty()? { " with changes" } else { "" };
     let date = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
-    let head = format!("# Bench\n\nCommit `{}`{changed}, {date}, {}.\n", repository.commit()?, machine());
+    let head = format!(
+        "# Bench\n\nCommit `{}`{changed}, {date}, {}. Load average (1, 5, 15 minutes) before: {load_before}; after: {}. \
+         Written by `cargo xtask bench --write`.\n\nThe samples of a line's arms were taken in turns, in the same \
+         minutes. The ratio is taken round by round; the interval covers the true median 95 times in 100. With other \
+         work on the machine all figures are larger than they need be, and their spread says how much.\n",
+        repository.commit()?,
+        machine(),
+        load(),
+    );
     Ok(lines.iter().fold(head, |page, line| format!("{page}\n{line}")))
+}
+
+/// What else the machine has to do.
+fn load() -> String {
+    let text = fs_err::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().take(3).collect::<Vec<_>>().join(", ")
 }

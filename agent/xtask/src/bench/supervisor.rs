@@ -1,23 +1,29 @@
 //! The contestants: each keeps one service alive as its own manual says, without a shell in between.
 
+mod barepod;
 mod conmon;
 mod directory;
 mod supervisord;
 
-use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::rc::Rc;
 
 use anyhow::Context as _;
 use barepod_test_programs::stamp::{self, Stamp};
+use barepod_tests::host::Host;
 use barepod_tests::process::Owned;
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
+use super::Course;
+use super::process;
+
+pub(super) use barepod::{Barepod, manifest, name_of_ours};
 pub(super) use conmon::Conmon;
+pub(super) use supervisord::{Supervisord, configuration};
 
 /// A way to keep a service alive.
 pub(super) trait Supervisor {
@@ -34,19 +40,38 @@ pub(super) struct Service {
     pub(super) argv: Vec<String>,
     /// The value of `stamp::SOCKET`.
     pub(super) socket: PathBuf,
+    /// Who it runs as where the supervisor can say so: uid and gid.
+    pub(super) user: Option<(u32, u32)>,
 }
 
-/// A service that is being kept alive. Both end when this is dropped: the supervisor first, or it would start the service
-/// once more.
+impl Service {
+    /// One that may run as anybody.
+    pub(super) fn new(argv: Vec<String>, socket: &Path) -> Self {
+        Self { argv, socket: socket.to_owned(), user: None }
+    }
+}
+
+/// Who keeps it.
+enum Keeper {
+    /// A process, which ends first, or it would start the service once more.
+    Process(Owned),
+    /// A shim, which is the service's parent, under a daemon that ends with its host.
+    Shim { _host: Rc<Host> },
+}
+
+/// A service that is being kept alive. Both end when this is dropped.
 pub(super) struct Supervised {
-    supervisor: Owned,
+    keeper: Keeper,
     service: Option<Pid>,
 }
 
 impl Supervised {
     /// The process whose memory and time are this service's cost.
-    pub(super) fn supervisor(&self) -> u32 {
-        self.supervisor.id()
+    pub(super) fn supervisor(&self) -> anyhow::Result<u32> {
+        match &self.keeper {
+            Keeper::Process(process) => Ok(process.id()),
+            Keeper::Shim { .. } => process::parent(self.service.context("the service has not begun")?),
+        }
     }
 
     /// The service's process, once it has begun.
@@ -62,8 +87,9 @@ impl Supervised {
 
 impl Drop for Supervised {
     fn drop(&mut self) {
+        let Keeper::Process(supervisor) = &mut self.keeper else { return };
         // A drop must not panic; what is gone already needs no end.
-        let _ = self.supervisor.kill();
+        let _ = supervisor.kill();
         if let Some(service) = self.service {
             let _ = kill(service, Signal::SIGKILL);
             let _ = waitpid(service, None);
@@ -71,22 +97,21 @@ impl Drop for Supervised {
     }
 }
 
-/// All that restart a service.
-pub(super) fn all() -> Vec<Box<dyn Supervisor>> {
-    let mut all = of_directories();
-    all.push(Box::new(supervisord::Supervisord));
-    all
+/// All that restart a service, ours first.
+pub(super) fn all(course: &Course) -> anyhow::Result<Vec<Box<dyn Supervisor>>> {
+    with(course, Box::new(Supervisord))
 }
 
-/// All that are one small process for each service: conmon restarts nothing, but writes the log.
-pub(super) fn one_each() -> Vec<Box<dyn Supervisor>> {
-    let mut all = of_directories();
-    all.push(Box::new(Conmon));
-    all
+/// All that are one small process for each service, ours first: conmon restarts nothing, but writes the log.
+pub(super) fn one_each(course: &Course) -> anyhow::Result<Vec<Box<dyn Supervisor>>> {
+    with(course, Box::new(Conmon))
 }
 
-fn of_directories() -> Vec<Box<dyn Supervisor>> {
-    directory::all().into_iter().map(|peer| Box::new(peer) as Box<dyn Supervisor>).collect()
+fn with(course: &Course, last: Box<dyn Supervisor>) -> anyhow::Result<Vec<Box<dyn Supervisor>>> {
+    let mut all: Vec<Box<dyn Supervisor>> = vec![Box::new(Barepod::start(&course.built)?)];
+    all.extend(directory::all().into_iter().map(|peer| Box::new(peer) as Box<dyn Supervisor>));
+    all.push(last);
+    Ok(all)
 }
 
 fn start(supervisor: &mut Command, service: &Service) -> anyhow::Result<Supervised> {
@@ -94,39 +119,14 @@ fn start(supervisor: &mut Command, service: &Service) -> anyhow::Result<Supervis
     supervisor.env(stamp::SOCKET, &service.socket).stdin(nothing()).stdout(nothing()).stderr(nothing());
     // A service outlives its killed supervisor and becomes ours to reap.
     set_child_subreaper(true)?;
-    Ok(Supervised { supervisor: Owned::spawn(supervisor)?, service: None })
+    Ok(Supervised { keeper: Keeper::Process(Owned::spawn(supervisor)?), service: None })
 }
 
 /// A name with the version of its package of Debian.
-fn versioned(program: &str, package: &str) -> String {
+pub(super) fn versioned(program: &str, package: &str) -> String {
     let output = Command::new("dpkg-query").args(["--show", "--showformat=${Version}", package]).output();
     match output {
         Ok(output) if output.status.success() => format!("{program} {}", String::from_utf8_lossy(&output.stdout)),
         Ok(_) | Err(_) => format!("{program} of unknown version"),
-    }
-}
-
-/// Where services say that they have begun.
-pub(super) struct Stamps {
-    socket: UnixDatagram,
-    path: PathBuf,
-}
-
-impl Stamps {
-    pub(super) fn bind(path: PathBuf, limit: Duration) -> anyhow::Result<Self> {
-        let socket = UnixDatagram::bind(&path)?;
-        socket.set_read_timeout(Some(limit))?;
-        Ok(Self { socket, path })
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The next one, within the limit.
-    pub(super) fn receive(&self) -> anyhow::Result<Stamp> {
-        let mut bytes = [0; stamp::LENGTH + 1];
-        let length = self.socket.recv(&mut bytes)?;
-        Stamp::decode(&bytes[..length]).context("a datagram that is no stamp")
     }
 }

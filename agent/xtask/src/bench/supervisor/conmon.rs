@@ -11,9 +11,9 @@ use super::{Service, Supervised, Supervisor, start, versioned};
 pub(in crate::bench) struct Conmon;
 
 impl Conmon {
-    /// The log of the service in this place.
+    /// The log of the service in this place, named as the reader of logs expects it.
     pub(in crate::bench) fn log(place: &Path) -> PathBuf {
-        place.join("log")
+        barepod_logs::files::current(place, 0)
     }
 
     /// The stub lies beside the service's program: both are static.

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{Service, Supervised, Supervisor, start, versioned};
 
 /// One for all services; here it has one.
-pub(super) struct Supervisord;
+pub(in crate::bench) struct Supervisord;
 
 impl Supervisor for Supervisord {
     fn name(&self) -> String {
@@ -14,13 +14,23 @@ impl Supervisor for Supervisord {
     }
 
     fn supervise(&self, place: &Path, service: &Service) -> anyhow::Result<Supervised> {
-        let configuration = place.join("supervisord.conf");
-        let (place, command) = (place.display(), service.argv.join(" "));
-        let text = format!(
-            "[supervisord]\nnodaemon=true\nuser=root\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile={place}/pid\n\n\
-             [program:service]\ncommand={command}\nautorestart=true\nstdout_logfile=NONE\nstderr_logfile=NONE\n"
-        );
-        fs_err::write(&configuration, text)?;
-        start(Command::new("supervisord").arg("-c").arg(configuration), service)
+        let file = place.join("supervisord.conf");
+        fs_err::write(&file, configuration(place, service, 1))?;
+        start(Command::new("supervisord").arg("-c").arg(file), service)
     }
+}
+
+/// So many processes of one service, each kept alive.
+pub(in crate::bench) fn configuration(place: &Path, service: &Service, processes: usize) -> String {
+    let (place, command) = (place.display(), service.argv.join(" "));
+    let head = format!(
+        "[supervisord]\nnodaemon=true\nuser=root\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile={place}/pid\n"
+    );
+    if processes == 0 {
+        return head;
+    }
+    format!(
+        "{head}\n[program:service]\ncommand={command}\nnumprocs={processes}\n\
+         process_name=%(program_name)s_%(process_num)d\nautorestart=true\nstdout_logfile=NONE\nstderr_logfile=NONE\n"
+    )
 }
