@@ -88,10 +88,11 @@ fn turns(
             figures.push(round(starter.as_mut(), stamps, services).with_context(|| name)?);
         }
     }
-    let arm = |(starter, figures): (&Box<dyn Starter>, Vec<f64>)| -> anyhow::Result<Arm> {
-        Ok(Arm { name: starter.name(), sample: Sample::new(figures).context("no figures")? })
-    };
-    starters.iter().zip(figures).map(arm).collect()
+    let names = starters.iter().map(|starter| starter.name());
+    names
+        .zip(figures)
+        .map(|(name, figures)| Ok(Arm { name, sample: Sample::new(figures).context("no figures")? }))
+        .collect()
 }
 
 /// Milliseconds to the last one's first instruction.

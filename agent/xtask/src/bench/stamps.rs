@@ -33,7 +33,7 @@ impl Stamps {
 
     /// The next one, within the limit.
     pub(super) fn receive(&self) -> anyhow::Result<Stamp> {
-        Ok(self.take(MsgFlags::empty())?.context("a datagram that is no stamp")?)
+        self.take(MsgFlags::empty())?.context("a datagram that is no stamp")
     }
 
     /// The last one of those that have come, if any has.
