@@ -296,7 +296,7 @@ impl FileSource {
         let result = self.supervisor.ask(Request::Apply(Box::new(pod))).await;
         let warning = match &result {
             Err(_) => None,
-            Ok(_) => self.save(&path, name, text).err().map(|error| {
+            Ok(_) => self.save(&path, name, text).await.err().map(|error| {
                 format!("the pod is accepted and runs, but its manifest could not be saved as {}: {error}; apply it again once that is mended", path.display())
             }),
         };
@@ -321,8 +321,11 @@ impl FileSource {
         Ok(path.to_owned())
     }
 
-    fn save(&mut self, path: &Path, name: Name, text: String) -> io::Result<()> {
-        write_atomically(path, &text)?;
+    /// The disk is waited for where nobody else waits: the pod is being started meanwhile.
+    async fn save(&mut self, path: &Path, name: Name, text: String) -> io::Result<()> {
+        let to = path.to_owned();
+        let written = tokio::task::spawn_blocking(move || write_atomically(&to, &text).map(|()| text)).await;
+        let text = written.map_err(io::Error::other)??;
         self.known.insert(path.to_owned(), Known { text, pods: BTreeSet::from([name]) });
         Ok(())
     }
