@@ -71,10 +71,16 @@ impl Dirs {
         self.pod(pod).join("volumes").join(volume)
     }
 
+    /// Files made for a pod's containers. They may hold secrets and are made anew for each attempt, so they lie in memory.
+    #[must_use]
+    pub fn made_files(&self, pod: &PodUid) -> PathBuf {
+        self.run.join("files").join(pod.as_str())
+    }
+
     /// Files made for a container.
     #[must_use]
     pub fn files(&self, key: &ContainerKey) -> PathBuf {
-        self.pod(&key.pod).join("files").join(key.container.as_str())
+        self.made_files(&key.pod).join(key.container.as_str())
     }
 
     /// Mount points of a container's sub paths.

@@ -94,6 +94,7 @@ pub fn tear_down(dirs: &Dirs, pod: &PodUid) -> Result<(), VolumeError> {
     for volume in entries(&volumes).map_err(|source| at("the pod's volumes", &volumes, source))? {
         unmount(&volume).map_err(|source| at("a memory volume", &volume, source))?;
     }
+    remove::tree(&dirs.made_files(pod))?;
     remove::tree(&own)
 }
 

@@ -59,6 +59,8 @@ pub(super) struct ContainerTask {
     /// An order to start that is not answered yet.
     starting: Option<(AttemptKey, Arc<Pod>)>,
     held: Held,
+    /// Of this attempt nothing is left, as the shim has said.
+    emptied: Option<Attempt>,
 }
 
 /// The reading ends of a running attempt's output, held and never read: should the shim die and then the service, what is
@@ -87,15 +89,17 @@ impl ContainerTask {
         supervisor: Handle,
         orders: mpsc::UnboundedReceiver<Order>,
     ) -> Self {
-        Self { key, host, supervisor, orders, shim: None, starting: None, held: Held::default() }
+        Self { key, host, supervisor, orders, shim: None, starting: None, held: Held::default(), emptied: None }
     }
 
     /// Runs until it is dismissed, or the daemon ends; the shim runs on.
     pub(super) async fn run(mut self) {
         loop {
-            // Cancel-safe: `recv` loses nothing, and what the client has read of an event it keeps.
+            // Cancel-safe: `recv` loses nothing, and what the client has read of an event it keeps. News first: an order
+            // may be about something that has ended meanwhile.
             let event = tokio::select! {
                 biased;
+                event = next(&mut self.shim) => event,
                 order = self.orders.recv() => match order {
                     Some(Order::Dismiss { done }) => {
                         done.send(self.dismiss().await).ok();
@@ -107,7 +111,6 @@ impl ContainerTask {
                     }
                     None => return,
                 },
-                event = next(&mut self.shim) => event,
             };
             match event {
                 Ok(Some(event)) => self.report(event).await,
@@ -133,6 +136,7 @@ impl ContainerTask {
 
     async fn start(&mut self, key: AttemptKey, pod: Arc<Pod>) {
         let attempt = key.attempt;
+        self.emptied = None;
         self.starting = Some((key.clone(), Arc::clone(&pod)));
         let plan = self.host.blocking(move |host| launch::plan(host, &pod, attempt, &key));
         let (plan, reached) = tokio::join!(plan, reach(&mut self.shim, &self.host, &self.key));
@@ -210,16 +214,20 @@ impl ContainerTask {
 
     async fn emptied(&mut self, attempt: Attempt) {
         self.held = Held::default();
-        // First the news, for a restart may wait for it; then the tidying.
+        self.emptied = Some(attempt);
         self.supervisor.tell(Input::Emptied { key: self.attempt_key(attempt.0) }).await;
-        self.remove_leaf(attempt).await;
+        self.remove_leaf(attempt);
     }
 
-    async fn remove_leaf(&self, attempt: Attempt) {
-        let key = self.key.clone();
-        if let Err(error) = self.host.blocking(move |host| host.groups.remove_leaf(&key, attempt)).await {
-            tracing::debug!(container = %self.key, %attempt, "a group stays until the pod goes: {}", chain(&error));
-        }
+    /// Nobody waits for it: a restart may be next. The group of the next attempt is another one.
+    fn remove_leaf(&self, attempt: Attempt) {
+        let (host, key) = (Arc::clone(&self.host), self.key.clone());
+        tokio::spawn(async move {
+            let container = key.clone();
+            if let Err(error) = host.blocking(move |host| host.groups.remove_leaf(&key, attempt)).await {
+                tracing::debug!(%container, %attempt, "a group stays until the pod goes: {}", chain(&error));
+            }
+        });
     }
 
     // ---- observing ----
@@ -247,7 +255,7 @@ impl ContainerTask {
         };
         self.supervisor.tell(Input::Observed { key: self.key.clone(), observation }).await;
         if let Some(attempt) = empty {
-            self.remove_leaf(attempt).await;
+            self.remove_leaf(attempt);
         }
         self.start_again(newest).await;
     }
@@ -290,6 +298,9 @@ impl ContainerTask {
     // ---- ending ----
 
     async fn kill(&self, attempt: Attempt) {
+        if self.emptied == Some(attempt) {
+            return;
+        }
         let key = self.key.clone();
         if let Err(error) = self.host.blocking(move |host| host.groups.kill(&key, attempt)).await {
             self.host.warn(&self.key, Reason::Degraded, &format!("cannot kill the group: {}", chain(&error)));
