@@ -8,6 +8,7 @@ use crate::context::Ctx;
 use crate::outcome::Exit;
 use crate::pod::PodMachine;
 use crate::record::ContainerRecord;
+use crate::running::Running;
 
 /// The pod that an answer speaks of; requests and `Wake` are no answers.
 pub(crate) fn subject(input: &Input) -> Option<&PodUid> {
@@ -23,8 +24,9 @@ pub(crate) fn subject(input: &Input) -> Option<&PodUid> {
         Input::Started { key, .. }
         | Input::StartFailed { key, .. }
         | Input::Exited { key, .. }
-        | Input::Emptied { key }
-        | Input::Probed { key, .. } => Some(&key.pod),
+        | Input::Emptied { key, .. }
+        | Input::Probed { key, .. }
+        | Input::Hooked { key, .. } => Some(&key.pod),
         Input::Observed { key, .. }
         | Input::ShimLost { key }
         | Input::Resized { key, .. }
@@ -40,8 +42,9 @@ fn container(input: &Input) -> Option<&ContainerName> {
         Input::Started { key, .. }
         | Input::StartFailed { key, .. }
         | Input::Exited { key, .. }
-        | Input::Emptied { key }
-        | Input::Probed { key, .. } => Some(&key.container),
+        | Input::Emptied { key, .. }
+        | Input::Probed { key, .. }
+        | Input::Hooked { key, .. } => Some(&key.container),
         Input::Observed { key, .. }
         | Input::ShimLost { key }
         | Input::Resized { key, .. }
@@ -93,7 +96,8 @@ impl PodMachine {
             | Input::ShimLost { .. }
             | Input::Resized { .. }
             | Input::ResizeFailed { .. }
-            | Input::Probed { .. } => {}
+            | Input::Probed { .. }
+            | Input::Hooked { .. } => {}
         }
     }
 }
@@ -105,15 +109,39 @@ impl Machine {
             Input::Started { pid, .. } => self.started(pid, rec, scene, ctx),
             Input::StartFailed { failure, .. } => self.start_failed(failure, rec, scene, ctx),
             Input::Exited { status, oom, finished, .. } => {
-                self.exited(Exit { status, oom, started: None, finished }, rec, scene, ctx);
+                let exit = Exit { status, oom, started: None, finished, message: String::new() };
+                self.exited(exit, rec, scene, ctx);
             }
-            Input::Emptied { .. } => self.emptied(rec, scene, ctx),
+            Input::Emptied { message, .. } => {
+                rec.hear_last_words(message);
+                self.emptied(rec, scene, ctx);
+            }
             Input::Observed { observation, .. } => self.observed(observation, rec, scene, ctx),
             Input::ShimLost { .. } => self.shim_lost(scene, ctx),
+            running => {
+                if let Some(run) = self.running() {
+                    run.answer(running, rec, scene, ctx);
+                }
+            }
+        }
+    }
+}
+
+impl Running {
+    /// Takes an answer that speaks of the running attempt.
+    fn answer(&mut self, input: Input, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+        match input {
             Input::Resized { .. } => self.resized(rec, scene, ctx),
             Input::ResizeFailed { generation, message, .. } => self.resize_failed(generation, message, scene, ctx),
             Input::Probed { kind, outcome, .. } => self.probed(kind, &outcome, rec, scene, ctx),
-            Input::Prepared { .. }
+            Input::Hooked { kind, outcome, .. } => self.hooked(kind, outcome, rec, scene, ctx),
+            Input::Started { .. }
+            | Input::StartFailed { .. }
+            | Input::Exited { .. }
+            | Input::Emptied { .. }
+            | Input::Observed { .. }
+            | Input::ShimLost { .. }
+            | Input::Prepared { .. }
             | Input::PrepareFailed { .. }
             | Input::TornDown { .. }
             | Input::TearDownFailed { .. }

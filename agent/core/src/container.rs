@@ -16,21 +16,18 @@
 use std::sync::Arc;
 
 use barepod_model::{
-    Attempt, BootTime, Container as Spec, ContainerKey, ContainerName, ExitStatus, Pod, PodUid, ProbeKind, Reason,
-    Resources, Stamp, Termination,
+    Attempt, BootTime, Container as Spec, ContainerKey, ContainerName, ExitStatus, HookKind, Pod, PodUid, ProbeKind,
+    Reason, Stamp, Termination,
 };
 
 use crate::context::Ctx;
 use crate::deadline::Deadline;
 use crate::outcome::{self, Exit};
 use crate::planted::{self, Fault};
-use crate::probe::{Probes, Verdict};
 use crate::retry::Retry;
-use crate::stop::{Grace, Stop, StopAct, StopOrder, StopWake};
-use crate::{
-    AttemptKey, ContainerRecord, Effect, ProbeOutcome, ProbeTicket, Progress, Severity, StartFailure, StopIntent,
-    Waits, backoff,
-};
+use crate::running::Running;
+use crate::stop::StopOrder;
+use crate::{AttemptKey, ContainerRecord, Effect, ProbeTicket, Progress, Severity, StartFailure, backoff};
 
 /// A container's volatile side.
 #[derive(Debug)]
@@ -52,31 +49,6 @@ pub(crate) enum State {
     Running(Box<Running>),
     /// The main process ended, its cgroup is not empty.
     Draining { attempt: Attempt, again: Retry },
-}
-
-/// A running attempt.
-#[derive(Debug)]
-pub(crate) struct Running {
-    pub(crate) attempt: Attempt,
-    pub(crate) pid: u32,
-    pub(crate) since: Stamp,
-    pub(crate) stop: Option<Stop>,
-    probes: Probes,
-    resize: Resize,
-}
-
-/// New limits on their way.
-#[derive(Debug)]
-enum Resize {
-    None,
-    InFlight {
-        generation: u64,
-        resources: Resources,
-    },
-    /// Not tried again before the next generation.
-    Refused {
-        generation: u64,
-    },
 }
 
 /// Whether an `Observe` is on its way. There is never more than one, so that an answer belongs to its question.
@@ -165,13 +137,17 @@ impl Machine {
 
     /// Whether the answer to this run of a probe is waited for.
     pub(crate) fn awaits_probe(&self, kind: ProbeKind, ticket: ProbeTicket) -> bool {
-        matches!(&self.state, State::Running(run) if run.probes.awaits(kind, ticket))
+        matches!(&self.state, State::Running(run) if run.awaits_probe(kind, ticket))
+    }
+
+    /// Whether the answer to this hook is waited for.
+    pub(crate) fn awaits_hook(&self, kind: HookKind) -> bool {
+        matches!(&self.state, State::Running(run) if run.awaits_hook(kind))
     }
 
     /// Whether the answer to a resize of this generation is waited for.
     pub(crate) fn awaits_resize(&self, generation: u64) -> bool {
-        matches!(&self.state, State::Running(run)
-            if matches!(run.resize, Resize::InFlight { generation: mine, .. } if mine == generation))
+        matches!(&self.state, State::Running(run) if run.awaits_resize(generation))
     }
 
     /// The attempt's program was executed.
@@ -192,17 +168,15 @@ impl Machine {
         ctx: &Ctx<'_>,
     ) {
         if !matches!(rec.progress, Progress::Running { .. }) {
-            rec.started = scene.spec.is_some_and(|spec| spec.startup.is_none());
-            rec.ready = rec.started && scene.spec.is_some_and(|spec| spec.readiness.is_none());
+            rec.post_started = scene.spec.is_some_and(|spec| spec.lifecycle.post_start.is_none());
+            rec.pre_stopped = false;
+            rec.started = false;
+            rec.ready = false;
+            scene.spec.into_iter().for_each(|spec| rec.settle_readiness(spec));
         }
         rec.progress = Progress::Running { since: since.clone() };
         rec.finished = false;
-        let probes = match scene.spec {
-            Some(spec) => Probes::new(spec, since.boot, ctx.now.boot),
-            None => Probes::none(since.boot),
-        };
-        let run = Running { attempt, pid, since, stop: None, probes, resize: Resize::None };
-        self.state = State::Running(Box::new(run));
+        self.state = State::Running(Box::new(Running::new(attempt, pid, since, scene, ctx.now.boot)));
     }
 
     /// The attempt never ran.
@@ -268,48 +242,12 @@ impl Machine {
         }
     }
 
-    /// A probe's answer.
-    pub(crate) fn probed(
-        &mut self,
-        kind: ProbeKind,
-        outcome: &ProbeOutcome,
-        rec: &mut ContainerRecord,
-        scene: Scene<'_>,
-        ctx: &mut Ctx<'_>,
-    ) {
-        let (State::Running(run), Some(spec)) = (&mut self.state, scene.spec) else { return };
-        let verdict = run.probes.answer(kind, outcome);
-        if let ProbeOutcome::Failure(output) = outcome {
-            scene.tell(ctx, Severity::Warning, Reason::Unhealthy, format!("{kind:?} probe failed: {output}"));
+    /// A running attempt.
+    pub(crate) fn running(&mut self) -> Option<&mut Running> {
+        match &mut self.state {
+            State::Running(run) => Some(run),
+            State::Recovering | State::Idle | State::Starting { .. } | State::Draining { .. } => None,
         }
-        match (kind, verdict) {
-            (_, Verdict::Undecided) | (ProbeKind::Liveness, Verdict::Good) => {}
-            (ProbeKind::Startup, Verdict::Good) => {
-                rec.started = true;
-                rec.ready = spec.readiness.is_none();
-            }
-            (ProbeKind::Readiness, Verdict::Good) => rec.ready = true,
-            (ProbeKind::Readiness, Verdict::Bad) => rec.ready = false,
-            (ProbeKind::Startup | ProbeKind::Liveness, Verdict::Bad) => {
-                rec.stop.get_or_insert_with(|| StopIntent::of(spec, scene.wanted, ctx.stamp(), Waits::Successor));
-            }
-        }
-    }
-
-    /// New limits are in force.
-    pub(crate) fn resized(&mut self, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
-        let State::Running(run) = &mut self.state else { return };
-        if let Resize::InFlight { resources, .. } = std::mem::replace(&mut run.resize, Resize::None) {
-            rec.in_force = Some(resources);
-            scene.tell(ctx, Severity::Normal, Reason::Resized, "new limits are in force".to_owned());
-        }
-    }
-
-    /// New limits could not be set.
-    pub(crate) fn resize_failed(&mut self, generation: u64, message: String, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
-        let State::Running(run) = &mut self.state else { return };
-        run.resize = Resize::Refused { generation };
-        scene.tell(ctx, Severity::Warning, Reason::ResizeFailed, message);
     }
 
     /// Does what is due.
@@ -380,123 +318,17 @@ impl Machine {
     }
 }
 
+impl ContainerRecord {
+    /// What the attempt that just ended left to be read.
+    pub(crate) fn hear_last_words(&mut self, message: String) {
+        if let Some(last) = self.last.as_mut().filter(|_| self.progress == Progress::Draining && !message.is_empty()) {
+            last.message = message;
+        }
+    }
+}
+
 fn may_start(rec: &ContainerRecord, scene: Scene<'_>) -> bool {
     scene.start == StartGate::Open && scene.spec.is_some() && !rec.finished
-}
-
-impl StopIntent {
-    /// To stop what runs as `spec` says, with the full grace.
-    pub(crate) fn of(spec: &Spec, pod: &Pod, since: Stamp, waits: Waits) -> Self {
-        Self { since, grace: Grace::effective(pod.grace, &spec.stop).length, plan: spec.stop.clone(), waits }
-    }
-}
-
-impl Running {
-    fn advance(&mut self, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
-        if (is_outdated(rec) || scene.spec.is_none()) && rec.stop.is_none() {
-            rec.stop = Some(default_intent(scene, ctx.stamp()));
-        }
-        match stop_order(rec, scene, ctx) {
-            Some(order) => self.advance_stop(order, scene, ctx),
-            None => self.advance_service(rec, scene, ctx),
-        }
-    }
-
-    fn advance_stop(&mut self, order: StopOrder, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
-        match &mut self.stop {
-            Some(_) if planted::on(Fault::GraceRestartsWithDaemon) => {}
-            Some(stop) => stop.shorten(order.ends),
-            None => {
-                self.announce_stop(&order, scene, ctx);
-                let order = if planted::on(Fault::GraceRestartsWithDaemon) { order.anew(ctx.now.boot) } else { order };
-                self.stop = Some(Stop::new(order));
-            }
-        }
-        let acts = self.stop.as_mut().map(|stop| stop.act(ctx.now.boot)).unwrap_or_default();
-        for act in acts {
-            let key = scene.key(self.attempt);
-            ctx.push(match act {
-                StopAct::Signal(signal) => Effect::Signal { key, signal },
-                StopAct::Kill => Effect::Kill { key },
-            });
-        }
-    }
-
-    /// Tells people, unless a former daemon did.
-    fn announce_stop(&self, order: &StopOrder, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
-        if order.began != ctx.now.boot {
-            return;
-        }
-        let grace = order.ends.since(order.began).as_secs_f32();
-        scene.tell(
-            ctx,
-            Severity::Normal,
-            Reason::Killing,
-            format!("stopping attempt {} within {grace} s", self.attempt),
-        );
-        if let Some(own) = order.extended_from {
-            let message = format!("the preset's minimum grace counts, not the pod's {} s", own.as_secs_f32());
-            scene.tell(ctx, Severity::Normal, Reason::GraceExtended, message);
-        }
-    }
-
-    fn advance_service(&mut self, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
-        let Some(spec) = scene.spec else { return };
-        self.probes.follow(spec, ctx.now.boot);
-        if spec.startup.is_none() {
-            rec.started = true;
-        }
-        if rec.started && spec.readiness.is_none() {
-            rec.ready = true;
-        }
-        for (kind, ticket, probe) in self.probes.due(rec.started, ctx.now.boot, ctx.tickets) {
-            ctx.push(Effect::Probe { key: scene.key(self.attempt), kind, ticket, probe });
-        }
-        let refused = match self.resize {
-            Resize::None => false,
-            Resize::InFlight { .. } => true,
-            Resize::Refused { generation } => generation == scene.generation,
-        };
-        if rec.in_force != Some(spec.resources) && !refused {
-            let (generation, resources) = (scene.generation, spec.resources);
-            self.resize = Resize::InFlight { generation, resources };
-            ctx.push(Effect::Resize { key: scene.container_key(), generation, resources });
-        }
-    }
-
-    fn wake(&self, rec: &ContainerRecord, scene: Scene<'_>) -> Option<(BootTime, Deadline)> {
-        let key = || scene.key(self.attempt);
-        let Some(stop) = &self.stop else {
-            return self.probes.wake(rec.started).map(|(at, kind)| (at, Deadline::Probe(key(), kind)));
-        };
-        let (at, why) = stop.wake();
-        let deadline = match why {
-            StopWake::Stage => Deadline::StopStage(key()),
-            StopWake::GraceEnd => Deadline::GraceEnd(key()),
-            StopWake::KillAgain => Deadline::KillAgain(key()),
-        };
-        Some((at, deadline))
-    }
-}
-
-/// How this attempt is to be stopped, if it is. The plan of what runs goes before the plan of what is wanted.
-fn stop_order(rec: &ContainerRecord, scene: Scene<'_>, ctx: &Ctx<'_>) -> Option<StopOrder> {
-    let own = rec.stop.as_ref().map(|intent| {
-        let pod = Grace::effective(scene.wanted.grace, &intent.plan);
-        let extended_from = pod.extended_from.filter(|_| pod.length == intent.grace);
-        StopOrder::new(&intent.since, &ctx.stamp(), Grace { length: intent.grace, extended_from }, &intent.plan)
-    });
-    match (own, scene.ending) {
-        (Some(own), Some(ending)) => Some(own.and(ending)),
-        (Some(own), None) => Some(own),
-        (None, ending) => ending.cloned(),
-    }
-}
-
-/// Where nothing says how an attempt that nobody wants is to be stopped.
-fn default_intent(scene: Scene<'_>, since: Stamp) -> StopIntent {
-    let plan = scene.spec.map(|spec| spec.stop.clone()).unwrap_or_default();
-    StopIntent { since, grace: Grace::effective(scene.wanted.grace, &plan).length, plan, waits: Waits::Successor }
 }
 
 /// An end that nobody saw.

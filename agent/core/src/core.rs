@@ -9,9 +9,9 @@ use barepod_model::{BootId, BootTime, PodUid};
 
 use crate::context::Ctx;
 use crate::deadline::Deadline;
-use crate::pod::{Claims, PodMachine, Stage};
+use crate::pod::{Claims, Others, PodMachine, Stage};
 use crate::proposal::Request;
-use crate::{BackoffFigures, Effect, Input, Moment, PodView, admission, answers, fresh, planted, show};
+use crate::{BackoffFigures, Effect, Input, Moment, PodView, admission, answers, dependency, fresh, planted, show};
 
 /// The state machine of everything that is decided on one host.
 #[derive(Debug)]
@@ -119,6 +119,7 @@ impl Core {
             | Input::Resized { .. }
             | Input::ResizeFailed { .. }
             | Input::Probed { .. }
+            | Input::Hooked { .. }
             | Input::TornDown { .. }
             | Input::TearDownFailed { .. }
             | Input::Forgotten { .. }
@@ -153,8 +154,10 @@ impl Core {
     fn settle_pod(&mut self, uid: &PodUid, now: Moment) {
         let waits = self.pods.get(uid).is_some_and(|pod| matches!(pod.stage, Stage::Waiting(_)));
         let blocker = if waits { admission::blocker(&self.pods, uid) } else { None };
+        let (dependency, held) = (dependency::missing(&self.pods, uid), dependency::is_held(&self.pods, uid));
         let mut ctx = ctx!(self, now);
         let Some(pod) = self.pods.get_mut(uid) else { return };
+        pod.others = Others { dependency, held };
         let claims = pod.advance(blocker, &mut ctx);
         pod.flush(&mut ctx);
         pod.set_wake(&mut ctx);
@@ -162,7 +165,10 @@ impl Core {
         if view != pod.view {
             pod.view = view;
             self.changed.insert(uid.clone());
+            let related = self.pods.get(uid).map(|pod| dependency::related(&self.pods, &pod.wanted));
+            self.touched.extend(related.unwrap_or_default());
         }
+        let Some(pod) = self.pods.get(uid) else { return };
         if matches!(pod.stage, Stage::Gone) {
             self.remove(uid, now);
         } else if claims == Claims::Released {
@@ -176,6 +182,7 @@ impl Core {
         if !planted::on(planted::Fault::WaiterForgotten) {
             self.touch_waiting();
         }
+        self.touched.extend(dependency::related(&self.pods, &pod.wanted));
         for request in pod.queue {
             self.request(request, now);
         }

@@ -10,6 +10,8 @@ use crate::AttemptKey;
 pub enum Deadline {
     /// A container's back-off ends.
     Backoff(ContainerKey),
+    /// A preStop hook is waited for no longer.
+    HookEnd(AttemptKey),
     /// The next signal of a staged stop.
     StopStage(AttemptKey),
     /// The end of a stop's grace: the cgroup is killed.
@@ -18,6 +20,8 @@ pub enum Deadline {
     KillAgain(AttemptKey),
     /// A probe.
     Probe(AttemptKey, ProbeKind),
+    /// A pod has run for as long as it may.
+    ActiveDeadline(PodUid),
     /// A pod's directories could not be made; tried again.
     PrepareAgain(PodUid),
     /// A pod could not be removed from the host; tried again.

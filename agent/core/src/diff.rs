@@ -3,9 +3,9 @@
 //! | changed | so |
 //! |---|---|
 //! | nothing | nothing |
-//! | labels, annotations, grace, restart policy, stop plan, probes, resources, manifest | in place |
-//! | what a regular container's process is started with | that container is replaced |
-//! | a regular container added or removed | it is started or stopped |
+//! | labels, annotations, grace, restart policies, stop plan, hooks, probes, resources, manifest | in place |
+//! | what a regular container's or a sidecar's process is started with | that container is replaced |
+//! | a regular container or a sidecar added or removed | it is started or stopped |
 //! | volumes, data paths, any init container | all containers are replaced, init containers first |
 
 use std::collections::BTreeSet;
@@ -48,9 +48,9 @@ pub(crate) fn classify(present: &Pod, wanted: &Pod) -> Change {
     if replaced.is_empty() { Change::InPlace } else { Change::Containers(replaced) }
 }
 
-/// Regular containers that are new, gone, or started with something else.
+/// Regular containers and sidecars that are new, gone, or started with something else.
 fn replaced_containers(present: &Pod, wanted: &Pod) -> BTreeSet<ContainerName> {
-    let (before, after) = (regulars(present), regulars(wanted));
+    let (before, after) = (lasting(present), lasting(wanted));
     let names = before.iter().chain(&after).map(|container| &container.name);
     let changed = names.filter(|name| {
         let find = |list: &[&Container]| list.iter().find(|c| c.name == **name).copied().cloned();
@@ -75,13 +75,10 @@ fn same_process(before: &Container, after: &Container) -> bool {
 }
 
 fn inits(pod: &Pod) -> Vec<&Container> {
-    of_kind(pod, ContainerKind::Init)
+    pod.containers.iter().filter(|container| container.kind == ContainerKind::Init).collect()
 }
 
-fn regulars(pod: &Pod) -> Vec<&Container> {
-    of_kind(pod, ContainerKind::Regular)
-}
-
-fn of_kind(pod: &Pod, kind: ContainerKind) -> Vec<&Container> {
-    pod.containers.iter().filter(|container| container.kind == kind).collect()
+/// Those that run as long as the pod does.
+fn lasting(pod: &Pod) -> Vec<&Container> {
+    pod.containers.iter().filter(|container| container.kind != ContainerKind::Init).collect()
 }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barepod_model::{Attempt, ContainerKey, ContainerName, Pod, PodUid, Probe, ProbeKind, Reason, Resources};
+use barepod_model::{
+    Attempt, ContainerKey, ContainerName, Hook, HookKind, Pod, PodUid, Probe, ProbeKind, Reason, Resources,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Accepted, Denied, PodRecord, RequestId, Revision};
@@ -144,6 +146,15 @@ pub enum Effect {
         ticket: ProbeTicket,
         /// What to ask.
         probe: Probe,
+    },
+    /// Run a hook. It is not cut short when its attempt ends, nor by anything but its own end. → `Hooked`
+    Hook {
+        /// Which attempt.
+        key: AttemptKey,
+        /// Which hook.
+        kind: HookKind,
+        /// What to do.
+        hook: Hook,
     },
     /// Remove everything of an ended pod from the host: shims, cgroups, directories. Logs and claims stay.
     /// → `TornDown`, `TearDownFailed`

@@ -32,7 +32,7 @@ pub(crate) fn is_fresh(core: &Core, input: &Input) -> bool {
             State::Starting { .. } | State::Running(_) => is_live(machine, key),
             State::Idle | State::Draining { .. } => false,
         }),
-        Input::Emptied { key } => attempt_machine(core, key)
+        Input::Emptied { key, .. } => attempt_machine(core, key)
             .is_some_and(|machine| matches!(machine.state, State::Draining { .. }) && is_live(machine, key)),
         Input::Observed { key, .. } => {
             machine(core, &key.pod, &key.container).is_some_and(|machine| machine.observing != Observing::No)
@@ -43,6 +43,9 @@ pub(crate) fn is_fresh(core: &Core, input: &Input) -> bool {
         }
         Input::Probed { key, kind, ticket, .. } => attempt_machine(core, key)
             .is_some_and(|machine| machine.awaits_probe(*kind, *ticket) && is_live(machine, key)),
+        Input::Hooked { key, kind, .. } => {
+            attempt_machine(core, key).is_some_and(|machine| machine.awaits_hook(*kind) && is_live(machine, key))
+        }
         Input::TornDown { pod: uid } | Input::TearDownFailed { pod: uid, .. } => {
             pod(uid).is_some_and(|pod| matches!(pod.stage, Stage::TearingDown { .. }))
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use barepod_model::{
-    Attempt, BootTime, ContainerKey, ContainerName, ExitStatus, Namespace, Pod, PodName, PodUid, ProbeKind, Reason,
-    Source, Stamp, WallTime,
+    Attempt, BootTime, ContainerKey, ContainerName, ExitStatus, HookKind, Namespace, Pod, PodName, PodUid, ProbeKind,
+    Reason, Source, Stamp, WallTime,
 };
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +112,8 @@ pub enum Observation {
         finished: Stamp,
         /// Its cgroup is empty.
         empty: bool,
+        /// Its last words, may be empty; they come later with `Emptied` where the cgroup is not.
+        message: String,
     },
 }
 
@@ -124,6 +126,15 @@ pub enum ProbeOutcome {
     Failure(String),
     /// The prober could not ask. Counts neither way.
     Unavailable(String),
+}
+
+/// How a hook ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HookOutcome {
+    /// Well.
+    Success,
+    /// Badly, or it could not be run; with what it said.
+    Failure(String),
 }
 
 /// One thing that happened.
@@ -223,6 +234,8 @@ pub enum Input {
     Emptied {
         /// Which.
         key: AttemptKey,
+        /// Its last words (`terminationMessagePath`), may be empty.
+        message: String,
     },
     /// The answer to `Effect::Observe`.
     Observed {
@@ -262,6 +275,15 @@ pub enum Input {
         ticket: ProbeTicket,
         /// Its answer.
         outcome: ProbeOutcome,
+    },
+    /// A hook was run.
+    Hooked {
+        /// Which attempt.
+        key: AttemptKey,
+        /// Which hook.
+        kind: HookKind,
+        /// How it ended.
+        outcome: HookOutcome,
     },
     /// Everything of a pod has been removed from the host: shims, cgroups, directories. Logs and claims stay.
     TornDown {

@@ -19,6 +19,7 @@ mod container;
 mod context;
 mod core;
 mod deadline;
+mod dependency;
 mod diff;
 mod effect;
 mod fresh;
@@ -34,6 +35,7 @@ mod recover;
 mod requests;
 mod restore;
 mod retry;
+mod running;
 mod show;
 mod stop;
 mod view;
@@ -42,9 +44,10 @@ pub use crate::core::Core;
 pub use deadline::Deadline;
 pub use effect::{AttemptKey, BackoffFigures, Effect, Event, ProbeTicket, Severity, Sync};
 pub use input::{
-    Accepted, Denied, Evidence, Input, Moment, Observation, ProbeOutcome, RequestId, Restored, StartFailure, Verb,
+    Accepted, Denied, Evidence, HookOutcome, Input, Moment, Observation, ProbeOutcome, RequestId, Restored,
+    StartFailure, Verb,
 };
 #[cfg(feature = "planted")]
 pub use planted::{Fault, plant};
-pub use record::{Backoff, ContainerRecord, Deletion, PodRecord, Progress, Revision, StopIntent, Waits};
+pub use record::{Backoff, ContainerRecord, Deletion, PodFailure, PodRecord, Progress, Revision, StopIntent, Waits};
 pub use view::{ContainerState, ContainerView, PodView};

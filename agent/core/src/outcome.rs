@@ -1,6 +1,8 @@
 //! How an attempt ended, and whether its container is done with that.
 
-use barepod_model::{ContainerKind, ExitStatus, Reason, RestartPolicy, Stamp, Termination};
+use barepod_model::{
+    Container as Spec, ContainerKind, ExitStatus, Reason, RestartAction, RestartPolicy, Stamp, Termination,
+};
 
 use crate::container::{Scene, is_outdated};
 use crate::{ContainerRecord, Progress, StartFailure};
@@ -16,6 +18,8 @@ pub(crate) struct Exit {
     /// When its process started, as far as the teller knows.
     pub(crate) started: Option<Stamp>,
     pub(crate) finished: Stamp,
+    /// Its last words.
+    pub(crate) message: String,
 }
 
 impl Exit {
@@ -32,7 +36,7 @@ impl Exit {
             ExitStatus::Code(_) | ExitStatus::Signal(_) => Reason::Error,
         };
         let started = known.or(self.started);
-        Termination { status: self.status, reason, message: String::new(), started, finished: self.finished }
+        Termination { status: self.status, reason, message: self.message, started, finished: self.finished }
     }
 }
 
@@ -60,22 +64,36 @@ pub(crate) fn is_start_failure(end: &Termination) -> bool {
 
 /// Writes the end of the newest attempt down.
 pub(crate) fn close(rec: &mut ContainerRecord, end: Termination, progress: Progress, scene: Scene<'_>) {
-    let kind = scene.spec.map(|spec| spec.kind);
-    rec.finished = !is_outdated(rec) && kind.is_some_and(|kind| is_final(kind, scene.wanted.restart_policy, &end));
+    let spec = scene.spec.filter(|_| !is_outdated(rec));
+    rec.finished = spec.is_some_and(|spec| is_final(spec, scene.wanted.restart_policy, &end));
+    rec.restarts_all = spec.and_then(|spec| rule(spec, &end)) == Some(RestartAction::RestartAllContainers);
     rec.previous = rec.last.replace(end);
     rec.progress = progress;
+    rec.post_started = false;
+    rec.pre_stopped = false;
     rec.started = false;
     rec.ready = false;
 }
 
+/// What the container's own rules say to this end. They speak of exit codes: of an end that nobody saw they say nothing.
+fn rule(spec: &Spec, end: &Termination) -> Option<RestartAction> {
+    let code = match end.status {
+        ExitStatus::Code(_) | ExitStatus::Signal(_) => end.status.kubernetes_code(),
+        ExitStatus::Unknown => return None,
+    };
+    spec.restart.rules.iter().find(|rule| rule.codes.contains(code)).map(|rule| rule.action)
+}
+
 /// Whether a container that ended so stays ended. An init container that failed for good stays ended too: its pod has
 /// failed.
-pub(crate) fn is_final(kind: ContainerKind, policy: RestartPolicy, end: &Termination) -> bool {
-    match (kind, policy) {
-        _ if was_never_created(end) => false,
+pub(crate) fn is_final(spec: &Spec, policy: RestartPolicy, end: &Termination) -> bool {
+    if was_never_created(end) || rule(spec, end).is_some() {
+        return false;
+    }
+    match (spec.kind, spec.restart.policy.unwrap_or(policy)) {
+        (ContainerKind::Sidecar, _) | (ContainerKind::Regular, RestartPolicy::Always) => false,
         (ContainerKind::Init, RestartPolicy::Always | RestartPolicy::OnFailure)
         | (ContainerKind::Regular, RestartPolicy::OnFailure) => end.status.is_success(),
-        (ContainerKind::Regular, RestartPolicy::Always) => false,
         (ContainerKind::Init | ContainerKind::Regular, RestartPolicy::Never) => true,
     }
 }

@@ -59,6 +59,10 @@ faults! {
     PathFreedTooEarly,
     /// A pod that waits for another is not looked at when that one is gone.
     WaiterForgotten,
+    /// The next container is started before the sidecar before it has started.
+    SidecarNotAwaited,
+    /// The sidecars of a dying pod are stopped with the others.
+    SidecarsStopAtOnce,
 }
 
 #[cfg(feature = "planted")]

@@ -15,8 +15,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
-use barepod_model::{BootTime, ContainerKey, ContainerKind, ContainerName, Pod, PodUid, Reason};
+use barepod_model::{
+    BootTime, Container as Spec, ContainerKey, ContainerKind, ContainerName, Pod, PodUid, Reason, Stamp,
+};
 
 use crate::admission::Blocker;
 use crate::container::{Machine, Scene, StartGate, State, is_outdated};
@@ -24,10 +27,10 @@ use crate::context::Ctx;
 use crate::deadline::Deadline;
 use crate::journal::Journal;
 use crate::planted::{self, Fault};
-use crate::proposal::Request;
+use crate::proposal::{self, Request};
 use crate::retry::Retry;
 use crate::stop::{Grace, StopOrder};
-use crate::{ContainerRecord, Deletion, Effect, PodRecord, PodView, Severity, StartFailure, Waits};
+use crate::{ContainerRecord, Deletion, Effect, PodFailure, PodRecord, PodView, Severity, StartFailure, Waits};
 
 /// A pod.
 #[derive(Debug)]
@@ -42,6 +45,7 @@ pub(crate) struct PodMachine {
     pub(crate) journal: Journal,
     /// Requests that wait for the one being written.
     pub(crate) queue: VecDeque<Request>,
+    pub(crate) others: Others,
     /// As it was last shown; `None` while it is not accepted.
     pub(crate) view: Option<PodView>,
     pub(crate) wake: Option<(BootTime, Deadline)>,
@@ -74,6 +78,26 @@ pub(crate) enum Stage {
     Gone,
 }
 
+/// What other pods mean for this one.
+#[derive(Debug, Default)]
+pub(crate) struct Others {
+    /// What it waits for before its first container is started.
+    pub(crate) dependency: Option<Blocker>,
+    /// Its end waits for that of another.
+    pub(crate) held: bool,
+}
+
+/// Why containers are stopped although nothing is wrong with them.
+#[derive(Debug)]
+enum End<'a> {
+    /// The pod is no longer wanted.
+    Deleted(&'a Deletion),
+    /// It has failed as a whole.
+    Failed(&'a PodFailure),
+    /// Its work is done, or cannot be done, since then: the sidecars have nothing to stand beside.
+    Over(Stamp),
+}
+
 /// Whether others that wait should look again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Claims {
@@ -92,7 +116,10 @@ impl PodMachine {
             generation: 1,
             order,
             created: ctx.stamp(),
+            revived: None,
             deletion: None,
+            failure: None,
+            initialized: false,
             orphaned: false,
             releasing: BTreeSet::new(),
             containers,
@@ -113,6 +140,7 @@ impl PodMachine {
             containers: BTreeMap::new(),
             journal,
             queue: VecDeque::new(),
+            others: Others::default(),
             view: None,
             wake: None,
         }
@@ -168,14 +196,10 @@ impl PodMachine {
         ctx: &mut Ctx<'_>,
         handle: impl FnOnce(&mut Machine, &mut ContainerRecord, Scene<'_>, &mut Ctx<'_>) -> R,
     ) -> Option<R> {
+        let ending = self.ending_of(name, ctx);
         let machine = self.containers.get_mut(name)?;
         let rec = self.record.containers.get_mut(name)?;
         let spec = self.wanted.containers.iter().find(|container| container.name == *name);
-        let stop = spec.map(|spec| &spec.stop).or(rec.stop.as_ref().map(|intent| &intent.plan));
-        let ending = self.record.deletion.as_ref().map(|deletion| {
-            let plan = stop.cloned().unwrap_or_default();
-            StopOrder::new(&deletion.since, &ctx.stamp(), deletion.grace_for(self.wanted.grace, &plan), &plan)
-        });
         let start = if open.contains(name) { StartGate::Open } else { StartGate::Closed };
         let scene = Scene {
             uid: &self.record.pod.uid,
@@ -189,22 +213,122 @@ impl PodMachine {
         Some(handle(machine, rec, scene, ctx))
     }
 
-    /// The containers that may be started as far as the pod is concerned: init containers one by one, with nothing
-    /// beside them, then all others.
+    /// Why containers are stopped, if they are.
+    fn end(&self) -> Option<End<'_>> {
+        let PodRecord { deletion, failure, .. } = &self.record;
+        let deleted = deletion.as_ref().map(End::Deleted);
+        deleted.or(failure.as_ref().map(End::Failed)).or_else(|| self.over_since().map(End::Over))
+    }
+
+    /// Since when no container but sidecars will run any more: all ended for good, or an init container failed for good.
+    fn over_since(&self) -> Option<Stamp> {
+        let ended = |spec: &Spec| {
+            let rec = self.record.containers.get(&spec.name).filter(|rec| rec.finished)?;
+            let idle = self.containers.get(&spec.name).is_some_and(Machine::is_idle);
+            rec.last.as_ref().filter(|_| idle)
+        };
+        let mut inits = self.of_kind(ContainerKind::Init).filter_map(ended);
+        let failed = inits.find(|end| !end.status.is_success()).map(|end| end.finished.clone());
+        let all: Option<Vec<_>> = self.of_kind(ContainerKind::Regular).map(ended).collect();
+        let last = all.and_then(|ends| ends.into_iter().map(|end| &end.finished).max_by_key(|at| at.wall).cloned());
+        failed.or(last)
+    }
+
+    /// Whether no container will be started any more, as things are.
+    pub(crate) fn is_over(&self) -> bool {
+        self.end().is_some()
+    }
+
+    fn of_kind(&self, kind: ContainerKind) -> impl Iterator<Item = &Spec> {
+        self.wanted.containers.iter().filter(move |container| container.kind == kind)
+    }
+
+    /// How the end of the pod bounds one of its containers.
+    fn ending_of(&self, name: &ContainerName, ctx: &Ctx<'_>) -> Option<StopOrder> {
+        let spec = self.wanted.containers.iter().find(|container| container.name == *name);
+        let intent = self.record.containers.get(name)?.stop.as_ref();
+        let plan = spec.map(|spec| &spec.stop).or(intent.map(|intent| &intent.plan)).cloned().unwrap_or_default();
+        let (since, grace) = match self.end()? {
+            End::Deleted(deletion) => (deletion.since.clone(), deletion.grace_for(self.wanted.grace, &plan)),
+            End::Failed(failure) => (failure.since.clone(), Grace::effective(self.wanted.grace, &plan)),
+            End::Over(since) if spec.is_some_and(is_sidecar) => (since, Grace::effective(self.wanted.grace, &plan)),
+            End::Over(_) => return None,
+        };
+        let hook = match spec {
+            Some(spec) => spec.lifecycle.pre_stop.clone(),
+            None => intent.and_then(|intent| intent.hook.clone()),
+        };
+        let held = self.others.held || spec.is_some_and(|spec| self.must_outlive_others(spec));
+        Some(StopOrder { held, ..StopOrder::new(&since, &ctx.stamp(), grace, &plan, hook) })
+    }
+
+    /// A sidecar ends after all that is no sidecar, and after the sidecars that were started after it.
+    fn must_outlive_others(&self, spec: &Spec) -> bool {
+        if !is_sidecar(spec) || planted::on(Fault::SidecarsStopAtOnce) {
+            return false;
+        }
+        let later = self.wanted.containers.iter().skip_while(|other| other.name != spec.name).skip(1);
+        let earlier = self.wanted.containers.iter().take_while(|other| other.name != spec.name);
+        let mut others = later.chain(earlier.filter(|other| !is_sidecar(other)));
+        others.any(|other| self.containers.get(&other.name).is_some_and(|machine| !machine.is_idle()))
+    }
+
+    /// The containers that may be started as far as the pod is concerned: init containers one by one, each sidecar among
+    /// them until it has started, then all others. From then on each is restarted for itself.
     fn startable(&self) -> BTreeSet<ContainerName> {
         let prepared = matches!(self.stage, Stage::Prepared { generation } if generation >= self.needs);
-        if !prepared || self.is_dying() || self.is_being_cleared() {
+        if !prepared || self.is_over() || self.is_being_cleared() || self.awaits_dependency() {
             return BTreeSet::new();
         }
-        let of = |kind| self.wanted.containers.iter().filter(move |container| container.kind == kind);
-        let done = |name| self.has_succeeded(name) && self.containers.get(name).is_some_and(Machine::is_idle);
-        let next_init = of(ContainerKind::Init).find(|init| !done(&init.name));
-        let candidates: Vec<&ContainerName> = match next_init {
-            Some(init) if self.others_idle(&init.name) => vec![&init.name],
-            Some(_) => Vec::new(),
-            None => of(ContainerKind::Regular).map(|container| &container.name).collect(),
+        let candidates = match self.initialization() {
+            Initialization::At(candidates) => candidates,
+            Initialization::Done => {
+                let lasting = self.wanted.containers.iter().filter(|container| container.kind != ContainerKind::Init);
+                lasting.map(|container| &container.name).collect()
+            }
         };
         candidates.into_iter().filter(|name| !self.journal.holds(name)).cloned().collect()
+    }
+
+    /// How far init containers and sidecars are.
+    fn initialization(&self) -> Initialization<'_> {
+        if self.record.initialized {
+            return Initialization::Done;
+        }
+        let mut sidecars = Vec::new();
+        for spec in &self.wanted.containers {
+            let name = &spec.name;
+            match spec.kind {
+                ContainerKind::Init if self.is_done(name) => {}
+                ContainerKind::Init => {
+                    let alone = self.others_idle(|other| other == name || sidecars.contains(&other));
+                    return Initialization::At(sidecars.into_iter().chain(alone.then_some(name)).collect());
+                }
+                ContainerKind::Sidecar => {
+                    sidecars.push(name);
+                    if !self.has_started(name) && !planted::on(Fault::SidecarNotAwaited) {
+                        return Initialization::At(sidecars);
+                    }
+                }
+                ContainerKind::Regular => {}
+            }
+        }
+        Initialization::Done
+    }
+
+    /// Whether this init container has done its work, and nothing of it is left.
+    fn is_done(&self, init: &ContainerName) -> bool {
+        self.has_succeeded(init) && self.containers.get(init).is_some_and(Machine::is_idle)
+    }
+
+    fn has_started(&self, name: &ContainerName) -> bool {
+        let runs = self.containers.get(name).is_some_and(|machine| matches!(machine.state, State::Running(_)));
+        runs && self.record.containers.get(name).is_some_and(|rec| rec.started)
+    }
+
+    /// Whether nothing of the pod has begun yet, and another pod must be ready first.
+    pub(crate) fn awaits_dependency(&self) -> bool {
+        self.others.dependency.is_some() && !self.record.initialized && self.is_idle()
     }
 
     /// Whether this init container has done its work.
@@ -221,8 +345,8 @@ impl PodMachine {
         stops.into_iter().any(|stop| stop.waits == Waits::Pod)
     }
 
-    fn others_idle(&self, name: &ContainerName) -> bool {
-        self.containers.iter().all(|(other, machine)| other == name || machine.is_idle())
+    fn others_idle(&self, may_live: impl Fn(&ContainerName) -> bool) -> bool {
+        self.containers.iter().all(|(other, machine)| may_live(other) || machine.is_idle())
     }
 
     /// Does what is due, as far as the pod's present state allows it. `blocker` is what it waits for, if it waits.
@@ -306,13 +430,52 @@ impl PodMachine {
     }
 
     fn advance_containers(&mut self, ctx: &mut Ctx<'_>) {
-        let open = self.startable();
+        self.restart_all(ctx);
+        self.keep_to_deadline(ctx);
+        let mut open = self.startable();
+        if !open.is_empty() && matches!(self.initialization(), Initialization::Done) {
+            self.record.initialized = true;
+            open = self.startable();
+        }
         let names: Vec<_> = self.containers.keys().cloned().collect();
         for name in names {
             self.scene(&name, &open, ctx, |machine, rec, scene, ctx| machine.advance(rec, scene, ctx));
         }
         let wanted = &self.wanted.containers;
         self.containers.retain(|name, machine| !machine.is_idle() || wanted.iter().any(|spec| spec.name == *name));
+    }
+
+    /// A container may have ended in a way that asks for new processes of all.
+    fn restart_all(&mut self, ctx: &mut Ctx<'_>) {
+        let asks = |rec: &mut ContainerRecord| std::mem::take(&mut rec.restarts_all);
+        let askers = self.record.containers.iter_mut().filter_map(|(name, rec)| asks(rec).then(|| name.clone()));
+        for name in askers.collect::<Vec<_>>() {
+            if self.end().is_none() {
+                proposal::replace_others(&mut self.record, &name, &ctx.stamp());
+                let message = format!("by a rule of container {name}, which ended");
+                self.tell(Severity::Normal, Reason::RestartingAllContainers, message, ctx);
+            }
+        }
+    }
+
+    fn keep_to_deadline(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(deadline) = self.wanted.active_deadline.filter(|_| self.end().is_none()) else { return };
+        if self.deadline_at(deadline, ctx) <= ctx.now.boot {
+            let message = format!("it was active for longer than its deadline of {} s", deadline.as_secs());
+            self.tell(Severity::Warning, Reason::DeadlineExceeded, message.clone(), ctx);
+            let failure = PodFailure { reason: Reason::DeadlineExceeded, message, since: ctx.stamp() };
+            self.record.failure = Some(failure);
+        }
+    }
+
+    /// When it has run for so long. Under another boot than that of its beginning only the wall clock can tell.
+    fn deadline_at(&self, deadline: Duration, ctx: &Ctx<'_>) -> BootTime {
+        let since = self.record.revived.as_ref().unwrap_or(&self.record.created);
+        if since.boot_id == *ctx.boot {
+            return since.boot + deadline;
+        }
+        let passed = ctx.now.wall.0.duration_since(since.wall.0);
+        ctx.now.boot + deadline.saturating_sub(Duration::try_from(passed).unwrap_or_default())
     }
 
     /// Gives up the paths of a former generation once nothing of it can write there.
@@ -421,6 +584,9 @@ impl PodMachine {
             Stage::TornDown | Stage::Forgetting { .. } | Stage::ForgetFailed { .. } => None,
             _open => self.journal.wake().map(|at| (at, Deadline::StoreAgain(uid))),
         };
+        let deadline = self.wanted.active_deadline.filter(|_| self.end().is_none());
+        let deadline =
+            deadline.map(|after| (self.deadline_at(after, ctx), Deadline::ActiveDeadline(self.uid().clone())));
         let open = self.startable();
         let names: Vec<_> = self.containers.keys().cloned().collect();
         let containers = names
@@ -428,7 +594,7 @@ impl PodMachine {
             .filter_map(|name| self.scene(name, &open, ctx, |machine, rec, scene, ctx| machine.wake(rec, scene, ctx)))
             .flatten()
             .min();
-        self.wake = [stage, store, containers].into_iter().flatten().min();
+        self.wake = [stage, store, deadline, containers].into_iter().flatten().min();
     }
 
     /// The container's key.
@@ -437,9 +603,21 @@ impl PodMachine {
     }
 }
 
+/// How far a pod's init containers and sidecars are.
+enum Initialization<'a> {
+    /// These may be started.
+    At(Vec<&'a ContainerName>),
+    /// There is nothing more to wait for.
+    Done,
+}
+
+fn is_sidecar(spec: &Spec) -> bool {
+    spec.kind == ContainerKind::Sidecar
+}
+
 impl Deletion {
     /// How long a container of the dying pod has.
-    pub(crate) fn grace_for(&self, pod: std::time::Duration, plan: &barepod_model::StopPlan) -> Grace {
+    pub(crate) fn grace_for(&self, pod: Duration, plan: &barepod_model::StopPlan) -> Grace {
         let grace = self.grace.map_or_else(|| Grace::effective(pod, plan), Grace::given);
         match self.cap {
             Some(cap) if cap < grace.length => Grace::given(cap),

@@ -81,6 +81,7 @@ impl Proposal {
                 }
             }
             Proposal::Restart { containers } => {
+                revive(record, at);
                 for name in containers {
                     replace(record, name, at, Waits::Successor);
                 }
@@ -102,6 +103,7 @@ fn update(record: &mut PodRecord, pod: &Pod, change: &Change, at: &Stamp) {
     match change {
         Change::None | Change::InPlace => {}
         Change::Containers(names) => {
+            revive(record, at);
             names.iter().for_each(|name| replace_for_change(record, name, at, Waits::Successor))
         }
         Change::Whole => {
@@ -109,10 +111,28 @@ fn update(record: &mut PodRecord, pod: &Pod, change: &Change, at: &Stamp) {
             names.collect::<BTreeSet<_>>().iter().for_each(|name| replace_for_change(record, name, at, Waits::Pod));
             let given_up = record.pod.data_paths.difference(&pod.data_paths).cloned();
             record.releasing.extend(given_up);
+            record.initialized = false;
+            revive(record, at);
         }
     }
     record.pod = pod.clone();
     pod.containers.iter().for_each(|container| reconsider_end(record, container));
+}
+
+/// A pod that failed begins anew.
+fn revive(record: &mut PodRecord, at: &Stamp) {
+    if record.failure.take().is_some() {
+        record.revived = Some(at.clone());
+    }
+}
+
+/// One container asked for new processes of all: those of the others are replaced at once, its own after its back-off.
+pub(crate) fn replace_others(record: &mut PodRecord, asker: &ContainerName, at: &Stamp) {
+    let names: Vec<_> = record.pod.containers.iter().map(|container| container.name.clone()).collect();
+    for name in names.iter().filter(|name| *name != asker) {
+        replace(record, name, at, Waits::Pod);
+    }
+    record.initialized = false;
 }
 
 /// What was started with something else is replaced, and its crashes are not held against its successor.
@@ -148,6 +168,6 @@ fn may_live(container: &ContainerRecord) -> bool {
 fn reconsider_end(record: &mut PodRecord, spec: &Container) {
     let policy = record.pod.restart_policy;
     if let Some(container) = record.containers.get_mut(&spec.name).filter(|container| container.finished) {
-        container.finished = container.last.as_ref().is_some_and(|end| outcome::is_final(spec.kind, policy, end));
+        container.finished = container.last.as_ref().is_some_and(|end| outcome::is_final(spec, policy, end));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use barepod_model::{Attempt, BootId, ContainerName, Pod, Resources, Stamp, StopPlan, Termination};
+use barepod_model::{Attempt, BootId, ContainerName, Hook, Pod, Reason, Resources, Stamp, StopPlan, Termination};
 use serde::{Deserialize, Serialize};
 
 use crate::Evidence;
@@ -36,8 +36,17 @@ pub struct PodRecord {
     pub order: u64,
     /// When it was first accepted.
     pub created: Stamp,
+    /// When it was last given a new life after a failure: its deadline counts from then.
+    #[serde(default)]
+    pub revived: Option<Stamp>,
     /// It is no longer wanted.
     pub deletion: Option<Deletion>,
+    /// It has failed for good although nobody deleted it.
+    #[serde(default)]
+    pub failure: Option<PodFailure>,
+    /// Its init containers are done and its sidecars have started: from now on each container is restarted for itself.
+    #[serde(default)]
+    pub initialized: bool,
     /// Its source does not mention it at present.
     pub orphaned: bool,
     /// Data paths that an update gave up and that a process from before the update may still use.
@@ -62,6 +71,17 @@ pub struct Deletion {
     pub evidence: Evidence,
 }
 
+/// Why a pod failed as a whole. Its containers are stopped and not started again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodFailure {
+    /// The code, e.g. `DeadlineExceeded`.
+    pub reason: Reason,
+    /// A sentence for people.
+    pub message: String,
+    /// When. The stop of its containers begins then.
+    pub since: Stamp,
+}
+
 /// What is kept of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct ContainerRecord {
@@ -79,6 +99,9 @@ pub struct ContainerRecord {
     pub backoff: Option<Backoff>,
     /// An init container that has done its work (or failed for good), or a regular one that will not be restarted.
     pub finished: bool,
+    /// It ended in a way that asks for new processes of the whole pod.
+    #[serde(default)]
+    pub restarts_all: bool,
     /// Rises when the container must be replaced: by a change of what its process is started with, or because an operator
     /// wants a new process.
     #[serde(default)]
@@ -92,6 +115,12 @@ pub struct ContainerRecord {
     /// The limits of the newest attempt; `None` if they are not known.
     #[serde(default)]
     pub in_force: Option<Resources>,
+    /// The newest attempt's postStart hook succeeded, or it has none and runs.
+    #[serde(default)]
+    pub post_started: bool,
+    /// The newest attempt's preStop hook has been run.
+    #[serde(default)]
+    pub pre_stopped: bool,
     /// The newest attempt's startup probe succeeded, or it has none and runs.
     #[serde(default)]
     pub started: bool,
@@ -130,6 +159,9 @@ pub struct StopIntent {
     pub grace: Duration,
     /// How: the plan of the process that runs, which an update may have replaced in the pod.
     pub plan: StopPlan,
+    /// The preStop hook of that process.
+    #[serde(default)]
+    pub hook: Option<Hook>,
     /// Who waits for its end.
     pub waits: Waits,
 }

@@ -103,8 +103,8 @@ impl Machine {
                     self.run(attempt, pid, started, rec, scene, ctx);
                 }
             }
-            Observation::Exited { attempt, status, oom, started, finished, empty } if attempt == mine => {
-                self.exited(Exit { status, oom, started, finished }, rec, scene, ctx);
+            Observation::Exited { attempt, status, oom, started, finished, empty, message } if attempt == mine => {
+                self.exited(Exit { status, oom, started, finished, message }, rec, scene, ctx);
                 if empty {
                     self.emptied(rec, scene, ctx);
                 }
@@ -146,8 +146,8 @@ impl Machine {
                 };
                 self.run(attempt, pid, since, rec, scene, ctx);
             }
-            Observation::Exited { attempt, status, oom, started, finished, empty } => {
-                let exit = Exit { status, oom, started, finished };
+            Observation::Exited { attempt, status, oom, started, finished, empty, message } => {
+                let exit = Exit { status, oom, started, finished, message };
                 self.recover_exited(Found { attempt, exit, empty }, rec, scene, ctx);
             }
         }

@@ -15,7 +15,7 @@ use crate::journal::Pending;
 use crate::planted::{self, Fault};
 use crate::pod::{PodMachine, Stage};
 use crate::proposal::{Proposal, Request, cap_from};
-use crate::{Accepted, Denied, Effect, Evidence, Moment, PodView, RequestId, Severity, Verb, admission};
+use crate::{Accepted, Denied, Effect, Evidence, Moment, PodView, RequestId, Severity, Verb, admission, dependency};
 
 /// What becomes of a request whose turn has come.
 enum Turn {
@@ -93,6 +93,9 @@ impl Core {
             let message = format!("another pod has the UID {uid}, and it is not gone yet: a new pod needs a new UID");
             return self.refuse(request, denied(Reason::Duplicate, message));
         }
+        if let Some(cycle) = dependency::cycle(&self.pods, &pod) {
+            return self.refuse(request, denied(Reason::InvalidConfiguration, cycle));
+        }
         let order = self.pods.values().map(|pod| pod.record.order).max().unwrap_or(0) + 1;
         let mut ctx = ctx!(self, now);
         let mut machine = PodMachine::new(pod, order, &ctx);
@@ -143,6 +146,9 @@ impl Core {
     }
 
     fn consider_update(&self, pod: Box<Pod>, change: Change) -> Turn {
+        if let Some(cycle) = dependency::cycle(&self.pods, &pod) {
+            return Turn::Answer(Err(denied(Reason::InvalidConfiguration, cycle)));
+        }
         match admission::taken_path(&self.pods, &pod) {
             Some(blocker) => Turn::Answer(Err(denied(Reason::DataPathInUse, blocker.message))),
             None => Turn::Write(Proposal::Update { pod, change }),
@@ -287,14 +293,17 @@ fn consider_restart(pod: &PodMachine, container: Option<ContainerName>) -> Turn 
     if pod.is_dying() {
         return Turn::Answer(Err(denied(Reason::PodTerminating, "the pod is ending: nothing in it is started again")));
     }
-    let regular = pod.wanted.containers.iter().filter(|container| container.kind == ContainerKind::Regular);
-    let all: BTreeSet<_> = regular.map(|container| container.name.clone()).collect();
+    let of = |kind| pod.wanted.containers.iter().filter(move |container| container.kind == kind);
+    let regular: BTreeSet<_> = of(ContainerKind::Regular).map(|container| container.name.clone()).collect();
+    let sidecars = of(ContainerKind::Sidecar).map(|container| container.name.clone());
+    let all: BTreeSet<_> = regular.iter().cloned().chain(sidecars).collect();
     match container {
-        None => Turn::Write(Proposal::Restart { containers: all }),
+        None => Turn::Write(Proposal::Restart { containers: regular }),
         Some(name) if all.contains(&name) => Turn::Write(Proposal::Restart { containers: [name].into() }),
         Some(name) => {
             let names: Vec<_> = all.iter().map(ContainerName::as_str).collect();
-            let message = format!("the pod has no regular container {name:?}: it has {}", names.join(", "));
+            let message =
+                format!("the pod has no container {name:?} that can be restarted: it has {}", names.join(", "));
             Turn::Answer(Err(denied(Reason::ContainerNotFound, message)))
         }
     }

@@ -46,6 +46,7 @@ impl Core {
             phase: Phase::Unknown,
             reason: Some(barepod_model::Reason::LedgerUnreadable),
             message,
+            initialized: false,
             ready: false,
             containers: Vec::new(),
         };
@@ -88,7 +89,7 @@ fn after_reboot(record: &mut PodRecord, ctx: &Ctx<'_>) {
             && !is_outdated(container)
             && let Some(end) = &container.last
         {
-            container.finished = outcome::is_final(spec.kind, pod.restart_policy, end);
+            container.finished = outcome::is_final(spec, pod.restart_policy, end);
         }
     }
     if starts_again(record) {
@@ -100,12 +101,14 @@ fn after_reboot(record: &mut PodRecord, ctx: &Ctx<'_>) {
 fn starts_again(record: &PodRecord) -> bool {
     let finished = |spec: &Spec| record.containers.get(&spec.name).filter(|container| container.finished);
     let failed = |spec: &Spec| finished(spec).and_then(|c| c.last.as_ref()).is_some_and(|end| !end.status.is_success());
-    let (inits, regular): (Vec<_>, Vec<_>) =
-        record.pod.containers.iter().partition(|spec| spec.kind == ContainerKind::Init);
-    regular.into_iter().any(|spec| finished(spec).is_none()) && !inits.into_iter().any(failed)
+    let of = |kind| record.pod.containers.iter().filter(move |spec| spec.kind == kind);
+    record.failure.is_none()
+        && of(ContainerKind::Regular).any(|spec| finished(spec).is_none())
+        && !of(ContainerKind::Init).any(failed)
 }
 
 fn run_inits_again(record: &mut PodRecord) {
+    record.initialized = false;
     for init in record.pod.containers.iter().filter(|spec| spec.kind == ContainerKind::Init) {
         if let Some(container) = record.containers.get_mut(&init.name) {
             container.finished = false;
@@ -126,6 +129,8 @@ fn end_by_reboot(container: &mut ContainerRecord, ctx: &Ctx<'_>) {
     }
     container.progress = Progress::Ended;
     container.stop = None;
+    container.post_started = false;
+    container.pre_stopped = false;
     container.started = false;
     container.ready = false;
     if !planted::on(Fault::BackoffIgnoresBoot) {

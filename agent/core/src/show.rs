@@ -17,8 +17,9 @@ pub(crate) fn pod(pod: &PodMachine, ctx: &Ctx<'_>) -> Option<PodView> {
     let specs = pod.wanted.containers.iter();
     let mut containers: Vec<_> = specs.filter_map(|spec| container(pod, &spec.name, Some(spec), ctx)).collect();
     let phase = phase(pod, &containers);
-    let mut regular = pod.wanted.containers.iter().zip(&containers).filter(|(spec, _)| is_regular(spec));
-    let ready = !pod.is_dying() && regular.all(|(_, view)| view.ready);
+    let mut lasting =
+        pod.wanted.containers.iter().zip(&containers).filter(|(spec, _)| spec.kind != ContainerKind::Init);
+    let ready = !pod.is_over() && lasting.all(|(_, view)| view.ready);
     let wanted = |name: &ContainerName| pod.wanted.containers.iter().any(|spec| spec.name == *name);
     let removed = pod.containers.keys().filter(|name| !wanted(name));
     containers.extend(removed.filter_map(|name| container(pod, name, None, ctx)));
@@ -33,13 +34,10 @@ pub(crate) fn pod(pod: &PodMachine, ctx: &Ctx<'_>) -> Option<PodView> {
         phase,
         reason,
         message,
+        initialized: pod.record.initialized,
         ready,
         containers,
     })
-}
-
-fn is_regular(spec: &Spec) -> bool {
-    spec.kind == ContainerKind::Regular
 }
 
 fn pod_reason(pod: &PodMachine) -> (Option<Reason>, String) {
@@ -50,10 +48,18 @@ fn pod_reason(pod: &PodMachine) -> (Option<Reason>, String) {
         Stage::TearDownFailed { message, .. } | Stage::ForgetFailed { message, .. } => {
             (Some(Reason::Failed), message.clone())
         }
+        _other if pod.record.failure.is_some() && !pod.is_dying() => match &pod.record.failure {
+            Some(failure) => (Some(failure.reason), failure.message.clone()),
+            None => (None, String::new()),
+        },
         _other if pod.record.orphaned => {
             (Some(Reason::Orphaned), format!("the source ({}) does not mention it; it runs on", pod.wanted.source))
         }
         _other if recovering => (Some(Reason::Recovering), String::new()),
+        Stage::Prepared { .. } if pod.awaits_dependency() && !pod.is_dying() => match &pod.others.dependency {
+            Some(blocker) => (Some(blocker.reason), blocker.message.clone()),
+            None => (None, String::new()),
+        },
         Stage::Preparing { .. } | Stage::Waiting(None) => (Some(Reason::PodInitializing), String::new()),
         Stage::Accepting
         | Stage::Prepared { .. }
@@ -95,6 +101,9 @@ fn container_state(
     match &machine.state {
         State::Recovering => waiting(Reason::Recovering, String::new()),
         State::Starting { .. } => waiting(Reason::ContainerCreating, String::new()),
+        State::Running(run) if !rec.post_started && run.stop.is_none() => {
+            waiting(Reason::ContainerCreating, "its postStart hook runs".to_owned())
+        }
         State::Running(run) => {
             ContainerState::Running { pid: run.pid, started: run.since.clone(), stopping: run.stop.is_some() }
         }
@@ -108,7 +117,7 @@ fn container_state(
 
 fn idle_state(pod: &PodMachine, rec: &ContainerRecord, spec: Option<&Spec>, ctx: &Ctx<'_>) -> ContainerState {
     match &rec.last {
-        Some(end) if rec.finished || pod.is_dying() || spec.is_none() => {
+        Some(end) if rec.finished || pod.is_over() || spec.is_none() => {
             return ContainerState::Terminated { termination: end.clone() };
         }
         Some(end) if due(rec, ctx).is_some_and(|at| at > ctx.now.boot) => {
@@ -128,19 +137,31 @@ fn waiting(reason: Reason, message: String) -> ContainerState {
     ContainerState::Waiting { reason, message }
 }
 
-/// Kubernetes' phase (`getPhase` in `pkg/kubelet/kubelet_pods.go`).
+/// Kubernetes' phase (`getPhase` in `pkg/kubelet/kubelet_pods.go`). It says that a pod has ended when nothing of it lives.
 fn phase(pod: &PodMachine, views: &[ContainerView]) -> Phase {
+    match end_phase(pod, views) {
+        Phase::Succeeded | Phase::Failed if !pod.is_idle() => Phase::Running,
+        phase => phase,
+    }
+}
+
+fn end_phase(pod: &PodMachine, views: &[ContainerView]) -> Phase {
+    if pod.record.failure.is_some() {
+        return Phase::Failed;
+    }
     let policy = pod.wanted.restart_policy;
     let (mut running, mut waiting, mut ended, mut succeeded) = (0, 0, 0, 0);
     for (spec, view) in pod.wanted.containers.iter().zip(views) {
         if matches!(view.state, ContainerState::Waiting { reason: Reason::Recovering, .. }) {
             return Phase::Unknown;
         }
-        if !is_regular(spec) {
-            match init_phase(pod, &spec.name, policy) {
+        match spec.kind {
+            ContainerKind::Init => match init_phase(pod, spec, policy) {
                 Some(phase) => return phase,
                 None => continue,
-            }
+            },
+            ContainerKind::Sidecar => continue,
+            ContainerKind::Regular => {}
         }
         match &view.state {
             ContainerState::Running { .. } => running += 1,
@@ -170,9 +191,9 @@ fn phase(pod: &PodMachine, views: &[ContainerView]) -> Phase {
 }
 
 /// What an init container makes of the pod's phase, if it is not done.
-fn init_phase(pod: &PodMachine, name: &ContainerName, policy: RestartPolicy) -> Option<Phase> {
-    let rec = pod.record.containers.get(name)?;
-    match (pod.has_succeeded(name), rec.finished, policy) {
+fn init_phase(pod: &PodMachine, spec: &Spec, policy: RestartPolicy) -> Option<Phase> {
+    let rec = pod.record.containers.get(&spec.name)?;
+    match (pod.has_succeeded(&spec.name), rec.finished, spec.restart.policy.unwrap_or(policy)) {
         (true, _, _) => None,
         (false, true, RestartPolicy::Never) => Some(Phase::Failed),
         (false, _, _) => Some(Phase::Pending),

@@ -1,14 +1,17 @@
 //! The staged stop of one attempt.
 //!
 //! ```text
-//!   Signalling ──(stages in order, each at its time)──▶ Signalling ──(grace ends)──▶ Killing ──(again and again)──▶ Killing
+//!   Held ──its turn──▶ Hooking ──preStop hook done, or late──▶ Signalling ──(stages, each at its time)──▶ Signalling
+//!     └─────────────────────┴───────────── the grace ends ──────────┴──▶ Killing ──(again and again)──▶ Killing
 //! ```
 //!
-//! The attempt leaves this machine by ending; until then the kill is repeated. A stop is only ever shortened.
+//! The attempt leaves this machine by ending; until then the kill is repeated. A stop is only ever shortened. One that is
+//! held waits for others that must end first; it is bounded by the same grace. A hook that takes too long is not waited
+//! for: the signals get their chance before the end.
 
 use std::time::Duration;
 
-use barepod_model::{BootTime, Stamp, StopPlan, StopStage};
+use barepod_model::{BootTime, Hook, Stamp, StopPlan, StopStage};
 
 use crate::planted::{self, Fault};
 use crate::retry::Retry;
@@ -20,6 +23,10 @@ pub(crate) struct StopOrder {
     pub(crate) began: BootTime,
     /// When the grace ends.
     pub(crate) ends: BootTime,
+    /// What is done before the first signal.
+    pub(crate) hook: Option<Hook>,
+    /// Others must end first.
+    pub(crate) held: bool,
     /// Signals in the order in which they are sent.
     pub(crate) stages: Vec<StopStage>,
     /// The pod's own grace, where the preset's minimum is longer and counts.
@@ -53,9 +60,23 @@ impl Grace {
 
 impl StopOrder {
     /// The order of a stop that began at `since`. A stamp of another boot counts from now.
-    pub(crate) fn new(since: &Stamp, now: &Stamp, grace: Grace, plan: &StopPlan) -> Self {
+    pub(crate) fn new(since: &Stamp, now: &Stamp, grace: Grace, plan: &StopPlan, hook: Option<Hook>) -> Self {
         let began = if since.boot_id == now.boot_id { since.boot } else { now.boot };
-        Self { began, ends: began + grace.length, stages: plan.stages.clone(), extended_from: grace.extended_from }
+        Self {
+            began,
+            ends: began + grace.length,
+            hook,
+            held: false,
+            stages: plan.stages.clone(),
+            extended_from: grace.extended_from,
+        }
+    }
+
+    /// Until when the hook is waited for. The stages before the end get their time twice over, at most half of all.
+    fn hook_ends(&self) -> BootTime {
+        let longest = self.stages.iter().filter_map(|stage| stage.before_end).max().unwrap_or_default();
+        let reserve = (longest * 2).max(LEAST_FOR_SIGNALS).min(self.ends.since(self.began) / 2);
+        self.ends - reserve
     }
 
     /// As if it began now: a planted fault.
@@ -63,11 +84,14 @@ impl StopOrder {
         Self { began: now, ends: now + self.ends.since(self.began), ..self }
     }
 
-    /// Both at once: what runs is asked in its own way, and the earlier end counts.
+    /// Both at once: what runs is asked in its own way and at once, and the earlier end counts.
     pub(crate) fn and(self, other: &StopOrder) -> Self {
         Self { ends: self.ends.min(other.ends), began: self.began.min(other.began), ..self }
     }
 }
+
+/// What a process has after a hook that took too long: kubelet's `minimumGracePeriodInSeconds`.
+const LEAST_FOR_SIGNALS: Duration = Duration::from_secs(2);
 
 /// A stop under way.
 #[derive(Debug)]
@@ -78,13 +102,17 @@ pub(crate) struct Stop {
 
 #[derive(Debug)]
 enum Phase {
+    Held,
+    Hooking { asked: bool },
     Signalling { sent: usize },
     Killing { again: Retry },
 }
 
 /// What a stop does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StopAct {
+    /// Run the preStop hook.
+    Hook(Hook),
     /// Send this signal to the main process.
     Signal(i32),
     /// Kill the cgroup.
@@ -94,6 +122,8 @@ pub(crate) enum StopAct {
 /// Why a stop wants to be woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StopWake {
+    /// The hook is waited for no longer.
+    HookEnd,
     /// The next stage.
     Stage,
     /// The end of the grace.
@@ -104,12 +134,24 @@ pub(crate) enum StopWake {
 
 impl Stop {
     pub(crate) fn new(order: StopOrder) -> Self {
-        Self { order, phase: Phase::Signalling { sent: 0 } }
+        let phase = if order.held { Phase::Held } else { Phase::first(&order) };
+        Self { order, phase }
     }
 
-    /// Takes an earlier end; a later one changes nothing.
-    pub(crate) fn shorten(&mut self, ends: BootTime) {
-        self.order.ends = self.order.ends.min(ends);
+    /// Takes over that it is its turn, and an earlier end; a later one changes nothing.
+    pub(crate) fn update(&mut self, order: &StopOrder) {
+        self.order.ends = self.order.ends.min(order.ends);
+        if matches!(self.phase, Phase::Held) && !order.held {
+            self.phase = Phase::first(&self.order);
+        }
+    }
+
+    /// The preStop hook has been run.
+    pub(crate) fn hook_is_done(&mut self) {
+        self.order.hook = None;
+        if matches!(self.phase, Phase::Hooking { .. }) {
+            self.phase = Phase::Signalling { sent: 0 };
+        }
     }
 
     /// What is due.
@@ -120,23 +162,39 @@ impl Stop {
                 kill()
             }
             Phase::Killing { .. } => Vec::new(),
-            Phase::Signalling { .. } if now >= self.order.ends => {
+            Phase::Held | Phase::Hooking { .. } | Phase::Signalling { .. } if now >= self.order.ends => {
                 self.phase = Phase::Killing { again: Retry::first(now) };
                 kill()
             }
-            Phase::Signalling { sent } => {
-                let due = self.order.stages[*sent..].iter().take_while(|stage| due_at(&self.order, stage) <= now);
-                let acts: Vec<_> = due.map(|stage| StopAct::Signal(stage.signal)).collect();
-                *sent += acts.len();
-                acts
+            Phase::Held => Vec::new(),
+            Phase::Hooking { .. } if now >= self.order.hook_ends() => {
+                self.phase = Phase::Signalling { sent: 0 };
+                self.signal(now)
             }
+            Phase::Hooking { asked: true } => Vec::new(),
+            Phase::Hooking { asked } => {
+                *asked = true;
+                self.order.hook.clone().map(StopAct::Hook).into_iter().collect()
+            }
+            Phase::Signalling { .. } => self.signal(now),
         }
+    }
+
+    /// The signals whose time has come.
+    fn signal(&mut self, now: BootTime) -> Vec<StopAct> {
+        let Phase::Signalling { sent } = &mut self.phase else { return Vec::new() };
+        let due = self.order.stages[*sent..].iter().take_while(|stage| due_at(&self.order, stage) <= now);
+        let acts: Vec<_> = due.map(|stage| StopAct::Signal(stage.signal)).collect();
+        *sent += acts.len();
+        acts
     }
 
     /// When and why it wants to be woken.
     pub(crate) fn wake(&self) -> (BootTime, StopWake) {
         match &self.phase {
             Phase::Killing { again } => (again.at(), StopWake::KillAgain),
+            Phase::Held => (self.order.ends, StopWake::GraceEnd),
+            Phase::Hooking { .. } => (self.order.hook_ends(), StopWake::HookEnd),
             Phase::Signalling { sent } => {
                 let stage = self.order.stages.get(*sent).map(|stage| due_at(&self.order, stage));
                 match stage {
@@ -144,6 +202,15 @@ impl Stop {
                     Some(_) | None => (self.order.ends, StopWake::GraceEnd),
                 }
             }
+        }
+    }
+}
+
+impl Phase {
+    fn first(order: &StopOrder) -> Self {
+        match order.hook {
+            Some(_) => Phase::Hooking { asked: false },
+            None => Phase::Signalling { sent: 0 },
         }
     }
 }
@@ -170,7 +237,52 @@ mod tests {
             StopStage { signal: 2, before_end: None },
             StopStage { signal: 3, before_end: Some(Duration::from_secs(5)) },
         ];
-        Stop::new(StopOrder { began: t(100), ends: t(ends), stages, extended_from: None })
+        Stop::new(StopOrder { began: t(100), ends: t(ends), hook: None, held: false, stages, extended_from: None })
+    }
+
+    fn hook() -> Hook {
+        Hook::Sleep(Duration::from_secs(9))
+    }
+
+    /// SIGTERM, after a hook.
+    fn hooked(ends: u64) -> StopOrder {
+        let stages = vec![StopStage { signal: 15, before_end: None }];
+        StopOrder { began: t(100), ends: t(ends), hook: Some(hook()), held: false, stages, extended_from: None }
+    }
+
+    #[test]
+    fn the_hook_comes_before_the_first_signal() {
+        let mut stop = Stop::new(hooked(130));
+        assert_eq!(stop.act(t(100)), [StopAct::Hook(hook())]);
+        assert_eq!(stop.act(t(101)), [], "it is asked once");
+        stop.hook_is_done();
+        assert_eq!(stop.act(t(103)), [StopAct::Signal(15)]);
+    }
+
+    #[test]
+    fn a_hook_that_hangs_leaves_the_signals_their_chance() {
+        let mut stop = Stop::new(hooked(130));
+        stop.act(t(100));
+        assert_eq!(stop.wake(), (t(128), StopWake::HookEnd));
+        assert_eq!(stop.act(t(128)), [StopAct::Signal(15)]);
+        assert_eq!(stop.act(t(130)), [StopAct::Kill]);
+    }
+
+    #[test]
+    fn a_grace_of_zero_runs_no_hook() {
+        assert_eq!(Stop::new(hooked(100)).act(t(100)), [StopAct::Kill]);
+    }
+
+    #[test]
+    fn a_held_stop_begins_with_its_turn_and_is_bounded_all_the_same() {
+        let held = StopOrder { held: true, ..hooked(130) };
+        let mut stop = Stop::new(held.clone());
+        assert_eq!(stop.act(t(110)), []);
+        stop.update(&StopOrder { held: false, ..held.clone() });
+        assert_eq!(stop.act(t(120)), [StopAct::Hook(hook())]);
+        let mut never = Stop::new(held);
+        assert_eq!(never.wake(), (t(130), StopWake::GraceEnd));
+        assert_eq!(never.act(t(130)), [StopAct::Kill]);
     }
 
     #[test]
@@ -197,10 +309,11 @@ mod tests {
 
     #[test]
     fn a_stop_is_only_ever_shortened() {
+        let order = |ends| StopOrder { hook: None, ..hooked(ends) };
         let mut stop = postgres(130);
-        stop.shorten(t(200));
+        stop.update(&order(200));
         assert_eq!(stop.act(t(129)), [StopAct::Signal(2), StopAct::Signal(3)]);
-        stop.shorten(t(110));
+        stop.update(&order(110));
         assert_eq!(stop.act(t(129)), [StopAct::Kill]);
     }
 

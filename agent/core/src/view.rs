@@ -30,7 +30,9 @@ pub struct PodView {
     pub reason: Option<Reason>,
     /// A sentence for people, may be empty.
     pub message: String,
-    /// All regular containers are ready.
+    /// Its init containers are done and its sidecars have started.
+    pub initialized: bool,
+    /// All containers that last are ready.
     pub ready: bool,
     /// Its containers in their order.
     pub containers: Vec<ContainerView>,

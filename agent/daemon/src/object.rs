@@ -52,7 +52,7 @@ fn status(view: &PodView) -> Value {
         "conditions": conditions(view),
         "qosClass": view.pod.as_deref().map(qos_class),
     });
-    let (init, regular): (Vec<_>, Vec<_>) = pairs(view).partition(|(_, c)| c.kind == ContainerKind::Init);
+    let (regular, init): (Vec<_>, Vec<_>) = pairs(view).partition(|(_, c)| c.kind == ContainerKind::Regular);
     let of = |pairs: Vec<(&ContainerView, &Container)>| -> Vec<Value> {
         pairs.into_iter().map(|(v, c)| container_status(view, v, c)).collect()
     };
@@ -76,8 +76,10 @@ fn pairs(view: &PodView) -> impl Iterator<Item = (&ContainerView, &Container)> {
 }
 
 fn conditions(view: &PodView) -> Value {
-    let initialized = pairs(view).all(|(v, c)| {
-        c.kind == ContainerKind::Regular || v.state.exit_status().is_some_and(|status| status.is_success())
+    let initialized = pairs(view).all(|(v, c)| match c.kind {
+        ContainerKind::Regular => true,
+        ContainerKind::Sidecar => v.started || view.initialized,
+        ContainerKind::Init => view.initialized || v.state.exit_status().is_some_and(|status| status.is_success()),
     });
     let state = |holds: bool| if holds { "True" } else { "False" };
     json!([

@@ -83,6 +83,12 @@ impl Dirs {
         self.made_files(&key.pod).join(key.container.as_str())
     }
 
+    /// The file in which a container leaves its last words. It is the container's to fill, so it lies on the disk.
+    #[must_use]
+    pub fn termination_log(&self, key: &ContainerKey) -> PathBuf {
+        self.pod(&key.pod).join("last-words").join(key.container.as_str())
+    }
+
     /// Mount points of a container's sub paths.
     #[must_use]
     pub fn sub_paths(&self, key: &ContainerKey) -> PathBuf {

@@ -12,6 +12,7 @@ mod beneath;
 mod error;
 mod files;
 mod host_path;
+mod last_words;
 mod ownership;
 mod remove;
 
@@ -28,6 +29,7 @@ use crate::view::{Place, Placement};
 
 pub use error::VolumeError;
 use error::{at, refused};
+pub use last_words::read as last_words;
 
 /// What was found worth saying on the way; the pod runs all the same.
 pub type Warnings = Vec<String>;
@@ -66,6 +68,7 @@ pub fn prepare_container(dirs: &Dirs, pod: &Pod, container: &Container) -> Resul
         ownership::take(&placements, owned, &launch.user)?;
     }
     placements.extend(files::write(&dirs.files(&key), launch, &placements)?);
+    placements.extend(last_words::place(&dirs.termination_log(&key), &container.termination_message, &placements)?);
     make_root(dirs, &key, launch)?;
     Ok(placements)
 }

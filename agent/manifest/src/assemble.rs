@@ -68,6 +68,9 @@ impl ParsedPod {
             annotations: self.annotations,
             restart_policy: self.restart_policy,
             grace: self.grace,
+            active_deadline: self.active_deadline,
+            readiness_gates: Vec::new(),
+            depends_on: self.depends_on,
             data_paths,
             volumes: self.volumes,
             containers,
@@ -155,6 +158,10 @@ fn not_root(parsed: &ParsedContainer, launch: &Launch, out: &mut Findings) {
 
 /// The manifest's probes take the place of the preset's, each for itself.
 fn container(parsed: &ParsedContainer, resolved: Resolved) -> Container {
+    let mut stop = resolved.stop;
+    if let (Some(signal), Some(first)) = (parsed.stop_signal, stop.stages.first_mut()) {
+        first.signal = signal;
+    }
     Container {
         name: parsed.request.name.clone(),
         kind: parsed.request.kind,
@@ -162,9 +169,12 @@ fn container(parsed: &ParsedContainer, resolved: Resolved) -> Container {
         preset: resolved.preset,
         launch: resolved.launch,
         resources: parsed.request.resources,
-        stop: resolved.stop,
+        stop,
         startup: parsed.startup.clone().or(resolved.startup),
         readiness: parsed.readiness.clone().or(resolved.readiness),
         liveness: parsed.liveness.clone().or(resolved.liveness),
+        lifecycle: parsed.lifecycle.clone(),
+        restart: parsed.restart.clone(),
+        termination_message: parsed.termination_message.clone(),
     }
 }

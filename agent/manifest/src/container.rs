@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use barepod_model::{
-    ContainerKind, ContainerName, ContainerRequest, Env, NamespaceUse, Probe, ProbeKind, Reason, VolumeMount,
+    ContainerKind, ContainerName, ContainerRequest, ContainerRestart, Env, Lifecycle, NamespaceUse, Probe, ProbeKind,
+    Reason, TerminationMessage, TerminationMessagePolicy, VolumeMount,
 };
 use k8s_openapi::api::core::v1;
 
+use crate::actions::{Actions, number};
 use crate::error::{Finding, Findings};
 use crate::expand::expand;
 use crate::place::FieldPath;
-use crate::{names, paths, probes, resources, security, volumes};
+use crate::{names, paths, probes, resources, restart, security, volumes};
 
 /// A container, checked, before it is known what stands in for its image.
 #[derive(Debug, Clone)]
@@ -23,6 +25,14 @@ pub struct ParsedContainer {
     pub readiness: Option<Probe>,
     /// Liveness probe, if the manifest has one.
     pub liveness: Option<Probe>,
+    /// Its hooks.
+    pub lifecycle: Lifecycle,
+    /// The signal that takes the place of the image's first one (`lifecycle.stopSignal`).
+    pub stop_signal: Option<i32>,
+    /// Its own rules of restart.
+    pub restart: ContainerRestart,
+    /// Where it leaves its last words.
+    pub termination_message: TerminationMessage,
     /// Ports it says it listens on.
     pub ports: Vec<Port>,
     /// Where it stands in its object.
@@ -57,14 +67,67 @@ pub(crate) fn parse(
     out: &mut Findings,
 ) -> Option<ParsedContainer> {
     let name = out.take(container_name(&from.name, &path.key("name")));
+    let (kind, restart) = restart::parse(from, kind, path, out);
     let ports = ports(from, pod.spec, &path.key("ports"), out);
-    let probe =
-        |from: Option<&v1::Probe>, name: &str, of, out: &mut Findings| probes_of(kind, from, of, &path.key(name), out);
-    let startup = probe(from.startup_probe.as_ref(), "startupProbe", ProbeKind::Startup, out);
-    let readiness = probe(from.readiness_probe.as_ref(), "readinessProbe", ProbeKind::Readiness, out);
-    let liveness = probe(from.liveness_probe.as_ref(), "livenessProbe", ProbeKind::Liveness, out);
+    let actions = Actions { ports: &ports };
+    let mut probe = |from: &Option<v1::Probe>, name: &str, of| {
+        from.as_ref().and_then(|from| probe_of(kind, from, of, &actions, &path.key(name), out))
+    };
+    let startup = probe(&from.startup_probe, "startupProbe", ProbeKind::Startup);
+    let readiness = probe(&from.readiness_probe, "readinessProbe", ProbeKind::Readiness);
+    let liveness = probe(&from.liveness_probe, "livenessProbe", ProbeKind::Liveness);
+    let lifecycle_path = path.key("lifecycle");
+    let lifecycle = actions.lifecycle(from.lifecycle.as_ref(), &lifecycle_path, out);
+    if kind == ContainerKind::Init && lifecycle != Lifecycle::default() {
+        let message = "an init container runs to its end and has no hooks";
+        out.error(Finding::new(Reason::InvalidValue, &lifecycle_path, message).hint("remove it"));
+    }
+    let stop_signal = from.lifecycle.as_ref().and_then(|l| l.stop_signal.as_deref());
+    let stop_signal = stop_signal.and_then(|name| out.take(signal(name, &lifecycle_path.key("stopSignal"))));
+    let termination_message = termination_message(from, path, out);
     let request = request(from, kind, name?, pod, path, out);
-    Some(ParsedContainer { request, startup, readiness, liveness, ports, path: path.clone() })
+    Some(ParsedContainer {
+        request,
+        startup,
+        readiness,
+        liveness,
+        lifecycle,
+        stop_signal,
+        restart,
+        termination_message,
+        ports,
+        path: path.clone(),
+    })
+}
+
+/// A signal by its name, e.g. `SIGUSR1`.
+fn signal(name: &str, path: &FieldPath) -> Result<i32, Finding> {
+    let known = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGABRT", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGTERM", "SIGWINCH"];
+    let numbers = [1, 2, 3, 6, 9, 10, 12, 15, 28];
+    let real_time = name.strip_prefix("SIGRTMIN+").and_then(|n| n.parse::<i32>().ok()).filter(|n| (0..=30).contains(n));
+    let number = known.iter().position(|known| *known == name).map(|at| numbers[at]);
+    // What glibc calls SIGRTMIN: the kernel's first two are its own.
+    number.or(real_time.map(|n| 34 + n)).ok_or_else(|| {
+        let finding = Finding::new(Reason::InvalidValue, path, format!("{name:?} ends no service"));
+        finding.hint(format!("use one of {} or SIGRTMIN+N", known.join(", ")))
+    })
+}
+
+fn termination_message(from: &v1::Container, path: &FieldPath, out: &mut Findings) -> TerminationMessage {
+    let default = TerminationMessage::default();
+    let given = from.termination_message_path.as_deref().filter(|path| !path.is_empty());
+    let file = given.and_then(|file| out.take(paths::absolute(file, &path.key("terminationMessagePath"))));
+    let policy = match from.termination_message_policy.as_deref() {
+        None | Some("" | "File") => TerminationMessagePolicy::File,
+        Some("FallbackToLogsOnError") => TerminationMessagePolicy::FallbackToLogsOnError,
+        Some(other) => {
+            let path = path.key("terminationMessagePolicy");
+            let finding = Finding::new(Reason::InvalidValue, &path, format!("there is no such policy as {other:?}"));
+            out.error(finding.hint("use File or FallbackToLogsOnError"));
+            default.policy
+        }
+    };
+    TerminationMessage { path: file.unwrap_or(default.path), policy }
 }
 
 fn container_name(name: &str, path: &FieldPath) -> Result<ContainerName, Finding> {
@@ -162,7 +225,7 @@ fn ports(from: &v1::Container, spec: &v1::PodSpec, path: &FieldPath, out: &mut F
         if let Some(name) = &from.name {
             port_name(name, &mut seen, &path.key("name"), out);
         }
-        let number = out.take(port_number(from.container_port, &path.key("containerPort")));
+        let number = out.take(number(from.container_port, &path.key("containerPort")));
         host_port(from, spec, &path.key("hostPort"), out);
         let protocol = from.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
         if !matches!(protocol.as_str(), "TCP" | "UDP" | "SCTP") {
@@ -186,37 +249,30 @@ fn port_name<'a>(name: &'a str, seen: &mut BTreeSet<&'a str>, path: &FieldPath, 
     }
 }
 
-fn port_number(value: i32, path: &FieldPath) -> Result<u16, Finding> {
-    match u16::try_from(value) {
-        Ok(number) if number > 0 => Ok(number),
-        _ => Err(Finding::new(Reason::InvalidValue, path, format!("{value} is no port")).hint("use 1 to 65535")),
-    }
-}
-
 /// The pod is on the host's network, so the host's port can only be its own.
 fn host_port(from: &v1::ContainerPort, spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) {
     let Some(port) = from.host_port.filter(|p| *p != 0) else { return };
-    if out.take(port_number(port, path)).is_some() && port != from.container_port {
+    if out.take(number(port, path)).is_some() && port != from.container_port {
         let mode = if spec.host_network == Some(true) { "with hostNetwork" } else { "on the host's own network" };
         let message = format!("{mode} it is the same as containerPort, {}", from.container_port);
         out.error(Finding::new(Reason::InvalidValue, path, message).hint("remove it, or let the service listen there"));
     }
 }
 
-fn probes_of(
+fn probe_of(
     kind: ContainerKind,
-    from: Option<&v1::Probe>,
+    from: &v1::Probe,
     of: ProbeKind,
+    actions: &Actions<'_>,
     path: &FieldPath,
     out: &mut Findings,
 ) -> Option<Probe> {
-    let from = from?;
     match kind {
-        ContainerKind::Regular => probes::parse(from, of, path, out),
+        ContainerKind::Regular | ContainerKind::Sidecar => probes::parse(from, of, actions, path, out),
         ContainerKind::Init => {
             let finding =
                 Finding::new(Reason::InvalidValue, path, "an init container runs to its end and has no probes");
-            out.error(finding.hint("remove the probe"));
+            out.error(finding.hint("remove the probe, or make it a sidecar with restartPolicy: Always"));
             None
         }
     }

@@ -10,6 +10,7 @@
 //!
 //! Pure: text in, values out. No file system, no clock.
 
+mod actions;
 mod assemble;
 mod check;
 mod container;
@@ -22,6 +23,7 @@ mod pod;
 mod probes;
 mod read;
 mod resources;
+mod restart;
 mod schema;
 mod security;
 mod volumes;

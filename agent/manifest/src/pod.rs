@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use barepod_model::{ContainerKind, Manifest, Namespace, PodName, Reason, RestartPolicy, Volume};
+use barepod_model::{ContainerKind, Manifest, Namespace, PodName, PodRef, Reason, RestartPolicy, Volume};
 use k8s_openapi::api::core::v1;
 
 use crate::container::{self, ParsedContainer, Surroundings};
@@ -27,6 +27,10 @@ pub struct ParsedPod {
     pub restart_policy: RestartPolicy,
     /// `terminationGracePeriodSeconds`.
     pub grace: Duration,
+    /// `activeDeadlineSeconds`.
+    pub active_deadline: Option<Duration>,
+    /// Annotation `barepod.dev/depends-on`.
+    pub depends_on: Vec<PodRef>,
     /// Its volumes.
     pub volumes: Vec<Volume>,
     /// Its containers, those of init first.
@@ -44,12 +48,16 @@ pub(crate) struct Parts {
     pub(crate) name: PodName,
     pub(crate) restart_policy: RestartPolicy,
     pub(crate) grace: Duration,
+    pub(crate) active_deadline: Option<Duration>,
+    pub(crate) depends_on: Vec<PodRef>,
     pub(crate) volumes: Vec<Volume>,
     pub(crate) containers: Vec<ParsedContainer>,
 }
 
 /// The grace where a pod gives none: `DefaultTerminationGracePeriodSeconds`.
 const DEFAULT_GRACE: i64 = 30;
+/// Pods that must be ready first.
+const DEPENDS_ON: &str = "barepod.dev/depends-on";
 /// The one RuntimeClass this host answers to.
 const RUNTIME_CLASS: &str = "barepod";
 
@@ -75,10 +83,21 @@ pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
     runtime_class(spec, &path, out);
     let restart_policy = restart_policy(spec, &path, out);
     let grace = grace(spec, &path, out);
+    let active_deadline = active_deadline(spec, &path, out);
+    let depends_on = depends_on(pod.metadata.annotations.as_ref(), namespace.as_ref(), &metadata, out);
     let volumes = volumes::volumes(spec.volumes.as_deref().unwrap_or_default(), &path.key("volumes"), out);
     let hostname = hostname(spec, name.as_ref(), &path, out);
     let containers = containers(&Surroundings { spec, hostname: &hostname, path: &path }, out);
-    Some(Parts { namespace: namespace?, name: name?, restart_policy, grace, volumes, containers })
+    Some(Parts {
+        namespace: namespace?,
+        name: name?,
+        restart_policy,
+        grace,
+        active_deadline,
+        depends_on,
+        volumes,
+        containers,
+    })
 }
 
 fn pod_name(name: Option<&str>, path: &FieldPath) -> Result<PodName, Finding> {
@@ -129,6 +148,41 @@ fn grace(spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) -> Duration {
             Duration::ZERO
         }
     }
+}
+
+fn active_deadline(spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) -> Option<Duration> {
+    match u64::try_from(spec.active_deadline_seconds?) {
+        Ok(seconds) if seconds > 0 => Some(Duration::from_secs(seconds)),
+        _ => {
+            let path = path.key("activeDeadlineSeconds");
+            out.error(Finding::new(Reason::InvalidValue, &path, "it must be at least 1").hint("remove it for none"));
+            None
+        }
+    }
+}
+
+/// The pods named by the annotation, separated by commas: `name` in the same namespace, or `namespace/name`.
+fn depends_on(
+    annotations: Option<&BTreeMap<String, String>>,
+    own: Option<&Namespace>,
+    metadata: &FieldPath,
+    out: &mut Findings,
+) -> Vec<PodRef> {
+    let (Some(text), Some(own)) = (annotations.and_then(|all| all.get(DEPENDS_ON)), own) else { return Vec::new() };
+    let path = metadata.key("annotations").key(DEPENDS_ON);
+    let mut pods = Vec::new();
+    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let (namespace, name) = word.split_once('/').unwrap_or((own.as_str(), word));
+        match (Namespace::new(namespace), PodName::new(name)) {
+            (Ok(namespace), Ok(name)) => pods.push(PodRef { namespace, name }),
+            (Err(_), _) | (_, Err(_)) => {
+                let message = format!("{word:?} names no pod");
+                let hint = "write name or namespace/name, separated by commas";
+                out.error(Finding::new(Reason::InvalidValue, &path, message).hint(hint));
+            }
+        }
+    }
+    pods
 }
 
 /// `spec.hostname`, else the pod's name cut down to what a host name may be, as kubelet cuts it.

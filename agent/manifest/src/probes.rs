@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
-use barepod_model::{Probe, ProbeHandler, ProbeKind, Reason};
+use barepod_model::{Probe, ProbeKind, Reason};
 use k8s_openapi::api::core::v1;
 
+use crate::actions::Actions;
 use crate::error::{Finding, Findings};
 use crate::place::FieldPath;
 
 /// Reads a probe that is there.
-pub(crate) fn parse(from: &v1::Probe, kind: ProbeKind, path: &FieldPath, out: &mut Findings) -> Option<Probe> {
+pub(crate) fn parse(
+    from: &v1::Probe,
+    kind: ProbeKind,
+    actions: &Actions<'_>,
+    path: &FieldPath,
+    out: &mut Findings,
+) -> Option<Probe> {
     let mut number = |value: Option<i32>, name: &str, default: u32| figure(value, default, &path.key(name), out);
     let initial_delay = number(from.initial_delay_seconds, "initialDelaySeconds", 0);
     let period = number(from.period_seconds, "periodSeconds", 10);
@@ -21,13 +28,15 @@ pub(crate) fn parse(from: &v1::Probe, kind: ProbeKind, path: &FieldPath, out: &m
         let message = "one success is enough for startup and liveness probes";
         out.error(Finding::new(Reason::InvalidValue, &path, message).hint("set it to 1 or remove it"));
     }
+    let termination_grace = grace(from.termination_grace_period_seconds, kind, path, out);
     Some(Probe {
-        handler: handler(from, path, out)?,
+        handler: actions.probe(from, path, out)?,
         initial_delay: seconds(initial_delay),
         period: seconds(period),
         timeout: seconds(timeout),
         success_threshold,
         failure_threshold,
+        termination_grace,
     })
 }
 
@@ -48,21 +57,20 @@ fn figure(value: Option<i32>, default: u32, path: &FieldPath, out: &mut Findings
     }
 }
 
-fn handler(from: &v1::Probe, path: &FieldPath, out: &mut Findings) -> Option<ProbeHandler> {
-    let other = from.http_get.is_some() || from.tcp_socket.is_some() || from.grpc.is_some();
-    let Some(exec) = &from.exec else {
-        // The others were refused by name already.
-        if !other {
-            let finding = Finding::new(Reason::MissingField, &path.key("exec"), "a probe must say how it asks");
-            out.error(finding.hint("give it exec with a command"));
-        }
-        return None;
-    };
-    let command = exec.command.clone().unwrap_or_default();
-    if command.is_empty() {
-        let path = path.key("exec").key("command");
-        out.error(Finding::new(Reason::MissingField, &path, "this field is required").hint("name a program"));
-        return None;
+/// The grace of a stop that a probe asks for.
+fn grace(from: Option<i64>, kind: ProbeKind, path: &FieldPath, out: &mut Findings) -> Option<Duration> {
+    let path = path.key("terminationGracePeriodSeconds");
+    let seconds = from?;
+    if kind == ProbeKind::Readiness {
+        let message = "a readiness probe stops nothing";
+        out.error(Finding::new(Reason::InvalidValue, &path, message).hint("remove it"));
     }
-    Some(ProbeHandler::Exec { command })
+    match u64::try_from(seconds) {
+        Ok(seconds) if seconds > 0 => Some(Duration::from_secs(seconds)),
+        _ => {
+            let finding = Finding::new(Reason::InvalidValue, &path, "it must be at least 1");
+            out.error(finding.hint("remove it for the pod's own grace"));
+            None
+        }
+    }
 }

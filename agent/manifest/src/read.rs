@@ -117,6 +117,8 @@ fn one(origin: Origin) -> Result<ParsedPod, Vec<ManifestError>> {
             annotations: pod.metadata.annotations.unwrap_or_default(),
             restart_policy: parts.restart_policy,
             grace: parts.grace,
+            active_deadline: parts.active_deadline,
+            depends_on: parts.depends_on,
             volumes: parts.volumes,
             containers: parts.containers,
             manifest: Manifest(origin.node.to_json().to_string()),

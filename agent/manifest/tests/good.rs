@@ -132,6 +132,7 @@ fn preset(data: &str) -> impl FnMut(&ContainerRequest) -> Result<Resolved, Reque
             timeout: Duration::from_secs(1),
             success_threshold: 1,
             failure_threshold: 1,
+            termination_grace: None,
         };
         Ok(Resolved {
             preset: "test 1".to_owned(),

@@ -5,6 +5,7 @@
 
 mod id;
 mod launch;
+mod lifecycle;
 mod pod;
 mod probe;
 mod quantity;
@@ -19,8 +20,12 @@ pub use id::{Attempt, ContainerKey, ContainerName, InvalidName, Namespace, PodNa
 pub use launch::{
     Credentials, InitStep, Launch, NamespaceUse, OwnedDir, RenderedFile, Rlimit, Root, SharedDir, VolumeMount,
 };
-pub use pod::{Container, ContainerKind, HostPathType, Pod, RestartPolicy, Source, Volume, VolumeKind};
-pub use probe::{Probe, ProbeHandler, ProbeKind};
+pub use lifecycle::{
+    ContainerRestart, ExitCodes, Hook, HookKind, Lifecycle, RestartAction, RestartRule, TerminationMessage,
+    TerminationMessagePolicy,
+};
+pub use pod::{Container, ContainerKind, HostPathType, Pod, PodRef, RestartPolicy, Source, Volume, VolumeKind};
+pub use probe::{HttpGet, HttpScheme, Probe, ProbeHandler, ProbeKind};
 pub use quantity::{Bytes, InvalidQuantity, MilliCpu, Resources};
 pub use reason::Reason;
 pub use redacted::{Env, Manifest};

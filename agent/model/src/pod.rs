@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, ContainerName, Launch, Manifest, Namespace, PodName, PodUid, Probe, Resources, StopPlan};
+use crate::{
+    Bytes, ContainerName, ContainerRestart, Launch, Lifecycle, Manifest, Namespace, PodName, PodUid, Probe, Resources,
+    StopPlan, TerminationMessage,
+};
 
 /// Where a pod comes from. A pod is owned by exactly one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -61,14 +64,33 @@ pub struct Pod {
     pub restart_policy: RestartPolicy,
     /// `terminationGracePeriodSeconds`.
     pub grace: Duration,
+    /// `activeDeadlineSeconds`: after so long from its creation the pod has failed.
+    #[serde(default)]
+    pub active_deadline: Option<Duration>,
+    /// Conditions that others must set to true before the pod is ready (`readinessGates`).
+    #[serde(default)]
+    pub readiness_gates: Vec<String>,
+    /// Pods that must be ready before a container of this one is started, and that end after it
+    /// (annotation `barepod.dev/depends-on`).
+    #[serde(default)]
+    pub depends_on: Vec<PodRef>,
     /// Host directories that no two pods may write at once: for each data path of a preset, where it really lies.
     pub data_paths: BTreeSet<PathBuf>,
     /// Volumes by name.
     pub volumes: Vec<Volume>,
-    /// Containers: init containers first in their order, then the regular ones. Never empty.
+    /// Containers: init containers and sidecars first in their order, then the regular ones. Never empty.
     pub containers: Vec<Container>,
     /// The object as its author wrote it, to be shown again.
     pub manifest: Manifest,
+}
+
+/// A pod, by name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PodRef {
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Its name.
+    pub name: PodName,
 }
 
 /// A container's part in its pod.
@@ -76,6 +98,9 @@ pub struct Pod {
 pub enum ContainerKind {
     /// Runs to its end before the next one starts.
     Init,
+    /// An init container that runs on beside the others (`restartPolicy: Always`): the next one starts when it has
+    /// started, and it ends after those that were started after it.
+    Sidecar,
     /// Runs with the pod.
     Regular,
 }
@@ -103,6 +128,15 @@ pub struct Container {
     pub readiness: Option<Probe>,
     /// Liveness probe.
     pub liveness: Option<Probe>,
+    /// Its hooks.
+    #[serde(default)]
+    pub lifecycle: Lifecycle,
+    /// Its own rules of restart.
+    #[serde(default)]
+    pub restart: ContainerRestart,
+    /// Where it leaves its last words.
+    #[serde(default)]
+    pub termination_message: TerminationMessage,
 }
 
 /// A volume.

@@ -15,7 +15,7 @@ pub enum ProbeKind {
     Liveness,
 }
 
-/// How a probe asks.
+/// How a probe asks. Ports are numbers here: names have been looked up among the container's ports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProbeHandler {
     /// Runs a command in the container's view, as its user; exit 0 is success.
@@ -23,6 +23,46 @@ pub enum ProbeHandler {
         /// Program and arguments; no shell.
         command: Vec<String>,
     },
+    /// Asks by HTTP; a status from 200 to 399 is success.
+    Http(HttpGet),
+    /// Connects; a connection is success.
+    Tcp {
+        /// Host name or address; `None` for the pod's own.
+        host: Option<String>,
+        /// Port.
+        port: u16,
+    },
+    /// Asks `grpc.health.v1.Health/Check`; `SERVING` is success.
+    Grpc {
+        /// Port, at the pod's own address.
+        port: u16,
+        /// The service asked for; may be empty.
+        service: String,
+    },
+}
+
+/// A GET request (`core/v1.HTTPGetAction`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpGet {
+    /// With or without TLS; certificates are not checked.
+    pub scheme: HttpScheme,
+    /// Host name or address; `None` for the pod's own.
+    pub host: Option<String>,
+    /// Port.
+    pub port: u16,
+    /// Path, with its query.
+    pub path: String,
+    /// Headers, in order; one name may come more than once. A `Host` among them is the request's.
+    pub headers: Vec<(String, String)>,
+}
+
+/// `core/v1.URIScheme`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HttpScheme {
+    /// `http`.
+    Http,
+    /// `https`.
+    Https,
 }
 
 /// A probe with its figures; defaults are those of `core/v1.Probe`.
@@ -40,4 +80,7 @@ pub struct Probe {
     pub success_threshold: u32,
     /// Failures in a row that make it bad. Default 3.
     pub failure_threshold: u32,
+    /// The grace of a stop that this probe asks for, in place of the pod's; for startup and liveness only.
+    #[serde(default)]
+    pub termination_grace: Option<Duration>,
 }

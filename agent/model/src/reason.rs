@@ -110,6 +110,8 @@ reasons! {
     CreateContainerError,
     /// The program could not be executed (Kubernetes' and runc's `RunContainerError`); tried again.
     RunContainerError,
+    /// A pod that this one depends on is not ready.
+    WaitingForDependency,
     /// The source no longer mentions the pod, which is no evidence that it was deleted.
     Orphaned,
     /// The pod's ledger file cannot be read; the pod runs on.
@@ -128,6 +130,8 @@ reasons! {
     ContainerStatusUnknown,
     /// Deleted before it ended.
     Killed,
+    /// The pod has run for as long as `activeDeadlineSeconds` lets it.
+    DeadlineExceeded,
 
     // Events.
     /// An intent was accepted.
@@ -144,6 +148,12 @@ reasons! {
     BackOff,
     /// A probe failed.
     Unhealthy,
+    /// A postStart hook failed; the container is stopped.
+    FailedPostStartHook,
+    /// A preStop hook failed; the stop goes on.
+    FailedPreStopHook,
+    /// A rule of a container asked for new processes of the whole pod.
+    RestartingAllContainers,
     /// The grace was extended to the preset's minimum.
     GraceExtended,
     /// The limits of a running container were changed.

@@ -133,6 +133,7 @@ fn probe(from: &ProbeFile, scope: &Scope) -> Result<Probe, RequestError> {
         timeout: seconds(from.timeout_seconds),
         success_threshold: 1,
         failure_threshold: from.failure_threshold,
+        termination_grace: None,
     })
 }
 

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use barepod_core::{AttemptKey, Effect, Input, Observation, PodRecord, ProbeOutcome, StartFailure, Sync};
-use barepod_model::{Attempt, ContainerKey, ContainerKind, ExitStatus, Pod, PodUid, Reason, RestartPolicy};
+use barepod_core::{AttemptKey, Effect, HookOutcome, Input, Observation, PodRecord, ProbeOutcome, StartFailure, Sync};
+use barepod_model::{
+    Attempt, ContainerKey, ContainerKind, ExitStatus, Hook, HookKind, Pod, PodUid, Reason, RestartPolicy,
+};
 
 use crate::clock::SimTime;
 use crate::faults::Mood;
@@ -19,7 +21,9 @@ pub(crate) fn pod_of_effect(effect: &Effect) -> Option<PodUid> {
     match effect {
         Effect::Store { pod, .. } | Effect::Forget { pod } => Some(pod.clone()),
         Effect::Prepare { pod, .. } | Effect::TearDown { pod } => Some(pod.uid.clone()),
-        Effect::Start { key, .. } | Effect::Signal { key, .. } | Effect::Kill { key } => Some(key.pod.clone()),
+        Effect::Start { key, .. } | Effect::Signal { key, .. } | Effect::Kill { key } | Effect::Hook { key, .. } => {
+            Some(key.pod.clone())
+        }
         Effect::Observe { key } | Effect::Resize { key, .. } => Some(key.pod.clone()),
         Effect::Probe { .. } | Effect::Reply { .. } | Effect::Emit(_) => None,
     }
@@ -40,7 +44,8 @@ pub(crate) fn pod_of_input(input: &Input) -> Option<PodUid> {
         Input::Started { key, .. }
         | Input::StartFailed { key, .. }
         | Input::Exited { key, .. }
-        | Input::Emptied { key } => Some(key.pod.clone()),
+        | Input::Emptied { key, .. }
+        | Input::Hooked { key, .. } => Some(key.pod.clone()),
         Input::Observed { key, .. }
         | Input::ShimLost { key }
         | Input::Resized { key, .. }
@@ -58,7 +63,7 @@ fn lane(effect: &Effect) -> Option<String> {
             Some(key.container_key().to_string())
         }
         Effect::Observe { key } | Effect::Resize { key, .. } => Some(key.to_string()),
-        Effect::Probe { .. } | Effect::Reply { .. } | Effect::Emit(_) => None,
+        Effect::Hook { .. } | Effect::Probe { .. } | Effect::Reply { .. } | Effect::Emit(_) => None,
     }
 }
 
@@ -76,6 +81,7 @@ impl World<'_> {
             | Effect::Kill { .. }
             | Effect::Resize { .. }
             | Effect::Probe { .. }
+            | Effect::Hook { .. }
             | Effect::TearDown { .. } => self.faults.latency(&mut self.rng),
         };
         let mut at = self.clock.now + latency;
@@ -125,6 +131,7 @@ impl World<'_> {
                 let outcome = self.probe(&key);
                 self.hear_later(Input::Probed { key, kind, ticket, outcome });
             }
+            Effect::Hook { key, kind, hook } => self.run_hook(key, kind, &hook),
             Effect::TearDown { pod } => return self.tear_down(&pod),
             Effect::Forget { pod } => return self.forget(pod),
             Effect::Reply { .. } | Effect::Emit(_) => {}
@@ -151,13 +158,16 @@ impl World<'_> {
             self.hear_later(Input::Started { key, pid });
             return Ok(());
         }
+        self.host.check_order(&key, &pod)?;
         self.check_backoff(&key, polled)?;
         if self.faults.fails(&mut self.rng) {
             let reasons = [Reason::CreateContainerError, Reason::StartError, Reason::CreateContainerConfigError];
             let failure = failure(*self.rng.pick(&reasons));
+            self.may_be_over(&key.pod, &pod);
             self.hear_later(Input::StartFailed { key, failure });
             return Ok(());
         }
+        self.host.began.insert(pod.name.clone());
         let process = self.new_process(&key, pod, polled);
         let pid = process.pid;
         self.schedule_fate(&key.container_key(), &process);
@@ -186,6 +196,9 @@ impl World<'_> {
             known: true,
             ordered: polled,
             crash_restart,
+            own_cause: false,
+            hook_asked: false,
+            postponed: false,
         }
     }
 
@@ -219,7 +232,8 @@ impl World<'_> {
         // Nobody sees how a process without a shim ends.
         let status = if seen { status } else { ExitStatus::Unknown };
         process.end = Some(End { status, oom: false, finished: finished.clone(), at });
-        let leaves_children = process.leaves_children;
+        let (leaves_children, spec) = (process.leaves_children, Arc::clone(&process.spec));
+        self.may_be_over(&key.pod, &spec);
         self.note(&Entry::Host(&format!("{attempt_key} ended with {status}")));
         if seen {
             self.hear_later(Input::Exited { key: attempt_key, status, oom: false, finished });
@@ -234,7 +248,7 @@ impl World<'_> {
         let attempt_key = AttemptKey { pod: key.pod.clone(), container: key.container.clone(), attempt };
         if let Some(process) = self.host.attempt(&attempt_key).filter(|process| process.populated) {
             process.populated = false;
-            self.hear_later(Input::Emptied { key: attempt_key });
+            self.hear_later(Input::Emptied { key: attempt_key, message: String::new() });
         }
     }
 
@@ -258,6 +272,7 @@ impl World<'_> {
 
     fn signal(&mut self, key: &AttemptKey) -> Result<(), Violation> {
         self.host.check_signal(key)?;
+        self.host.check_polite(key, self.clock.now)?;
         let Some(process) = self.host.attempt(key).filter(|process| process.lives()) else { return Ok(()) };
         if let Some(after) = process.reacts {
             self.later(after, Happening::Exit(key.container_key(), key.attempt, ExitStatus::Code(0)));
@@ -269,11 +284,11 @@ impl World<'_> {
         self.host.check_kill(key, self.clock.now)?;
         self.process_ends(&key.container_key(), key.attempt, ExitStatus::Signal(9));
         let Some(process) = self.host.attempt(key) else {
-            self.hear_later(Input::Emptied { key: key.clone() });
+            self.hear_later(Input::Emptied { key: key.clone(), message: String::new() });
             return Ok(());
         };
         if !process.populated {
-            self.hear_later(Input::Emptied { key: key.clone() });
+            self.hear_later(Input::Emptied { key: key.clone(), message: String::new() });
         } else if process.stubborn > 0 {
             process.stubborn -= 1;
         } else {
@@ -293,6 +308,28 @@ impl World<'_> {
         } else {
             ProbeOutcome::Failure("exit 1".to_owned())
         }
+    }
+
+    /// Some hooks hang, some fail.
+    fn run_hook(&mut self, key: AttemptKey, kind: HookKind, hook: &Hook) {
+        if let Some(process) = self.host.attempt(&key).filter(|_| kind == HookKind::PreStop) {
+            process.hook_asked = true;
+        }
+        let time = match hook {
+            Hook::Sleep(time) => *time,
+            Hook::Exec { .. } | Hook::Http(_) => Duration::ZERO,
+        };
+        let outcome = if self.faults.fails(&mut self.rng) {
+            if let Some(process) = self.host.attempt(&key).filter(|_| kind == HookKind::PostStart) {
+                process.own_cause = true;
+                process.stop.add(self.clock.now, None);
+            }
+            HookOutcome::Failure("exit 1".to_owned())
+        } else {
+            HookOutcome::Success
+        };
+        let answer = Input::Hooked { key, kind, outcome };
+        self.later_busy(pod_of_input(&answer), time, Happening::Hear(Box::new(answer)));
     }
 
     fn tear_down(&mut self, pod: &Pod) -> Result<(), Violation> {

@@ -1,10 +1,10 @@
 //! The truth about processes: what runs, what ended, what is left, and why it may be stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use barepod_core::{AttemptKey, Observation};
-use barepod_model::{Attempt, ContainerKey, ExitStatus, Pod, PodUid, Stamp};
+use barepod_model::{Attempt, Container, ContainerKey, ContainerKind, ExitStatus, Pod, PodName, PodUid, Stamp};
 
 use crate::clock::SimTime;
 use crate::violation::{Invariant, Violation, violated};
@@ -17,6 +17,8 @@ const SLACK: SimTime = SimTime::from_secs(3);
 #[derive(Debug, Default)]
 pub(crate) struct Host {
     pub(crate) containers: BTreeMap<ContainerKey, Process>,
+    /// Pods of which something ran on this boot.
+    pub(crate) began: BTreeSet<PodName>,
     next_pid: u32,
 }
 
@@ -45,6 +47,12 @@ pub(crate) struct Process {
     /// Its start was a restart after a crash.
     pub(crate) crash_restart: Option<SimTime>,
     pub(crate) stop: StopCause,
+    /// There is a reason to stop it that is its own: it is replaced, or a probe failed.
+    pub(crate) own_cause: bool,
+    /// Its preStop hook was asked for.
+    pub(crate) hook_asked: bool,
+    /// No daemon lived during a part of its stop.
+    pub(crate) postponed: bool,
 }
 
 /// How a process ended.
@@ -93,6 +101,7 @@ impl Host {
     /// The power goes.
     pub(crate) fn reboot(&mut self) {
         self.containers.clear();
+        self.began.clear();
     }
 
     pub(crate) fn of_pod<'a>(
@@ -135,6 +144,55 @@ impl Host {
         Ok(())
     }
 
+    /// What must hold when something of a pod is started for the first time on this boot.
+    pub(crate) fn check_order(&self, key: &AttemptKey, pod: &Pod) -> Result<(), Violation> {
+        let began = |name| self.containers.keys().any(|other| other.pod == key.pod && other.container == name);
+        if began(key.container.clone()) {
+            return Ok(());
+        }
+        let before = pod.containers.iter().take_while(|other| other.name != key.container);
+        if let Some(skipped) = before.filter(|other| is_sidecar(other)).find(|other| !began(other.name.clone())) {
+            let detail = format!("{key} starts before the sidecar {}", skipped.name);
+            return Err(violated(Invariant::Order, detail));
+        }
+        let first = !self.containers.keys().any(|other| other.pod == key.pod);
+        match pod.depends_on.iter().find(|other| first && !self.began.contains(&other.name)) {
+            Some(other) => Err(violated(Invariant::Order, format!("{key} starts before pod {}", other.name))),
+            None => Ok(()),
+        }
+    }
+
+    /// What must hold when an attempt gets a signal, after what must hold for any stop.
+    pub(crate) fn check_polite(&self, key: &AttemptKey, now: SimTime) -> Result<(), Violation> {
+        let Some(process) = self.containers.get(&key.container_key()).filter(|process| process.attempt == key.attempt)
+        else {
+            return Ok(());
+        };
+        let Some(spec) = process.spec.containers.iter().find(|spec| spec.name == key.container) else { return Ok(()) };
+        if !process.lives() {
+            return Ok(());
+        }
+        let lives = |other: &&Container| {
+            let key = ContainerKey { pod: key.pod.clone(), container: other.name.clone() };
+            self.containers.get(&key).is_some_and(|process| process.lives() && process.known)
+        };
+        let mut others = process.spec.containers.iter().filter(|other| !is_sidecar(other));
+        if is_sidecar(spec) && !process.own_cause && others.any(|other| lives(&other)) {
+            return Err(violated(Invariant::Order, format!("sidecar {key} is stopped before the others")));
+        }
+        let longest = spec.stop.stages.iter().filter_map(|stage| stage.before_end).max().unwrap_or_default();
+        let reserve = (longest * 2).max(SimTime::from_secs(2)) + SLACK;
+        let early = |latest: SimTime| latest > now + reserve && latest.saturating_sub(now) > reserve;
+        match process.stop {
+            StopCause::May { latest: Some(latest), .. }
+                if early(latest) && spec.lifecycle.pre_stop.is_some() && !process.hook_asked && !process.postponed =>
+            {
+                Err(violated(Invariant::Order, format!("{key} gets a signal before its preStop hook")))
+            }
+            StopCause::May { .. } | StopCause::None => Ok(()),
+        }
+    }
+
     /// What must hold when an attempt is asked to end.
     pub(crate) fn check_signal(&self, key: &AttemptKey) -> Result<(), Violation> {
         let process = self.containers.get(&key.container_key()).filter(|process| process.attempt == key.attempt);
@@ -175,6 +233,7 @@ impl Host {
     /// Nobody could stop anything for so long.
     pub(crate) fn postpone_stops(&mut self, by: SimTime, now: SimTime) {
         for process in self.containers.values_mut() {
+            process.postponed |= matches!(process.stop, StopCause::May { .. });
             if let StopCause::May { latest: Some(latest), .. } = &mut process.stop {
                 *latest = (*latest + by).min((*latest).max(now));
             }
@@ -195,7 +254,12 @@ impl Host {
                 started: Some(process.started.clone()),
                 finished: end.finished.clone(),
                 empty: !process.populated,
+                message: String::new(),
             },
         }
     }
+}
+
+fn is_sidecar(spec: &Container) -> bool {
+    spec.kind == ContainerKind::Sidecar
 }

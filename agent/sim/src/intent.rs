@@ -41,6 +41,8 @@ pub(crate) struct Intent {
     pub(crate) spec: Pod,
     /// Others that may have been accepted since.
     pub(crate) maybe: Vec<Pod>,
+    /// When it was first asked for.
+    pub(crate) asked: SimTime,
     pub(crate) created: Known,
     pub(crate) deleted: Known,
     /// When the deletion was acknowledged, and the grace that went with it.
@@ -79,7 +81,7 @@ pub(crate) struct Intents {
 
 impl Intents {
     /// A wish was acknowledged for this pod.
-    pub(crate) fn acked(&mut self, uid: &PodUid, pod: &Pod) {
+    pub(crate) fn acked(&mut self, uid: &PodUid, pod: &Pod, asked: SimTime) {
         let spec = Pod { uid: uid.clone(), ..pod.clone() };
         match self.pods.get_mut(uid) {
             Some(intent) => {
@@ -88,20 +90,20 @@ impl Intents {
                 intent.created = Known::Acked;
             }
             None => {
-                self.pods.insert(uid.clone(), new_intent(spec, Known::Acked));
+                self.pods.insert(uid.clone(), new_intent(spec, Known::Acked, asked));
             }
         }
     }
 
     /// An apply whose answer is lost: it may have made a new pod or changed one of the same name.
-    pub(crate) fn maybe_applied(&mut self, pod: &Pod) {
+    pub(crate) fn maybe_applied(&mut self, pod: &Pod, asked: SimTime) {
         for (uid, intent) in &mut self.pods {
             let same = intent.spec.name == pod.name && intent.spec.source == pod.source;
             if same && intent.deleted != Known::Acked {
                 intent.maybe.push(Pod { uid: uid.clone(), ..pod.clone() });
             }
         }
-        self.pods.entry(pod.uid.clone()).or_insert_with(|| new_intent(pod.clone(), Known::Maybe));
+        self.pods.entry(pod.uid.clone()).or_insert_with(|| new_intent(pod.clone(), Known::Maybe, asked));
     }
 
     /// The daemon is gone, or has heard that this pod is.
@@ -142,6 +144,6 @@ fn check_one(intent: &Intent, view: &PodView) -> Result<(), Violation> {
     }
 }
 
-fn new_intent(spec: Pod, created: Known) -> Intent {
-    Intent { spec, maybe: Vec::new(), created, deleted: Known::No, ending: None, gone: false }
+fn new_intent(spec: Pod, created: Known, asked: SimTime) -> Intent {
+    Intent { spec, maybe: Vec::new(), asked, created, deleted: Known::No, ending: None, gone: false }
 }

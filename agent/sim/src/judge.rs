@@ -7,7 +7,9 @@ use std::time::Duration;
 use barepod_core::{
     Accepted, AttemptKey, ContainerState, ContainerView, Denied, Input, PodView, ProbeOutcome, RequestId, Verb,
 };
-use barepod_model::{ContainerKey, ContainerKind, ContainerName, Phase, Pod, PodUid, ProbeKind, Reason, RestartPolicy};
+use barepod_model::{
+    Container, ContainerKey, ContainerKind, ContainerName, Phase, Pod, PodUid, ProbeKind, Reason, RestartPolicy,
+};
 
 use crate::clock::SimTime;
 use crate::host::StopCause;
@@ -40,7 +42,7 @@ impl World<'_> {
             return Err(violated(Invariant::NoIntentLost, format!("{verb:?} {uid} is acknowledged but not durable")));
         }
         self.update_allowed(uid, pod, asked, true);
-        self.intents.acked(uid, pod);
+        self.intents.acked(uid, pod, asked);
         Ok(())
     }
 
@@ -70,7 +72,7 @@ impl World<'_> {
                     let same = self.intents.pods.iter().filter(|(_, intent)| intent.spec.name == pod.name);
                     let uids: Vec<_> = same.map(|(uid, _)| uid.clone()).collect();
                     uids.iter().for_each(|uid| self.update_allowed(uid, &pod, at, false));
-                    self.intents.maybe_applied(&pod);
+                    self.intents.maybe_applied(&pod, at);
                 }
                 What::Delete { pod, grace } => {
                     self.delete_allowed(&pod, grace, at, false);
@@ -121,6 +123,52 @@ impl World<'_> {
             let first = matches!(process.stop, StopCause::None);
             let earliest = if sure { asked + grace } else { asked };
             process.stop.add(earliest, (sure && first).then_some(now + grace));
+            process.own_cause = true;
+        }
+    }
+
+    /// Something of a pod ended, perhaps for good: what only stands beside it may be stopped, or, by a rule, all.
+    pub(crate) fn may_be_over(&mut self, uid: &PodUid, spec: &Pod) {
+        let now = self.clock.now;
+        let rules = spec.containers.iter().any(|container| !container.restart.rules.is_empty());
+        let ends = spec.restart_policy != RestartPolicy::Always
+            || spec.containers.iter().any(|container| container.restart.policy.is_some());
+        for (key, process) in self.host.of_pod(uid) {
+            let is_sidecar = kind_of(&process.spec, &key.container) == Some(ContainerKind::Sidecar);
+            if ends && is_sidecar {
+                process.stop.add(now + own_grace(&process.spec, &key.container), None);
+                process.own_cause = true;
+            }
+            if rules {
+                process.stop.add(now + own_grace(&process.spec, &key.container), None);
+                process.own_cause = true;
+            }
+        }
+        if rules {
+            let names: Vec<_> = spec.containers.iter().map(|container| container.name.clone()).collect();
+            for container in names {
+                self.replaced.insert(ContainerKey { pod: uid.clone(), container }, now);
+            }
+        }
+    }
+
+    /// Pods that have run for as long as they may are stopped.
+    pub(crate) fn keep_deadlines(&mut self) {
+        let now = self.clock.now;
+        for (uid, intent) in &self.intents.pods {
+            let wishes = intent.maybe.iter().chain([&intent.spec]);
+            let Some(deadline) = wishes.filter_map(|pod| pod.active_deadline).min() else { continue };
+            // The wall clock, which counts after a reboot, may say anything.
+            if now < intent.asked + deadline && self.summary.reboots == 0 {
+                continue;
+            }
+            for (key, process) in self.host.of_pod(uid) {
+                if matches!(process.stop, StopCause::None) {
+                    process
+                        .stop
+                        .add((intent.asked + deadline).min(now) + own_grace(&process.spec, &key.container), None);
+                }
+            }
         }
     }
 
@@ -158,6 +206,8 @@ impl World<'_> {
             (Known::No, _) if replaced || other(&intent.spec) || intent.maybe.iter().any(other) => {
                 StopCause::May { earliest: now, latest: None }
             }
+            // It may have become pointless on the way.
+            (Known::No, _) if may_end_by_itself(spec) => StopCause::May { earliest: now, latest: None },
             (Known::No, _) => StopCause::None,
         }
     }
@@ -192,6 +242,7 @@ impl World<'_> {
             Input::Probed { key, kind, outcome: ProbeOutcome::Failure(_), .. } if *kind != ProbeKind::Readiness => {
                 if let Some(process) = self.host.attempt(key) {
                     process.stop.add(now, None);
+                    process.own_cause = true;
                 }
             }
             Input::Forgotten { pod } if self.intents.pods.get(pod).is_some_and(|intent| intent.gone) => {
@@ -245,7 +296,17 @@ impl World<'_> {
                 };
                 (!all.iter().any(blocks)).then(|| format!("pod {uid} waits for nobody"))
             }
+            Some(Reason::WaitingForDependency) => {
+                let missing = pod.depends_on.iter().any(|wanted| {
+                    !all.iter()
+                        .any(|other| other.ready && other.pod.as_ref().is_some_and(|pod| pod.name == wanted.name))
+                });
+                (!missing).then(|| format!("pod {uid} waits for pods that are ready"))
+            }
             Some(Reason::CreatePodError) => Some(format!("pod {uid} is not prepared")),
+            _running if pod.active_deadline.is_some() && !matches!(view.phase, Phase::Failed | Phase::Succeeded) => {
+                Some(format!("pod {uid} outlives its deadline"))
+            }
             _running => {
                 view.containers.iter().find_map(|container| self.wrong_with_container(pod, view.phase, container))
             }
@@ -257,8 +318,14 @@ impl World<'_> {
         let key = ContainerKey { pod: pod.uid.clone(), container: name.clone() };
         let spec = pod.containers.iter().find(|spec| spec.name == *name)?;
         let process = self.host.containers.get(&key);
-        let rests = matches!(view.state, ContainerState::Terminated { .. }) || phase == Phase::Failed;
-        let may_rest = rests && (spec.kind == ContainerKind::Init || pod.restart_policy != RestartPolicy::Always);
+        let over = matches!(phase, Phase::Failed | Phase::Succeeded);
+        let rests = matches!(view.state, ContainerState::Terminated { .. });
+        let policy = spec.restart.policy.unwrap_or(pod.restart_policy);
+        let may_rest = match spec.kind {
+            ContainerKind::Init => rests || over,
+            ContainerKind::Sidecar => over,
+            ContainerKind::Regular => over || rests && policy != RestartPolicy::Always,
+        };
         match process {
             Some(process) if process.lives() => {
                 let own = process.spec.containers.iter().find(|spec| spec.name == *name);
@@ -284,4 +351,14 @@ impl World<'_> {
                 _other => true,
             }
     }
+}
+
+/// Whether a pod may come to its end, or be begun anew, although nobody asks for it.
+fn may_end_by_itself(pod: &Pod) -> bool {
+    let own = |container: &Container| container.restart.policy.is_some() || !container.restart.rules.is_empty();
+    pod.restart_policy != RestartPolicy::Always || pod.active_deadline.is_some() || pod.containers.iter().any(own)
+}
+
+fn kind_of(pod: &Pod, name: &ContainerName) -> Option<ContainerKind> {
+    pod.containers.iter().find(|container| container.name == *name).map(|container| container.kind)
 }

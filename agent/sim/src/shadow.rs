@@ -59,6 +59,7 @@ impl World<'_> {
                 | Effect::Kill { .. }
                 | Effect::Resize { .. }
                 | Effect::Probe { .. }
+                | Effect::Hook { .. }
                 | Effect::TearDown { .. }
                 | Effect::Forget { .. }
                 | Effect::Emit(_) => {}

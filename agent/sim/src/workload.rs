@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use barepod_model::{
-    Bytes, Container, ContainerKind, ContainerName, Credentials, Env, Launch, Manifest, Namespace, NamespaceUse, Pod,
-    PodName, PodUid, Probe, ProbeHandler, Resources, RestartPolicy, Root, Source, StopPlan, StopStage,
+    Bytes, Container, ContainerKind, ContainerName, ContainerRestart, Credentials, Env, ExitCodes, Hook, Launch,
+    Lifecycle, Manifest, Namespace, NamespaceUse, Pod, PodName, PodRef, PodUid, Probe, ProbeHandler, Resources,
+    RestartAction, RestartPolicy, RestartRule, Root, Source, StopPlan, StopStage, TerminationMessage,
 };
 
 use crate::rng::Rng;
@@ -17,8 +18,14 @@ const PATHS: &[&str] = &["/data/a", "/data/a/inner", "/data/b", "/data/c", "/dat
 /// A pod that nobody has asked for before.
 pub(crate) fn new_pod(rng: &mut Rng, number: u64) -> Pod {
     let mut containers = Vec::new();
+    if rng.chance(150) {
+        containers.push(container(rng, "early", ContainerKind::Sidecar));
+    }
     if rng.chance(250) {
         containers.push(container(rng, "init", ContainerKind::Init));
+    }
+    if rng.chance(150) {
+        containers.push(container(rng, "late", ContainerKind::Sidecar));
     }
     containers.push(container(rng, "main", ContainerKind::Regular));
     if rng.chance(400) {
@@ -39,10 +46,20 @@ pub(crate) fn new_pod(rng: &mut Rng, number: u64) -> Pod {
             RestartPolicy::Never,
         ]),
         grace: seconds(rng, &[0, 1, 5, 30]),
+        active_deadline: rng.chance(60).then(|| seconds(rng, &[5, 60, 600])),
+        readiness_gates: Vec::new(),
+        depends_on: if rng.chance(150) { vec![some_pod(rng)] } else { Vec::new() },
         data_paths: some_paths(rng),
         volumes: Vec::new(),
         containers,
         manifest: Manifest::default(),
+    }
+}
+
+fn some_pod(rng: &mut Rng) -> PodRef {
+    PodRef {
+        namespace: Namespace::new("default").expect("a label"),
+        name: PodName::new(*rng.pick(NAMES)).expect("a label"),
     }
 }
 
@@ -60,8 +77,10 @@ fn container(rng: &mut Rng, name: &str, kind: ContainerKind) -> Container {
     if rng.chance(400) {
         stages.push(StopStage { signal: 3, before_end: Some(seconds(rng, &[1, 5, 20])) });
     }
-    let regular = kind == ContainerKind::Regular;
-    let probe = |rng: &mut Rng, chance| (regular && rng.chance(chance)).then(|| probe(rng));
+    let lasts = kind != ContainerKind::Init;
+    let probe = |rng: &mut Rng, chance| (lasts && rng.chance(chance)).then(|| probe(rng));
+    let hook = |rng: &mut Rng| rng.chance(150).then(|| Hook::Sleep(seconds(rng, &[0, 1, 10, 100])));
+    let lifecycle = if lasts { Lifecycle { post_start: hook(rng), pre_stop: hook(rng) } } else { Lifecycle::default() };
     Container {
         name: ContainerName::new(name).expect("a label"),
         kind,
@@ -73,7 +92,19 @@ fn container(rng: &mut Rng, name: &str, kind: ContainerKind) -> Container {
         startup: probe(rng, 150),
         readiness: probe(rng, 200),
         liveness: probe(rng, 200),
+        lifecycle,
+        restart: if lasts && kind != ContainerKind::Sidecar { restart(rng) } else { ContainerRestart::default() },
+        termination_message: TerminationMessage::default(),
     }
+}
+
+/// Crashes in this world end with 1, 2 or signal 11.
+fn restart(rng: &mut Rng) -> ContainerRestart {
+    let policies = [RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never];
+    let policy = rng.chance(60).then(|| *rng.pick(&policies));
+    let action = *rng.pick(&[RestartAction::Restart, RestartAction::RestartAllContainers]);
+    let rule = RestartRule { codes: ExitCodes::In(vec![2]), action };
+    ContainerRestart { policy, rules: if rng.chance(80) { vec![rule] } else { Vec::new() } }
 }
 
 fn probe(rng: &mut Rng) -> Probe {
@@ -84,6 +115,7 @@ fn probe(rng: &mut Rng) -> Probe {
         timeout: Duration::from_secs(1),
         success_threshold: 1,
         failure_threshold: *rng.pick(&[1, 3]),
+        termination_grace: rng.chance(200).then(|| seconds(rng, &[0, 2, 40])),
     }
 }
 

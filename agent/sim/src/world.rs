@@ -190,6 +190,7 @@ impl<'a> World<'a> {
             }
             (_, None) => self.clock.now += Duration::from_secs(1),
         }
+        self.keep_deadlines();
         if self.core.is_some() {
             self.host.check(self.clock.now)?;
         }

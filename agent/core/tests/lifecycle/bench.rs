@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use barepod_core::{
-    Accepted, AttemptKey, BackoffFigures, ContainerState, ContainerView, Core, Denied, Effect, Evidence, Input, Moment,
-    Observation, PodRecord, PodView, RequestId, Restored,
+    Accepted, AttemptKey, BackoffFigures, ContainerState, ContainerView, Core, Denied, Effect, Evidence, HookOutcome,
+    Input, Moment, Observation, PodRecord, PodView, RequestId, Restored,
 };
 use barepod_model::*;
 
@@ -16,6 +16,8 @@ pub(crate) struct Bench {
     pub(crate) core: Core,
     pub(crate) now: Duration,
     pub(crate) boot: &'static str,
+    /// What the wall clock showed, less an offset, when this boot began.
+    booted: Duration,
     /// Ledger files, as the last `Store` left them.
     pub(crate) disk: BTreeMap<PodUid, PodRecord>,
     pub(crate) replies: BTreeMap<RequestId, Result<Accepted, Denied>>,
@@ -39,6 +41,7 @@ impl Bench {
             core: Core::new(BootId("boot-a".into()), BackoffFigures::default()),
             now: Duration::from_secs(1000),
             boot: "boot-a",
+            booted: Duration::ZERO,
             disk: BTreeMap::new(),
             replies: BTreeMap::new(),
             log: Vec::new(),
@@ -52,7 +55,7 @@ impl Bench {
     }
 
     pub(crate) fn stamp(&self) -> Stamp {
-        let wall = jiff::Timestamp::new(1_700_000_000 + self.now.as_secs() as i64, 0).unwrap();
+        let wall = jiff::Timestamp::new(1_700_000_000 + (self.booted + self.now).as_secs() as i64, 0).unwrap();
         Stamp { boot_id: BootId(self.boot.into()), boot: BootTime(self.now), wall: WallTime(wall) }
     }
 
@@ -146,7 +149,7 @@ impl Bench {
     /// The main process ends and nothing is left.
     pub(crate) fn ended(&mut self, key: &AttemptKey, status: ExitStatus) {
         self.exited(key, status);
-        self.tell(Input::Emptied { key: key.clone() });
+        self.tell(Input::Emptied { key: key.clone(), message: String::new() });
     }
 
     /// Applies, and starts everything that is to be started.
@@ -165,6 +168,19 @@ impl Bench {
             _ => None,
         };
         self.log.iter().filter_map(key).collect()
+    }
+
+    /// Which hooks were to be run since the log was cleared.
+    pub(crate) fn hooks(&self) -> Vec<HookKind> {
+        let kind = |effect: &Effect| match effect {
+            Effect::Hook { kind, .. } => Some(*kind),
+            _ => None,
+        };
+        self.log.iter().filter_map(kind).collect()
+    }
+
+    pub(crate) fn hooked(&mut self, key: &AttemptKey, kind: HookKind, outcome: HookOutcome) {
+        self.tell(Input::Hooked { key: key.clone(), kind, outcome });
     }
 
     pub(crate) fn signals(&self) -> Vec<i32> {
@@ -207,6 +223,7 @@ impl Bench {
     /// The host too.
     pub(crate) fn reboot(&mut self) {
         self.boot = "boot-b";
+        self.booted = self.now;
         self.now = Duration::from_secs(20);
         self.restart_daemon();
     }
@@ -222,7 +239,12 @@ impl Bench {
 
 /// The key of an attempt of the container `main`.
 pub(crate) fn main_key(pod: &Pod, attempt: u32) -> AttemptKey {
-    AttemptKey { pod: pod.uid.clone(), container: ContainerName::new("main").unwrap(), attempt: Attempt(attempt) }
+    key_of(pod, "main", attempt)
+}
+
+/// The key of an attempt of a container.
+pub(crate) fn key_of(pod: &Pod, container: &str, attempt: u32) -> AttemptKey {
+    AttemptKey { pod: pod.uid.clone(), container: ContainerName::new(container).unwrap(), attempt: Attempt(attempt) }
 }
 
 /// A pod with one container, `main`, and a grace of 30 s.
@@ -236,6 +258,9 @@ pub(crate) fn pod(uid: &str, name: &str) -> Pod {
         annotations: BTreeMap::new(),
         restart_policy: RestartPolicy::Always,
         grace: Duration::from_secs(30),
+        active_deadline: None,
+        readiness_gates: Vec::new(),
+        depends_on: Vec::new(),
         data_paths: BTreeSet::new(),
         volumes: Vec::new(),
         containers: vec![container("main", ContainerKind::Regular)],
@@ -260,6 +285,9 @@ pub(crate) fn container(name: &str, kind: ContainerKind) -> Container {
         startup: None,
         readiness: None,
         liveness: None,
+        lifecycle: Lifecycle::default(),
+        restart: ContainerRestart::default(),
+        termination_message: TerminationMessage::default(),
     }
 }
 
@@ -295,5 +323,6 @@ pub(crate) fn probe() -> Probe {
         timeout: Duration::from_secs(1),
         success_threshold: 1,
         failure_threshold: 3,
+        termination_grace: None,
     }
 }

@@ -2,7 +2,10 @@
 
 mod bench;
 mod deletion;
+mod hooks;
 mod probes;
 mod recovery;
+mod rules;
+mod sidecars;
 mod starting;
 mod updates;

@@ -17,6 +17,7 @@ fn exited(bench: &Bench, attempt: u32, empty: bool) -> Observation {
         started: None,
         finished: bench.stamp(),
         empty,
+        message: String::new(),
     }
 }
 
@@ -84,7 +85,7 @@ fn a_process_that_left_no_trace_ended_with_unknown_status() {
     bench.observed(&main_key(&db, 0), Observation::Absent);
     let end = bench.container(&db).state.exit_status();
     assert_eq!(end, Some(ExitStatus::Unknown));
-    bench.tell(Input::Emptied { key: main_key(&db, 0) });
+    bench.tell(Input::Emptied { key: main_key(&db, 0), message: String::new() });
     assert_eq!(bench.starts(), [main_key(&db, 1)]);
 }
 

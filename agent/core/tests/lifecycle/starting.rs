@@ -71,7 +71,7 @@ fn a_replacement_starts_only_when_the_old_cgroup_is_empty() {
     assert!(bench.starts().is_empty());
     bench.pass(8);
     assert_eq!(bench.signals(), [9, 9, 9, 9], "again after 1, 3 and 7 s");
-    bench.tell(Input::Emptied { key: main_key(&db, 0) });
+    bench.tell(Input::Emptied { key: main_key(&db, 0), message: String::new() });
     assert_eq!(bench.starts(), [main_key(&db, 1)]);
 }
 

@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use barepod_core::{AttemptKey, Input, Observation};
 use barepod_linux::shim::{self, ShimClient, ShimError, Spawn};
-use barepod_model::{Attempt, ContainerKey, Pod, Reason};
+use barepod_model::{Attempt, ContainerKey, ExitStatus, Pod, Reason};
 use barepod_shim::layout;
 use barepod_shim::wire::{self, event, request};
 use tokio::sync::{mpsc, oneshot};
 
 use super::ledger::chain;
-use super::{Host, launch, renewal, translate};
+use super::{Host, last_words, launch, renewal, translate};
 use crate::hands::host::Process;
 use crate::supervisor::Handle;
 
@@ -59,6 +59,8 @@ pub(super) struct ContainerTask {
     /// An order to start that is not answered yet.
     starting: Option<(AttemptKey, Arc<Pod>)>,
     held: Held,
+    /// How the main process of the newest attempt ended.
+    ended: Option<ExitStatus>,
     /// Of this attempt nothing is left, as the shim has said.
     emptied: Option<Attempt>,
 }
@@ -89,7 +91,17 @@ impl ContainerTask {
         supervisor: Handle,
         orders: mpsc::UnboundedReceiver<Order>,
     ) -> Self {
-        Self { key, host, supervisor, orders, shim: None, starting: None, held: Held::default(), emptied: None }
+        Self {
+            key,
+            host,
+            supervisor,
+            orders,
+            shim: None,
+            starting: None,
+            held: Held::default(),
+            ended: None,
+            emptied: None,
+        }
     }
 
     /// Runs until it is dismissed, or the daemon ends; the shim runs on.
@@ -170,6 +182,7 @@ impl ContainerTask {
                 self.starting = None;
                 self.host.set_process(&self.key, None);
                 let (status, oom, finished) = translate::exit(exited.exit.as_ref(), &self.host.boot_id);
+                self.ended = Some(status);
                 let key = self.attempt_key(exited.attempt);
                 self.supervisor.tell(Input::Exited { key, status, oom, finished }).await;
             }
@@ -215,8 +228,15 @@ impl ContainerTask {
     async fn emptied(&mut self, attempt: Attempt) {
         self.held = Held::default();
         self.emptied = Some(attempt);
-        self.supervisor.tell(Input::Emptied { key: self.attempt_key(attempt.0) }).await;
+        let status = self.ended.take();
+        let message = self.last_words(attempt, status).await;
+        self.supervisor.tell(Input::Emptied { key: self.attempt_key(attempt.0), message }).await;
         self.remove_leaf(attempt);
+    }
+
+    async fn last_words(&self, attempt: Attempt, status: Option<ExitStatus>) -> String {
+        let key = self.key.clone();
+        self.host.blocking(move |host| last_words::of(host, &key, attempt, status)).await
     }
 
     /// Nobody waits for it: a restart may be next. The group of the next attempt is another one.
@@ -280,7 +300,13 @@ impl ContainerTask {
             let path = self.host.shim_binary.display().to_string();
             self.send(request::Request::Reexec(wire::Reexec { path })).await;
         }
-        let (observation, process) = translate::observation(&welcome, &self.host.boot_id);
+        let (mut observation, process) = translate::observation(&welcome, &self.host.boot_id);
+        if let Observation::Exited { attempt, status, empty, message, .. } = &mut observation {
+            self.ended = Some(*status);
+            if *empty {
+                *message = self.last_words(*attempt, Some(*status)).await;
+            }
+        }
         self.host.set_process(&self.key, process);
         self.held = match process {
             Some(process) => Held::of(&self.host.dirs.shim(&self.key), process.attempt),

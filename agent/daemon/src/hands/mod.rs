@@ -3,9 +3,12 @@
 //! An effect never waits for another pod's. Each container has a task of its own that talks to its shim; everything else
 //! is a short task on the blocking pool.
 
+mod command;
 mod container;
 mod exec;
+mod hook;
 mod host;
+mod last_words;
 mod launch;
 mod ledger;
 mod prepare;
@@ -64,6 +67,7 @@ impl Hands {
             Effect::Probe { key, kind, ticket, probe } => {
                 self.spawn(probe::probe(host, supervisor, key, kind, ticket, probe));
             }
+            Effect::Hook { key, kind, hook } => self.spawn(hook::hook(host, supervisor, key, kind, hook)),
             Effect::TearDown { pod } => {
                 let containers = self.dismiss(&pod.uid);
                 self.spawn(teardown::tear_down(host, supervisor, pod, containers));

@@ -49,7 +49,8 @@ pub(super) fn observation(welcome: &wire::Welcome, boot_id: &BootId) -> (Observa
         return (Observation::Running { attempt, pid: current.pid, started }, Some(process));
     }
     let (status, oom, finished) = exit(current.exit.as_ref(), boot_id);
-    (Observation::Exited { attempt, status, oom, started, finished, empty: current.empty }, None)
+    let message = String::new();
+    (Observation::Exited { attempt, status, oom, started, finished, empty: current.empty, message }, None)
 }
 
 /// Why an attempt never ran, in Kubernetes' reasons.

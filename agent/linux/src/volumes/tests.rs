@@ -82,6 +82,9 @@ fn pod(volumes: Vec<Volume>, launch: Launch) -> Pod {
         startup: None,
         readiness: None,
         liveness: None,
+        lifecycle: Default::default(),
+        restart: Default::default(),
+        termination_message: Default::default(),
     };
     Pod {
         uid: PodUid::new("uid-1").unwrap(),
@@ -91,6 +94,9 @@ fn pod(volumes: Vec<Volume>, launch: Launch) -> Pod {
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         restart_policy: RestartPolicy::Always,
+        active_deadline: None,
+        readiness_gates: Vec::new(),
+        depends_on: Vec::new(),
         grace: Duration::from_secs(30),
         data_paths: BTreeSet::new(),
         volumes,

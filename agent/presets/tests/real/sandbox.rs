@@ -141,7 +141,8 @@ impl Sandbox {
 
     /// Runs the preset's readiness probe.
     pub(crate) fn probe(&self, resolved: &Resolved) -> Output {
-        let ProbeHandler::Exec { command } = &resolved.readiness.as_ref().expect("a default probe").handler;
+        let readiness = resolved.readiness.as_ref().expect("a default probe");
+        let ProbeHandler::Exec { command } = &readiness.handler else { panic!("{readiness:?} runs no command") };
         let argv: Vec<String> = command.iter().map(|word| self.bend(word)).collect();
         self.command(resolved, &[], &argv).output().expect("the probe runs")
     }

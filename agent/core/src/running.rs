@@ -1,0 +1,329 @@
+//! One running attempt: its hooks, probes and limits, and its stop.
+//!
+//! ```text
+//!   created ──postStart hook──▶ starting ──startup probe──▶ started ──readiness probe──▶ ready
+//!      └───────────── a stop, from any of these: preStop hook, signals, kill ─────────────┘
+//! ```
+//!
+//! A hook is run at least once: a daemon that is killed while one runs leaves it to its successor.
+
+use barepod_model::{Attempt, BootTime, Container as Spec, HookKind, Pod, ProbeKind, Reason, Resources, Stamp};
+
+use crate::container::{Scene, is_outdated};
+use crate::context::Ctx;
+use crate::deadline::Deadline;
+use crate::planted::{self, Fault};
+use crate::probe::{Probes, Verdict};
+use crate::stop::{Grace, Stop, StopAct, StopOrder, StopWake};
+use crate::{ContainerRecord, Effect, HookOutcome, ProbeOutcome, ProbeTicket, Severity, StopIntent, Waits};
+
+/// A running attempt.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) attempt: Attempt,
+    pub(crate) pid: u32,
+    pub(crate) since: Stamp,
+    pub(crate) stop: Option<Stop>,
+    probes: Probes,
+    hooks: HooksAsked,
+    resize: Resize,
+}
+
+/// The hooks that this daemon wants, or wanted, to be run for the attempt.
+#[derive(Debug, Default)]
+struct HooksAsked {
+    post_start: bool,
+    pre_stop: bool,
+}
+
+/// New limits on their way.
+#[derive(Debug)]
+enum Resize {
+    None,
+    InFlight {
+        generation: u64,
+        resources: Resources,
+    },
+    /// Not tried again before the next generation.
+    Refused {
+        generation: u64,
+    },
+}
+
+impl Running {
+    /// An attempt that runs since then.
+    pub(crate) fn new(attempt: Attempt, pid: u32, since: Stamp, scene: Scene<'_>, now: BootTime) -> Self {
+        let probes = match scene.spec {
+            Some(spec) => Probes::new(spec, since.boot, now),
+            None => Probes::none(since.boot),
+        };
+        Self { attempt, pid, since, stop: None, probes, hooks: HooksAsked::default(), resize: Resize::None }
+    }
+
+    /// Whether the answer to this run of a probe is waited for.
+    pub(crate) fn awaits_probe(&self, kind: ProbeKind, ticket: ProbeTicket) -> bool {
+        self.probes.awaits(kind, ticket)
+    }
+
+    /// Whether the answer to this hook is waited for.
+    pub(crate) fn awaits_hook(&self, kind: HookKind) -> bool {
+        match kind {
+            HookKind::PostStart => self.hooks.post_start,
+            HookKind::PreStop => self.hooks.pre_stop,
+        }
+    }
+
+    /// Whether the answer to a resize of this generation is waited for.
+    pub(crate) fn awaits_resize(&self, generation: u64) -> bool {
+        matches!(self.resize, Resize::InFlight { generation: mine, .. } if mine == generation)
+    }
+
+    /// A probe's answer.
+    pub(crate) fn probed(
+        &mut self,
+        kind: ProbeKind,
+        outcome: &ProbeOutcome,
+        rec: &mut ContainerRecord,
+        scene: Scene<'_>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let Some(spec) = scene.spec else { return };
+        let verdict = self.probes.answer(kind, outcome);
+        if let ProbeOutcome::Failure(output) = outcome {
+            scene.tell(ctx, Severity::Warning, Reason::Unhealthy, format!("{kind:?} probe failed: {output}"));
+        }
+        match (kind, verdict) {
+            (_, Verdict::Undecided) | (ProbeKind::Liveness, Verdict::Good) => {}
+            (ProbeKind::Startup, Verdict::Good) => {
+                rec.started = true;
+                rec.ready = spec.readiness.is_none();
+            }
+            (ProbeKind::Readiness, Verdict::Good) => rec.ready = true,
+            (ProbeKind::Readiness, Verdict::Bad) => rec.ready = false,
+            (ProbeKind::Startup | ProbeKind::Liveness, Verdict::Bad) => {
+                let probe = if kind == ProbeKind::Startup { &spec.startup } else { &spec.liveness };
+                let own = probe.as_ref().and_then(|probe| probe.termination_grace);
+                let mut intent = StopIntent::of(spec, scene.wanted, ctx.stamp(), Waits::Successor);
+                if let Some(own) = own {
+                    intent.grace = Grace::effective(own, &spec.stop).length;
+                }
+                rec.stop.get_or_insert(intent);
+            }
+        }
+    }
+
+    /// A hook's answer.
+    pub(crate) fn hooked(
+        &mut self,
+        kind: HookKind,
+        outcome: HookOutcome,
+        rec: &mut ContainerRecord,
+        scene: Scene<'_>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let failure = match outcome {
+            HookOutcome::Success => None,
+            HookOutcome::Failure(message) => Some(message),
+        };
+        match kind {
+            HookKind::PostStart => {
+                self.hooks.post_start = false;
+                match (failure, scene.spec) {
+                    (None, _) => rec.post_started = true,
+                    (Some(message), spec) => {
+                        let message = format!("the postStart hook failed: {message}");
+                        scene.tell(ctx, Severity::Warning, Reason::FailedPostStartHook, message);
+                        if let Some(spec) = spec {
+                            rec.stop.get_or_insert_with(|| {
+                                StopIntent::of(spec, scene.wanted, ctx.stamp(), Waits::Successor)
+                            });
+                        }
+                    }
+                }
+            }
+            HookKind::PreStop => {
+                self.hooks.pre_stop = false;
+                if let Some(message) = failure {
+                    let message = format!("the preStop hook failed: {message}");
+                    scene.tell(ctx, Severity::Warning, Reason::FailedPreStopHook, message);
+                }
+                rec.pre_stopped = true;
+            }
+        }
+    }
+
+    /// New limits are in force.
+    pub(crate) fn resized(&mut self, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+        if let Resize::InFlight { resources, .. } = std::mem::replace(&mut self.resize, Resize::None) {
+            rec.in_force = Some(resources);
+            scene.tell(ctx, Severity::Normal, Reason::Resized, "new limits are in force".to_owned());
+        }
+    }
+
+    /// New limits could not be set.
+    pub(crate) fn resize_failed(&mut self, generation: u64, message: String, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+        self.resize = Resize::Refused { generation };
+        scene.tell(ctx, Severity::Warning, Reason::ResizeFailed, message);
+    }
+
+    /// Does what is due.
+    pub(crate) fn advance(&mut self, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+        if (is_outdated(rec) || scene.spec.is_none()) && rec.stop.is_none() {
+            rec.stop = Some(default_intent(scene, ctx.stamp()));
+        }
+        match stop_order(rec, scene, ctx) {
+            Some(order) => self.advance_stop(order, rec, scene, ctx),
+            None => self.advance_service(rec, scene, ctx),
+        }
+    }
+
+    fn advance_stop(&mut self, order: StopOrder, rec: &ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+        match &mut self.stop {
+            Some(_) if planted::on(Fault::GraceRestartsWithDaemon) => {}
+            Some(stop) => stop.update(&order),
+            None => {
+                self.announce_stop(&order, scene, ctx);
+                let order = if planted::on(Fault::GraceRestartsWithDaemon) { order.anew(ctx.now.boot) } else { order };
+                self.stop = Some(Stop::new(order));
+            }
+        }
+        let Some(stop) = &mut self.stop else { return };
+        if rec.pre_stopped {
+            stop.hook_is_done();
+        }
+        for act in stop.act(ctx.now.boot) {
+            let key = scene.key(self.attempt);
+            ctx.push(match act {
+                StopAct::Hook(hook) => {
+                    self.hooks.pre_stop = true;
+                    Effect::Hook { key, kind: HookKind::PreStop, hook }
+                }
+                StopAct::Signal(signal) => Effect::Signal { key, signal },
+                StopAct::Kill => Effect::Kill { key },
+            });
+        }
+    }
+
+    /// Tells people, unless a former daemon did.
+    fn announce_stop(&self, order: &StopOrder, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+        if order.began != ctx.now.boot {
+            return;
+        }
+        let grace = order.ends.since(order.began).as_secs_f32();
+        scene.tell(
+            ctx,
+            Severity::Normal,
+            Reason::Killing,
+            format!("stopping attempt {} within {grace} s", self.attempt),
+        );
+        if let Some(own) = order.extended_from {
+            let message = format!("the preset's minimum grace counts, not the pod's {} s", own.as_secs_f32());
+            scene.tell(ctx, Severity::Normal, Reason::GraceExtended, message);
+        }
+    }
+
+    fn advance_service(&mut self, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+        let Some(spec) = scene.spec else { return };
+        self.probes.follow(spec, ctx.now.boot);
+        self.advance_post_start(rec, spec, scene, ctx);
+        rec.settle_readiness(spec);
+        if rec.post_started {
+            for (kind, ticket, probe) in self.probes.due(rec.started, ctx.now.boot, ctx.tickets) {
+                ctx.push(Effect::Probe { key: scene.key(self.attempt), kind, ticket, probe });
+            }
+        }
+        let refused = match self.resize {
+            Resize::None => false,
+            Resize::InFlight { .. } => true,
+            Resize::Refused { generation } => generation == scene.generation,
+        };
+        if rec.in_force != Some(spec.resources) && !refused {
+            let (generation, resources) = (scene.generation, spec.resources);
+            self.resize = Resize::InFlight { generation, resources };
+            ctx.push(Effect::Resize { key: scene.container_key(), generation, resources });
+        }
+    }
+
+    fn advance_post_start(&mut self, rec: &mut ContainerRecord, spec: &Spec, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+        if rec.post_started || self.hooks.post_start {
+            return;
+        }
+        match &spec.lifecycle.post_start {
+            None => rec.post_started = true,
+            Some(hook) => {
+                self.hooks.post_start = true;
+                let (key, hook) = (scene.key(self.attempt), hook.clone());
+                ctx.push(Effect::Hook { key, kind: HookKind::PostStart, hook });
+            }
+        }
+    }
+
+    /// When and why it wants to be woken.
+    pub(crate) fn wake(&self, rec: &ContainerRecord, scene: Scene<'_>) -> Option<(BootTime, Deadline)> {
+        let key = || scene.key(self.attempt);
+        let Some(stop) = &self.stop else {
+            let probe = self.probes.wake(rec.started).filter(|_| rec.post_started);
+            return probe.map(|(at, kind)| (at, Deadline::Probe(key(), kind)));
+        };
+        let (at, why) = stop.wake();
+        let deadline = match why {
+            StopWake::HookEnd => Deadline::HookEnd(key()),
+            StopWake::Stage => Deadline::StopStage(key()),
+            StopWake::GraceEnd => Deadline::GraceEnd(key()),
+            StopWake::KillAgain => Deadline::KillAgain(key()),
+        };
+        Some((at, deadline))
+    }
+}
+
+impl ContainerRecord {
+    /// What a running attempt without a probe is: started when its hook is done, ready when it has started.
+    pub(crate) fn settle_readiness(&mut self, spec: &Spec) {
+        if self.post_started && spec.startup.is_none() {
+            self.started = true;
+        }
+        if self.started && spec.readiness.is_none() {
+            self.ready = true;
+        }
+    }
+}
+
+impl StopIntent {
+    /// To stop what runs as `spec` says, with the full grace.
+    pub(crate) fn of(spec: &Spec, pod: &Pod, since: Stamp, waits: Waits) -> Self {
+        Self {
+            since,
+            grace: Grace::effective(pod.grace, &spec.stop).length,
+            plan: spec.stop.clone(),
+            hook: spec.lifecycle.pre_stop.clone(),
+            waits,
+        }
+    }
+}
+
+/// How this attempt is to be stopped, if it is. The plan of what runs goes before the plan of what is wanted.
+fn stop_order(rec: &ContainerRecord, scene: Scene<'_>, ctx: &Ctx<'_>) -> Option<StopOrder> {
+    let own = rec.stop.as_ref().map(|intent| {
+        let pod = Grace::effective(scene.wanted.grace, &intent.plan);
+        let extended_from = pod.extended_from.filter(|_| pod.length == intent.grace);
+        let grace = Grace { length: intent.grace, extended_from };
+        StopOrder::new(&intent.since, &ctx.stamp(), grace, &intent.plan, intent.hook.clone())
+    });
+    match (own, scene.ending) {
+        (Some(own), Some(ending)) => Some(own.and(ending)),
+        (Some(own), None) => Some(own),
+        (None, ending) => ending.cloned(),
+    }
+}
+
+/// Where nothing says how an attempt that nobody wants is to be stopped.
+fn default_intent(scene: Scene<'_>, since: Stamp) -> StopIntent {
+    match scene.spec {
+        Some(spec) => StopIntent::of(spec, scene.wanted, since, Waits::Successor),
+        None => {
+            let plan = barepod_model::StopPlan::default();
+            let grace = Grace::effective(scene.wanted.grace, &plan).length;
+            StopIntent { since, grace, plan, hook: None, waits: Waits::Successor }
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! What stands beside a container's main process: sidecars, hooks, last words, rules of restart, deadlines; and pods that
+//! wait for pods.
+
+use std::path::{Path, PathBuf};
+
+use barepod_tests::host::{Host, SOON};
+use barepod_tests::pods::{self, IDLE, sh};
+use serde_json::{Value, json};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// No waiting between crashes.
+const CONFIG: &str = "crashLoopBackOff: {initialSeconds: 0, maxSeconds: 0}\n";
+
+/// A directory that a pod's user may write.
+fn shared(host: &Host) -> Result<PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = host.path("dir");
+    std::fs::create_dir(&directory)?;
+    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o777))?;
+    Ok(directory)
+}
+
+/// All containers of a pod write to `/dir`.
+fn with_directory(mut pod: Value, directory: &Path) -> Value {
+    pod["spec"]["volumes"] = json!([{"name": "dir", "hostPath": {"path": directory, "type": "Directory"}}]);
+    for list in ["initContainers", "containers"] {
+        for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
+            container["volumeMounts"] = json!([{"name": "dir", "mountPath": "/dir"}]);
+        }
+    }
+    pod
+}
+
+fn sidecar(name: &str, script: &str) -> Value {
+    let mut container = sh(name, script);
+    container["restartPolicy"] = json!("Always");
+    container
+}
+
+fn words(directory: &Path) -> String {
+    std::fs::read_to_string(directory.join("order")).unwrap_or_default().replace('\n', " ").trim().to_owned()
+}
+
+/// Says when it starts and when it is asked to end.
+fn chatty(name: &str) -> String {
+    format!("echo {name} >> /dir/order; trap 'echo -{name} >> /dir/order; exit 0' TERM; sleep 1000000 & wait")
+}
+
+fn terminated<'a>(pod: &'a Value, container: usize, state: &str) -> &'a Value {
+    &pod["status"]["containerStatuses"][container][state]["terminated"]
+}
+
+fn phase(host: &Host, name: &str, wanted: &str) -> Result<Value> {
+    Ok(host.until(format!("{name} to be {wanted}"), SOON, |host| {
+        host.pod(name).ok().filter(|pod| pod["status"]["phase"] == wanted)
+    })?)
+}
+
+// ---- sidecars ----
+
+#[test]
+fn sidecars_start_among_the_init_containers_and_end_last_in_reverse_order() -> Result {
+    let host = Host::started(CONFIG)?;
+    let directory = shared(&host)?;
+    let mut pod = pods::pod("pod", [sh("main", &chatty("main"))]);
+    let init = sh("init", "echo init >> /dir/order");
+    pod["spec"]["initContainers"] =
+        json!([sidecar("proxy", &chatty("proxy")), init, sidecar("agent", &chatty("agent"))]);
+    host.apply_object(&with_directory(pod, &directory))?;
+    host.ready("pod")?;
+    host.until("all to have spoken", SOON, |_| (words(&directory).split(' ').count() == 4).then_some(()))?;
+    let begun = words(&directory);
+    assert!(begun.starts_with("proxy init") && begun.ends_with("main") || begun.ends_with("agent"), "{begun}");
+    host.barepod(&["delete", "pod"])?;
+    host.gone("pod")?;
+    assert!(words(&directory).ends_with("-main -agent -proxy"), "{}", words(&directory));
+    Ok(())
+}
+
+#[test]
+fn the_main_container_waits_until_a_sidecars_startup_probe_succeeds() -> Result {
+    let host = Host::started(CONFIG)?;
+    let directory = shared(&host)?;
+    let mut proxy = sidecar("proxy", IDLE);
+    proxy["startupProbe"] =
+        json!({"exec": {"command": ["test", "-e", "/dir/go"]}, "periodSeconds": 1, "failureThreshold": 1000});
+    let mut pod = pods::shell("pod", IDLE);
+    pod["spec"]["initContainers"] = json!([proxy]);
+    host.apply_object(&with_directory(pod, &directory))?;
+    host.until("a failed startup probe", SOON, |host| {
+        host.barepod(&["events", "pod"]).ok()?.contains("Startup probe failed").then_some(())
+    })?;
+    let waiting = host.pod("pod")?["status"]["containerStatuses"][0]["state"]["waiting"]["reason"].take();
+    assert_eq!(waiting, "PodInitializing");
+    std::fs::write(directory.join("go"), "")?;
+    host.ready("pod")?;
+    Ok(())
+}
+
+#[test]
+fn a_finished_job_takes_its_sidecar_with_it() -> Result {
+    let host = Host::started(CONFIG)?;
+    let mut pod = pods::shell("job", "exit 0");
+    pod["spec"]["restartPolicy"] = json!("Never");
+    pod["spec"]["initContainers"] = json!([sidecar("proxy", IDLE)]);
+    host.apply_object(&pod)?;
+    phase(&host, "job", "Succeeded")?;
+    Ok(())
+}
+
+// ---- hooks ----
+
+#[test]
+fn hooks_run_in_the_container_after_its_start_and_before_its_stop() -> Result {
+    let host = Host::started(CONFIG)?;
+    let directory = shared(&host)?;
+    let mut pod = pods::shell("pod", "trap 'echo asked >> /dir/order; exit 0' TERM; sleep 1000000 & wait");
+    let say = |word: &str| json!({"exec": {"command": ["sh", "-c", format!("echo {word}-$(hostname) >> /dir/order")]}});
+    pod["spec"]["containers"][0]["lifecycle"] = json!({"postStart": say("begun"), "preStop": say("ending")});
+    host.apply_object(&with_directory(pod, &directory))?;
+    host.ready("pod")?;
+    assert_eq!(words(&directory), "begun-pod", "it is ready when its hook is done");
+    host.barepod(&["delete", "pod"])?;
+    host.gone("pod")?;
+    assert_eq!(words(&directory), "begun-pod ending-pod asked");
+    Ok(())
+}
+
+#[test]
+fn a_container_whose_post_start_hook_fails_is_stopped_and_started_again() -> Result {
+    let host = Host::started(CONFIG)?;
+    let directory = shared(&host)?;
+    let mut pod = pods::shell("pod", IDLE);
+    let second_try = "[ -e /dir/tried ] && exit 0; touch /dir/tried; echo not yet; exit 7";
+    pod["spec"]["containers"][0]["lifecycle"] = json!({"postStart": {"exec": {"command": ["sh", "-c", second_try]}}});
+    host.apply_object(&with_directory(pod, &directory))?;
+    let pod = host.ready("pod")?;
+    assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 1);
+    let events = host.barepod(&["events", "pod"])?;
+    assert!(events.contains("FailedPostStartHook") && events.contains("exit code 7: not yet"), "{events}");
+    Ok(())
+}
+
+#[test]
+fn a_pre_stop_hook_that_hangs_is_bounded_by_the_grace() -> Result {
+    let host = Host::started(CONFIG)?;
+    let mut pod = pods::shell("pod", "trap 'echo asked; exit 0' TERM; sleep 1000000 & wait");
+    pod["spec"]["containers"][0]["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 1000}}});
+    pod["spec"]["terminationGracePeriodSeconds"] = json!(4);
+    host.apply_object(&pod)?;
+    host.ready("pod")?;
+    let uid = host.pod("pod")?["metadata"]["uid"].take();
+    host.barepod(&["delete", "pod"])?;
+    host.gone("pod")?;
+    let log = host.path(&format!("var/log/barepod/pods/default_pod_{}/main/0.log", uid.as_str().unwrap_or_default()));
+    assert!(std::fs::read_to_string(log)?.contains("asked"), "the signal came before the kill");
+    Ok(())
+}
+
+// ---- last words ----
+
+#[test]
+fn what_a_container_writes_to_its_termination_log_is_shown() -> Result {
+    let host = Host::started(CONFIG)?;
+    for (name, path) in [("usual", "/dev/termination-log"), ("own", "/tmp/last-words")] {
+        let mut pod = pods::shell(name, &format!("printf 'disk on fire' > {path}; exit 3"));
+        pod["spec"]["restartPolicy"] = json!("Never");
+        pod["spec"]["containers"][0]["terminationMessagePath"] = json!(path);
+        pod["spec"]["containers"][0]["securityContext"] = json!({"runAsUser": 65534});
+        host.apply_object(&pod)?;
+        let pod = phase(&host, name, "Failed")?;
+        assert_eq!(terminated(&pod, 0, "state")["message"], "disk on fire", "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_end_of_the_log_stands_in_for_an_empty_termination_log_of_a_failed_container() -> Result {
+    let host = Host::started(CONFIG)?;
+    let script = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo line $i; done; exit";
+    for (code, policy, expected) in
+        [(1, "FallbackToLogsOnError", true), (0, "FallbackToLogsOnError", false), (1, "File", false)]
+    {
+        let name = format!("{}-{code}", policy.to_lowercase());
+        let mut pod = pods::shell(&name, &format!("{script} {code}"));
+        pod["spec"]["restartPolicy"] = json!("Never");
+        pod["spec"]["containers"][0]["terminationMessagePolicy"] = json!(policy);
+        host.apply_object(&pod)?;
+        let pod = phase(&host, &name, if code == 0 { "Succeeded" } else { "Failed" })?;
+        let message = terminated(&pod, 0, "state")["message"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(message.ends_with("line 200\n"), expected, "{name}: {message}");
+        assert!(message.lines().count() <= 80 && message.len() <= 2048, "{name}: {message}");
+    }
+    Ok(())
+}
+
+#[test]
+fn last_words_that_were_said_while_no_daemon_lived_are_not_lost() -> Result {
+    let mut host = Host::started(CONFIG)?;
+    let directory = shared(&host)?;
+    let script = "until [ -e /dir/go ]; do sleep 0.1; done; printf gone > /dev/termination-log; exit 3";
+    let mut pod = pods::shell("pod", script);
+    pod["spec"]["restartPolicy"] = json!("Never");
+    host.apply_object(&with_directory(pod, &directory))?;
+    let pid = host.running("pod")?;
+    host.kill_daemon()?;
+    std::fs::write(directory.join("go"), "")?;
+    barepod_tests::wait::wait_for("the process to end", SOON, || (!barepod_tests::host::alive(pid)).then_some(()))?;
+    host.start()?;
+    let pod = phase(&host, "pod", "Failed")?;
+    assert_eq!(terminated(&pod, 0, "state")["message"], "gone");
+    Ok(())
+}
+
+// ---- rules of restart ----
+
+#[test]
+fn a_rule_for_an_exit_code_goes_before_the_policy() -> Result {
+    let host = Host::started(CONFIG)?;
+    let directory = shared(&host)?;
+    let mut pod = pods::shell("pod", "[ -e /dir/tried ] && exit 1; touch /dir/tried; exit 42");
+    pod["spec"]["restartPolicy"] = json!("Never");
+    pod["spec"]["containers"][0]["restartPolicy"] = json!("Never");
+    pod["spec"]["containers"][0]["restartPolicyRules"] =
+        json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]);
+    host.apply_object(&with_directory(pod, &directory))?;
+    let pod = phase(&host, "pod", "Failed")?;
+    assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 1);
+    assert_eq!(terminated(&pod, 0, "lastState")["exitCode"], 42);
+    Ok(())
+}
+
+#[test]
+fn a_rule_may_replace_all_processes_of_the_pod() -> Result {
+    let host = Host::started(CONFIG)?;
+    let directory = shared(&host)?;
+    let main =
+        "[ -e /dir/tried ] && exec sleep 1000000; touch /dir/tried; until [ -e /dir/go ]; do sleep 0.1; done; exit 42";
+    let mut pod = pods::pod("pod", [sh("main", main), sh("side", IDLE)]);
+    pod["spec"]["initContainers"] = json!([sh("init", "echo init >> /dir/order")]);
+    pod["spec"]["containers"][0]["restartPolicy"] = json!("Always");
+    pod["spec"]["containers"][0]["restartPolicyRules"] =
+        json!([{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]);
+    host.apply_object(&with_directory(pod, &directory))?;
+    host.ready("pod")?;
+    std::fs::write(directory.join("go"), "")?;
+    host.until("both to have been replaced", SOON, |host| {
+        let statuses = host.pod("pod").ok()?["status"]["containerStatuses"].take();
+        (statuses[0]["restartCount"] == 1 && statuses[1]["restartCount"] == 1).then_some(())
+    })?;
+    host.ready("pod")?;
+    assert_eq!(words(&directory), "init init");
+    Ok(())
+}
+
+#[test]
+fn a_pod_that_outlives_its_deadline_has_failed() -> Result {
+    let host = Host::started(CONFIG)?;
+    let mut pod = pods::idle("pod");
+    pod["spec"]["activeDeadlineSeconds"] = json!(2);
+    host.apply_object(&pod)?;
+    let pod = phase(&host, "pod", "Failed")?;
+    assert_eq!(pod["status"]["reason"], "DeadlineExceeded");
+    Ok(())
+}
+
+// ---- pods that wait for pods ----
+
+#[test]
+fn a_pod_waits_for_those_it_depends_on_and_ends_before_them() -> Result {
+    let host = Host::started(CONFIG)?;
+    let directory = shared(&host)?;
+    let mut web = with_directory(pods::pod("web", [sh("main", &chatty("web"))]), &directory);
+    web["metadata"]["annotations"] = json!({"barepod.dev/depends-on": "db"});
+    host.apply_object(&web)?;
+    host.reason("web", "WaitingForDependency")?;
+    host.apply_object(&with_directory(pods::pod("db", [sh("main", &chatty("db"))]), &directory))?;
+    host.ready("web")?;
+    host.until("both to have spoken", SOON, |_| (words(&directory) == "db web").then_some(()))?;
+    host.barepod(&["delete", "db", "web"])?;
+    host.gone("db")?;
+    assert!(words(&directory).ends_with("-web -db"), "{}", words(&directory));
+    Ok(())
+}
