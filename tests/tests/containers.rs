@@ -206,7 +206,7 @@ fn last_words_that_were_said_while_no_daemon_lived_are_not_lost() -> Result {
     let pid = host.running("pod")?;
     host.kill_daemon()?;
     std::fs::write(directory.join("go"), "")?;
-    barepod_tests::wait::wait_for("the process to end", SOON, || (!barepod_tests::host::alive(pid)).then_some(()))?;
+    barepod_tests::wait_for("the process to end", SOON, || (!barepod_tests::host::alive(pid)).then_some(()))?;
     host.start()?;
     let pod = phase(&host, "pod", "Failed")?;
     assert_eq!(terminated(&pod, 0, "state")["message"], "gone");

@@ -328,7 +328,8 @@ impl ContainerRecord {
 }
 
 fn may_start(rec: &ContainerRecord, scene: Scene<'_>) -> bool {
-    scene.start == StartGate::Open && scene.spec.is_some() && !rec.finished
+    let complete = |spec: &Spec| spec.missing.is_none() || planted::on(Fault::StartsIncomplete);
+    scene.start == StartGate::Open && scene.spec.is_some_and(complete) && !rec.finished
 }
 
 /// An end that nobody saw.

@@ -4,13 +4,16 @@
 //! |---|---|
 //! | nothing | nothing |
 //! | labels, annotations, grace, restart policies, stop plan, hooks, probes, resources, manifest | in place |
+//! | contents of volumes made from objects | in place, made again; no process is touched |
 //! | what a regular container's or a sidecar's process is started with | that container is replaced |
 //! | a regular container or a sidecar added or removed | it is started or stopped |
 //! | volumes, data paths, any init container | all containers are replaced, init containers first |
 
 use std::collections::BTreeSet;
 
-use barepod_model::{Container, ContainerKind, ContainerName, Pod};
+use barepod_model::{Container, ContainerKind, ContainerName, Pod, Volume, VolumeKind};
+
+use crate::planted::{self, Fault};
 
 /// The reach of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub(crate) enum Change {
     None,
     /// No process is touched.
     InPlace,
+    /// Nor by this, but what its volumes show is to be made again.
+    Contents,
     /// These containers get new processes; some may be new or gone.
     Containers(BTreeSet<ContainerName>),
     /// All of them do.
@@ -30,7 +35,7 @@ impl Change {
     pub(crate) fn needs_prepare(&self) -> bool {
         match self {
             Change::None | Change::InPlace => false,
-            Change::Containers(_) | Change::Whole => true,
+            Change::Contents | Change::Containers(_) | Change::Whole => true,
         }
     }
 }
@@ -40,12 +45,29 @@ pub(crate) fn classify(present: &Pod, wanted: &Pod) -> Change {
     if present == wanted {
         return Change::None;
     }
-    let volumes = present.volumes != wanted.volumes || present.data_paths != wanted.data_paths;
-    if volumes || !same_processes(&inits(present), &inits(wanted)) {
+    let volumes = present.volumes.iter().map(place).eq(wanted.volumes.iter().map(place));
+    if !volumes || present.data_paths != wanted.data_paths || !same_processes(&inits(present), &inits(wanted)) {
         return Change::Whole;
     }
     let replaced = replaced_containers(present, wanted);
-    if replaced.is_empty() { Change::InPlace } else { Change::Containers(replaced) }
+    match replaced.is_empty() {
+        false => Change::Containers(replaced),
+        true if present.volumes != wanted.volumes => Change::Contents,
+        true => Change::InPlace,
+    }
+}
+
+/// A volume as far as a process that has it depends on it: without the contents that it may see change.
+fn place(volume: &Volume) -> Volume {
+    let mut volume = volume.clone();
+    match &mut volume.kind {
+        VolumeKind::Projected(projected) => {
+            projected.files.clear();
+            projected.missing = None;
+        }
+        VolumeKind::EmptyDir { .. } | VolumeKind::HostPath { .. } | VolumeKind::Claim { .. } => {}
+    }
+    volume
 }
 
 /// Regular containers and sidecars that are new, gone, or started with something else.
@@ -72,6 +94,7 @@ fn same_process(before: &Container, after: &Container) -> bool {
         && before.image == after.image
         && before.preset == after.preset
         && before.launch.serves(&after.launch)
+        && !(planted::on(Fault::ValueReplaces) && before.launch.env != after.launch.env)
 }
 
 fn inits(pod: &Pod) -> Vec<&Container> {

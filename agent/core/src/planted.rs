@@ -63,6 +63,10 @@ faults! {
     SidecarNotAwaited,
     /// The sidecars of a dying pod are stopped with the others.
     SidecarsStopAtOnce,
+    /// A container is started although what its environment refers to does not exist.
+    StartsIncomplete,
+    /// Another value behind the same reference replaces a process.
+    ValueReplaces,
 }
 
 #[cfg(feature = "planted")]

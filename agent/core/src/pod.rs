@@ -61,7 +61,7 @@ pub(crate) enum Stage {
     /// Directories, volumes and cgroup are being made.
     Preparing { generation: u64, again: Option<Retry> },
     /// They could not be made.
-    PrepareFailed { failure: StartFailure, again: Retry },
+    PrepareFailed { generation: u64, failure: StartFailure, again: Retry },
     /// They are there.
     Prepared { generation: u64 },
     /// It is being removed from the host.
@@ -328,7 +328,9 @@ impl PodMachine {
 
     /// Whether nothing of the pod has begun yet, and another pod must be ready first.
     pub(crate) fn awaits_dependency(&self) -> bool {
-        self.others.dependency.is_some() && !self.record.initialized && self.is_idle()
+        // Of one that is asked after nothing is known to have begun, and it must not begin with the answer.
+        let begun = |machine: &Machine| !machine.is_idle() && !matches!(machine.state, State::Recovering);
+        self.others.dependency.is_some() && !self.record.initialized && !self.containers.values().any(begun)
     }
 
     /// Whether this init container has done its work.
@@ -371,6 +373,8 @@ impl PodMachine {
         match &mut self.stage {
             Stage::Waiting(known) if blocker.is_some() => *known = blocker,
             Stage::Waiting(_) => self.prepare(None, ctx),
+            // Another wish may be one that can be prepared.
+            Stage::PrepareFailed { generation, .. } if *generation < self.needs => self.prepare(None, ctx),
             Stage::PrepareFailed { again, .. } if again.is_due(now) => {
                 let again = *again;
                 self.prepare(Some(again), ctx);
@@ -507,9 +511,9 @@ impl PodMachine {
 
     /// They could not be made.
     pub(crate) fn prepare_failed(&mut self, failure: StartFailure, ctx: &mut Ctx<'_>) {
-        self.tell(Severity::Warning, Reason::CreatePodError, failure.message.clone(), ctx);
-        if let Stage::Preparing { again, .. } = self.stage {
-            self.stage = Stage::PrepareFailed { failure, again: Retry::after(again, ctx.now.boot) };
+        self.tell(Severity::Warning, failure.reason, failure.message.clone(), ctx);
+        if let Stage::Preparing { generation, again } = self.stage {
+            self.stage = Stage::PrepareFailed { generation, failure, again: Retry::after(again, ctx.now.boot) };
         }
     }
 
@@ -537,6 +541,15 @@ impl PodMachine {
         self.tell(Severity::Warning, Reason::Failed, message.clone(), ctx);
         if let Stage::Forgetting { again } = self.stage {
             self.stage = Stage::ForgetFailed { message, again: Retry::after(again, ctx.now.boot) };
+        }
+    }
+
+    /// Tells which containers wait for what does not exist.
+    pub(crate) fn tell_missing(&self, ctx: &mut Ctx<'_>) {
+        for spec in &self.wanted.containers {
+            if let Some(missing) = &spec.missing {
+                ctx.tell(self.uid(), Some(&spec.name), Severity::Warning, Reason::Failed, missing.clone());
+            }
         }
     }
 

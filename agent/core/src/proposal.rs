@@ -50,7 +50,7 @@ impl Proposal {
     pub(crate) fn holds(&self, container: &ContainerName) -> bool {
         match self {
             Proposal::Create | Proposal::Delete { .. } | Proposal::Shorten { .. } => false,
-            Proposal::Update { change: Change::None | Change::InPlace, .. } => false,
+            Proposal::Update { change: Change::None | Change::InPlace | Change::Contents, .. } => false,
             Proposal::Update { change: Change::Containers(names), .. } => names.contains(container),
             Proposal::Update { change: Change::Whole, .. } => true,
             Proposal::Restart { containers } => containers.contains(container),
@@ -101,7 +101,7 @@ fn update(record: &mut PodRecord, pod: &Pod, change: &Change, at: &Stamp) {
     record.generation += 1;
     record.orphaned = false;
     match change {
-        Change::None | Change::InPlace => {}
+        Change::None | Change::InPlace | Change::Contents => {}
         Change::Containers(names) => {
             revive(record, at);
             names.iter().for_each(|name| replace_for_change(record, name, at, Waits::Successor))

@@ -260,6 +260,7 @@ fn commit(pod: &mut PodMachine, proposal: &Proposal, ctx: &mut Ctx<'_>) {
         Proposal::Create => {
             pod.stage = Stage::Waiting(None);
             pod.tell(Severity::Normal, Reason::Accepted, "accepted".to_owned(), ctx);
+            pod.tell_missing(ctx);
         }
         Proposal::Update { change, .. } => {
             pod.take_wanted();
@@ -267,6 +268,7 @@ fn commit(pod: &mut PodMachine, proposal: &Proposal, ctx: &mut Ctx<'_>) {
                 pod.needs = pod.record.generation;
             }
             pod.tell(Severity::Normal, Reason::Accepted, "changed".to_owned(), ctx);
+            pod.tell_missing(ctx);
         }
         Proposal::Restart { .. } => {
             pod.tell(Severity::Normal, Reason::Restarting, "an operator wants new processes".to_owned(), ctx);

@@ -44,6 +44,10 @@ fn pod_reason(pod: &PodMachine) -> (Option<Reason>, String) {
     let recovering = pod.is_recovering();
     match &pod.stage {
         Stage::Waiting(Some(blocker)) => (Some(blocker.reason), blocker.message.clone()),
+        // What kubectl shows of a pod whose volumes are not there yet.
+        Stage::PrepareFailed { failure, .. } if failure.reason == Reason::FailedMount => {
+            (Some(Reason::ContainerCreating), failure.message.clone())
+        }
         Stage::PrepareFailed { failure, .. } => (Some(Reason::CreatePodError), failure.message.clone()),
         Stage::TearDownFailed { message, .. } | Stage::ForgetFailed { message, .. } => {
             (Some(Reason::Failed), message.clone())
@@ -60,6 +64,8 @@ fn pod_reason(pod: &PodMachine) -> (Option<Reason>, String) {
             Some(blocker) => (Some(blocker.reason), blocker.message.clone()),
             None => (None, String::new()),
         },
+        // What is made again beside running containers is no state of theirs.
+        Stage::Preparing { .. } if pod.record.initialized => (None, String::new()),
         Stage::Preparing { .. } | Stage::Waiting(None) => (Some(Reason::PodInitializing), String::new()),
         Stage::Accepting
         | Stage::Prepared { .. }
@@ -127,6 +133,9 @@ fn idle_state(pod: &PodMachine, rec: &ContainerRecord, spec: Option<&Spec>, ctx:
             return waiting(reason, message);
         }
         Some(_) | None => {}
+    }
+    if let Some(missing) = spec.and_then(|spec| spec.missing.as_ref()) {
+        return waiting(Reason::CreateContainerConfigError, missing.clone());
     }
     let before_start = rec.attempt.is_none() || is_outdated(rec);
     let reason = if before_start { Reason::PodInitializing } else { Reason::ContainerCreating };

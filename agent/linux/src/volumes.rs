@@ -3,6 +3,7 @@
 //! | volume | where it is | when it goes |
 //! |---|---|---|
 //! | emptyDir | `<state>/pods/<uid>/volumes/<name>`, with a tmpfs on it if it is to be memory | with the pod |
+//! | configMap, secret, downwardAPI, projected | the same; in memory unless it is made from ConfigMaps alone | with the pod |
 //! | claim | `<state>/volumes/<namespace>/<claim>` | never |
 //! | hostPath | where it says | never |
 //!
@@ -14,6 +15,7 @@ mod files;
 mod host_path;
 mod last_words;
 mod ownership;
+mod projected;
 mod remove;
 
 use std::fs::{self, DirBuilder, Permissions};
@@ -128,6 +130,7 @@ fn make(dirs: &Dirs, pod: &Pod, volume: &Volume) -> Result<Warnings, VolumeError
             Ok(Warnings::new())
         }
         VolumeKind::HostPath { path, kind } => host_path::check(dirs, &volume.name, path, *kind),
+        VolumeKind::Projected(files) => projected::make(&dirs.empty_dir(&pod.uid, &volume.name), &volume.name, files),
     }
 }
 
@@ -140,10 +143,15 @@ fn empty_dir(path: &Path, memory: bool, size_limit: Option<Bytes>) -> io::Result
         fs::create_dir(path)?;
         fs::set_permissions(path, Permissions::from_mode(0o777))?;
     }
-    if memory && !is_mounted(path)? {
-        let size = size_limit.map(|limit| format!(",size={}", limit.0)).unwrap_or_default();
+    let size = size_limit.map(|limit| format!(",size={}", limit.0)).unwrap_or_default();
+    if memory { mount_memory(path, &format!("mode=0777{size}")) } else { Ok(()) }
+}
+
+/// A file system in memory, unless there is one already.
+fn mount_memory(path: &Path, options: &str) -> io::Result<()> {
+    if !is_mounted(path)? {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some(format!("mode=0777{size}").as_str()))?;
+        mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some(options))?;
     }
     Ok(())
 }
@@ -179,14 +187,14 @@ fn volume_placement(dirs: &Dirs, pod: &Pod, mount: &VolumeMount) -> Result<Place
         VolumeKind::EmptyDir { .. } => (dirs.empty_dir(&pod.uid, &volume.name), false, false),
         VolumeKind::Claim { claim, read_only } => (dirs.claim(&pod.namespace, claim), *read_only, false),
         VolumeKind::HostPath { path, .. } => (host_path::real(dirs, &volume.name, path)?, false, true),
+        VolumeKind::Projected(_) => (dirs.empty_dir(&pod.uid, &volume.name), true, false),
     };
     let (source, within) = if mount.sub_path.as_os_str().is_empty() {
         (source, None)
     } else {
         check_sub_path(&volume.name, &mount.sub_path)?;
-        beneath::make_like_root(&source, &mount.sub_path)
-            .map_err(|cause| at(&what, &source.join(&mount.sub_path), cause))?;
-        (source.join(&mount.sub_path), Some(source))
+        let root = sub_path_root(volume, source, &mount.sub_path)?;
+        (root.join(&mount.sub_path), Some(root))
     };
     let place = place_of(&source).map_err(|cause| at(&what, &source, cause))?;
     Ok(Placement {
@@ -198,6 +206,24 @@ fn volume_placement(dirs: &Dirs, pod: &Pod, mount: &VolumeMount) -> Result<Place
         read_only: read_only || mount.read_only,
         devices,
     })
+}
+
+/// Where a sub path begins. A missing one is made in what the pod writes to, not among made files.
+fn sub_path_root(volume: &Volume, source: PathBuf, sub_path: &Path) -> Result<PathBuf, VolumeError> {
+    let failed = |cause| at(&title(&volume.name), &source.join(sub_path), cause);
+    match &volume.kind {
+        VolumeKind::EmptyDir { .. } | VolumeKind::HostPath { .. } | VolumeKind::Claim { .. } => {
+            beneath::make_like_root(&source, sub_path).map_err(failed)?;
+            Ok(source)
+        }
+        VolumeKind::Projected(_) => {
+            let shown = projected::shown(&source).map_err(failed)?;
+            match beneath::exists(&shown, sub_path).map_err(failed)? {
+                true => Ok(shown),
+                false => Err(refused(&volume.name, "the subPath names no file in it")),
+            }
+        }
+    }
 }
 
 fn place_of(path: &Path) -> io::Result<Place> {

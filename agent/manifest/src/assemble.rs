@@ -133,7 +133,7 @@ impl ParsedPod {
         }
         let rest = data.strip_prefix(&mount.path).unwrap_or(Path::new(""));
         let root = volume.and_then(|v| match &v.kind {
-            VolumeKind::EmptyDir { .. } => None,
+            VolumeKind::EmptyDir { .. } | VolumeKind::Projected(_) => None,
             VolumeKind::HostPath { path, .. } => Some(path.clone()),
             VolumeKind::Claim { claim, .. } => Some(claims_root.join(self.namespace.as_str()).join(claim)),
         });
@@ -144,6 +144,7 @@ impl ParsedPod {
 fn is_read_only(volume: &Volume) -> bool {
     match volume.kind {
         VolumeKind::Claim { read_only, .. } => read_only,
+        VolumeKind::Projected(_) => true,
         VolumeKind::EmptyDir { .. } | VolumeKind::HostPath { .. } => false,
     }
 }
@@ -176,5 +177,6 @@ fn container(parsed: &ParsedContainer, resolved: Resolved) -> Container {
         lifecycle: parsed.lifecycle.clone(),
         restart: parsed.restart.clone(),
         termination_message: parsed.termination_message.clone(),
+        missing: None,
     }
 }

@@ -156,6 +156,7 @@ fn preset(data: &str) -> impl FnMut(&ContainerRequest) -> Result<Resolved, Reque
                 namespaces: request.namespaces,
                 tty: false,
                 hostname: request.hostname.clone(),
+                as_written: None,
             },
             stop: StopPlan::default(),
             startup: None,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Bytes, Env};
 
 /// Everything that, when it changes, needs a new process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
     /// Program (absolute, or found on `PATH` of `env`) and arguments. Never empty.
     pub argv: Vec<String>,
@@ -48,20 +48,64 @@ pub struct Launch {
     pub tty: bool,
     /// Host name inside its UTS namespace.
     pub hostname: String,
+    /// The words it was made from, where some of its values were looked up elsewhere.
+    #[serde(default)]
+    pub as_written: Option<AsWritten>,
+}
+
+/// What a manifest says of program and environment, where values come from elsewhere (`valueFrom`, `envFrom`), with each
+/// reference in the place of its value. Other words are a reason for a new process, other values behind the same
+/// references are not: they take force at the next start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsWritten {
+    /// `command`.
+    pub command: Vec<String>,
+    /// `args`.
+    pub args: Vec<String>,
+    /// `workingDir`.
+    pub working_dir: Option<PathBuf>,
+    /// `env`.
+    pub env: Env,
+    /// `envFrom`, in order.
+    pub sources: Vec<String>,
 }
 
 impl Launch {
     /// Whether a process started with `self` may go on when `wanted` is asked for. What only follows the container's
-    /// limits (tuned files, the size of `/dev/shm`) takes force at its next start.
+    /// limits (tuned files, the size of `/dev/shm`) or values looked up elsewhere takes force at its next start.
     #[must_use]
     pub fn serves(&self, wanted: &Launch) -> bool {
-        fn lasting(launch: &Launch) -> Launch {
-            let mut launch = launch.clone();
-            launch.shm_size = Bytes(0);
-            launch.files.iter_mut().filter(|f| f.follows_resources).for_each(|f| f.contents.clear());
-            launch
+        self.lasting() == wanted.lasting()
+    }
+
+    /// What must be the same for a process to go on.
+    fn lasting(&self) -> Launch {
+        let mut launch = self.clone();
+        launch.shm_size = Bytes(0);
+        launch.files.iter_mut().filter(|f| f.follows_resources).for_each(|f| f.contents.clear());
+        if let Some(words) = &launch.as_written {
+            // What presets make of the values follows from them; the words stand for all of it.
+            launch.argv.clear();
+            launch.init = None;
+            launch.env = Env::default();
+            launch.cwd = words.working_dir.clone().unwrap_or_default();
+            launch.files.clear();
+            launch.owned_dirs.clear();
         }
-        lasting(self) == lasting(wanted)
+        launch
+    }
+}
+
+impl std::fmt::Debug for Launch {
+    /// Arguments may hold values looked up in Secrets, so the words are shown in their place.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Launch");
+        match &self.as_written {
+            Some(words) => shown.field("as_written", words),
+            None => shown.field("argv", &self.argv).field("init", &self.init).field("cwd", &self.cwd),
+        };
+        shown.field("env", &self.env).field("user", &self.user).field("root", &self.root);
+        shown.field("mounts", &self.mounts).finish_non_exhaustive()
     }
 }
 
@@ -200,7 +244,32 @@ mod tests {
             namespaces: NamespaceUse::default(),
             tty: false,
             hostname: "db".to_owned(),
+            as_written: None,
         }
+    }
+
+    fn looked_up(value: &str, reference: &str) -> Launch {
+        let mut launch = launch(value, value, 1);
+        launch.argv.push(value.to_owned());
+        launch.env.0.insert("PASSWORD".to_owned(), value.to_owned());
+        launch.as_written = Some(AsWritten {
+            command: vec!["run".to_owned(), "$(PASSWORD)".to_owned()],
+            args: Vec::new(),
+            working_dir: None,
+            env: Env([("PASSWORD".to_owned(), reference.to_owned())].into()),
+            sources: Vec::new(),
+        });
+        launch
+    }
+
+    #[test]
+    fn another_value_behind_the_same_reference_is_no_reason_for_a_new_process() {
+        assert!(looked_up("a", "secret db/password").serves(&looked_up("b", "secret db/password")));
+        assert!(!looked_up("a", "secret db/password").serves(&looked_up("a", "secret db/other")));
+        let mut user = looked_up("a", "secret db/password");
+        user.user.uid = 2;
+        assert!(!looked_up("a", "secret db/password").serves(&user), "the rest counts as ever");
+        assert!(!format!("{:?}", looked_up("hunter2", "secret db/password")).contains("hunter2"));
     }
 
     #[test]

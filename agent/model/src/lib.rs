@@ -8,6 +8,7 @@ mod launch;
 mod lifecycle;
 mod pod;
 mod probe;
+mod projected;
 mod quantity;
 mod reason;
 mod redacted;
@@ -18,7 +19,8 @@ mod time;
 
 pub use id::{Attempt, ContainerKey, ContainerName, InvalidName, Namespace, PodName, PodUid};
 pub use launch::{
-    Credentials, InitStep, Launch, NamespaceUse, OwnedDir, RenderedFile, Rlimit, Root, SharedDir, VolumeMount,
+    AsWritten, Credentials, InitStep, Launch, NamespaceUse, OwnedDir, RenderedFile, Rlimit, Root, SharedDir,
+    VolumeMount,
 };
 pub use lifecycle::{
     ContainerRestart, ExitCodes, Hook, HookKind, Lifecycle, RestartAction, RestartRule, TerminationMessage,
@@ -26,9 +28,10 @@ pub use lifecycle::{
 };
 pub use pod::{Container, ContainerKind, HostPathType, Pod, PodRef, RestartPolicy, Source, Volume, VolumeKind};
 pub use probe::{HttpGet, HttpScheme, Probe, ProbeHandler, ProbeKind};
+pub use projected::{Projected, ProjectedFile};
 pub use quantity::{Bytes, InvalidQuantity, MilliCpu, Resources};
 pub use reason::Reason;
-pub use redacted::{Env, Manifest};
+pub use redacted::{Contents, Env, Manifest};
 pub use request::{CapabilityRequest, ContainerRequest, RequestError, Resolved, UserRequest};
 pub use status::{ExitStatus, Phase, Termination};
 pub use stop::{StopPlan, StopStage};

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Bytes, ContainerName, ContainerRestart, Launch, Lifecycle, Manifest, Namespace, PodName, PodUid, Probe, Resources,
-    StopPlan, TerminationMessage,
+    Bytes, ContainerName, ContainerRestart, Launch, Lifecycle, Manifest, Namespace, PodName, PodUid, Probe, Projected,
+    Resources, StopPlan, TerminationMessage,
 };
 
 /// Where a pod comes from. A pod is owned by exactly one source.
@@ -137,6 +137,10 @@ pub struct Container {
     /// Where it leaves its last words.
     #[serde(default)]
     pub termination_message: TerminationMessage,
+    /// What its environment refers to and does not exist, in words: it is not started before it does. What runs already
+    /// goes on.
+    #[serde(default)]
+    pub missing: Option<String>,
 }
 
 /// A volume.
@@ -172,6 +176,8 @@ pub enum VolumeKind {
         /// Mounted read-only.
         read_only: bool,
     },
+    /// Files made from objects and from the pod itself; always mounted read-only.
+    Projected(Projected),
 }
 
 /// `hostPath.type`.

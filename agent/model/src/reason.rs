@@ -106,6 +106,8 @@ reasons! {
     CreatePodError,
     /// The container could not be configured, e.g. a file cannot be written; tried again.
     CreateContainerConfigError,
+    /// A volume could not be made, e.g. because the Secret it shows does not exist; tried again.
+    FailedMount,
     /// The container's surroundings could not be made (namespaces, mounts, cgroup); tried again.
     CreateContainerError,
     /// The program could not be executed (Kubernetes' and runc's `RunContainerError`); tried again.

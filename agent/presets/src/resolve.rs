@@ -56,6 +56,7 @@ pub(crate) fn resolve(
         namespaces: request.namespaces,
         tty: request.tty,
         hostname: request.hostname.clone(),
+        as_written: None,
     };
     let resolved = plain(label(preset, chosen.as_ref()), launch, chosen.and_then(|c| c.warning));
     match (mode, &preset.service) {

@@ -107,13 +107,15 @@ impl World<'_> {
                 self.hear_later(answer);
             }
             Effect::Prepare { pod, generation } => {
-                let pod = pod.uid.clone();
-                let answer = if fails(self) {
-                    Input::PrepareFailed { pod, generation, failure: failure(Reason::CreatePodError) }
-                } else {
-                    Input::Prepared { pod, generation }
+                let reason = match fails(self) {
+                    true => Some(Reason::CreatePodError),
+                    false => (!self.host.mount(&pod)).then_some(Reason::FailedMount),
                 };
-                self.hear_later(answer);
+                let pod = pod.uid.clone();
+                self.hear_later(match reason {
+                    Some(reason) => Input::PrepareFailed { pod, generation, failure: failure(reason) },
+                    None => Input::Prepared { pod, generation },
+                });
             }
             Effect::Start { key, pod } => return self.start(key, pod, polled),
             Effect::Observe { key } => self.observe(key),
@@ -343,6 +345,7 @@ impl World<'_> {
             return Ok(());
         }
         self.host.containers.retain(|key, _| key.pod != *uid);
+        self.host.mounted.remove(uid);
         self.hear_later(Input::TornDown { pod: uid.clone() });
         Ok(())
     }

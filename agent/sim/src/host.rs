@@ -8,7 +8,7 @@ use barepod_model::{Attempt, Container, ContainerKey, ContainerKind, ExitStatus,
 
 use crate::clock::SimTime;
 use crate::violation::{Invariant, Violation, violated};
-use crate::workload::share_data;
+use crate::workload::{lacks_volume, share_data};
 
 /// How late a stop may be: the longest latencies of the host, with room to spare.
 const SLACK: SimTime = SimTime::from_secs(3);
@@ -19,6 +19,8 @@ pub(crate) struct Host {
     pub(crate) containers: BTreeMap<ContainerKey, Process>,
     /// Pods of which something ran on this boot.
     pub(crate) began: BTreeSet<PodName>,
+    /// Pods whose volumes have been made on this boot.
+    pub(crate) mounted: BTreeSet<PodUid>,
     next_pid: u32,
 }
 
@@ -102,6 +104,16 @@ impl Host {
     pub(crate) fn reboot(&mut self) {
         self.containers.clear();
         self.began.clear();
+        self.mounted.clear();
+    }
+
+    /// Makes a pod's volumes. What does not exist cannot be made; what was made stays.
+    pub(crate) fn mount(&mut self, pod: &Pod) -> bool {
+        if lacks_volume(pod) && !self.mounted.contains(&pod.uid) {
+            return false;
+        }
+        self.mounted.insert(pod.uid.clone());
+        true
     }
 
     pub(crate) fn of_pod<'a>(
@@ -146,6 +158,10 @@ impl Host {
 
     /// What must hold when something of a pod is started for the first time on this boot.
     pub(crate) fn check_order(&self, key: &AttemptKey, pod: &Pod) -> Result<(), Violation> {
+        let incomplete = |spec: &Container| spec.name == key.container && spec.missing.is_some();
+        if pod.containers.iter().any(incomplete) || !self.mounted.contains(&pod.uid) {
+            return Err(violated(Invariant::Order, format!("{key} starts before all that it needs is there")));
+        }
         let began = |name| self.containers.keys().any(|other| other.pod == key.pod && other.container == name);
         if began(key.container.clone()) {
             return Ok(());

@@ -15,7 +15,7 @@ use crate::clock::SimTime;
 use crate::host::StopCause;
 use crate::intent::{Ask, Known, What};
 use crate::violation::{Invariant, Violation, violated};
-use crate::workload::{min_grace, own_grace, share_data, touched};
+use crate::workload::{lacks_volume, min_grace, own_grace, share_data, started_with, touched};
 use crate::world::World;
 
 impl World<'_> {
@@ -303,6 +303,7 @@ impl World<'_> {
                 });
                 (!missing).then(|| format!("pod {uid} waits for pods that are ready"))
             }
+            Some(Reason::ContainerCreating) => (!lacks_volume(pod)).then(|| format!("pod {uid} waits for no volume")),
             Some(Reason::CreatePodError) => Some(format!("pod {uid} is not prepared")),
             _running if pod.active_deadline.is_some() && !matches!(view.phase, Phase::Failed | Phase::Succeeded) => {
                 Some(format!("pod {uid} outlives its deadline"))
@@ -329,12 +330,12 @@ impl World<'_> {
         match process {
             Some(process) if process.lives() => {
                 let own = process.spec.containers.iter().find(|spec| spec.name == *name);
-                let current =
-                    own.is_some_and(|own| own.launch == spec.launch) && process.spec.data_paths == pod.data_paths;
+                let current = own.is_some_and(|own| started_with(&own.launch) == started_with(&spec.launch))
+                    && process.spec.data_paths == pod.data_paths;
                 (!current || spec.kind == ContainerKind::Init).then(|| format!("{key} runs as it is no longer wanted"))
             }
             Some(process) if process.populated => Some(format!("{key} is not empty")),
-            Some(_) | None if may_rest => None,
+            Some(_) | None if may_rest || waits_for_references(pod, spec) => None,
             Some(_) | None => Some(format!("{key} does not run")),
         }
     }
@@ -344,7 +345,7 @@ impl World<'_> {
         !self.is_busy(&view.uid)
             && !self.unwritten.contains(&view.uid)
             && match view.reason {
-                Some(Reason::CreatePodError | Reason::Failed) => false,
+                Some(Reason::CreatePodError | Reason::ContainerCreating | Reason::Failed) => false,
                 Some(Reason::WaitingForPredecessor | Reason::DataPathInUse) => {
                     self.queue_is_quiet() && self.unwritten.is_empty()
                 }
@@ -357,6 +358,12 @@ impl World<'_> {
 fn may_end_by_itself(pod: &Pod) -> bool {
     let own = |container: &Container| container.restart.policy.is_some() || !container.restart.rules.is_empty();
     pod.restart_policy != RestartPolicy::Always || pod.active_deadline.is_some() || pod.containers.iter().any(own)
+}
+
+/// Whether a container, or one that must come before it, refers to something that does not exist.
+fn waits_for_references(pod: &Pod, container: &Container) -> bool {
+    let first = |other: &Container| other.kind != ContainerKind::Regular || other.name == container.name;
+    pod.containers.iter().any(|other| first(other) && other.missing.is_some())
 }
 
 fn kind_of(pod: &Pod, name: &ContainerName) -> Option<ContainerKind> {

@@ -19,7 +19,8 @@ pub enum Invariant {
     DeniedChangesNothing,
     /// Nothing is stopped without evidence.
     NothingStoppedWithoutCause,
-    /// Sidecars are started before and stopped after the others, pods after those they depend on, hooks run before signals.
+    /// Sidecars are started before and stopped after the others, pods after those they depend on, containers when what they
+    /// refer to exists; hooks run before signals.
     Order,
     /// Reboots and clock steps keep the back-off sane.
     SaneBackoff,

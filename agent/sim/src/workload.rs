@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use barepod_model::{
-    Bytes, Container, ContainerKind, ContainerName, ContainerRestart, Credentials, Env, ExitCodes, Hook, Launch,
-    Lifecycle, Manifest, Namespace, NamespaceUse, Pod, PodName, PodRef, PodUid, Probe, ProbeHandler, Resources,
-    RestartAction, RestartPolicy, RestartRule, Root, Source, StopPlan, StopStage, TerminationMessage,
+    AsWritten, Bytes, Container, ContainerKind, ContainerName, ContainerRestart, Contents, Credentials, Env, ExitCodes,
+    Hook, Launch, Lifecycle, Manifest, Namespace, NamespaceUse, Pod, PodName, PodRef, PodUid, Probe, ProbeHandler,
+    Projected, ProjectedFile, Resources, RestartAction, RestartPolicy, RestartRule, Root, Source, StopPlan, StopStage,
+    TerminationMessage, Volume, VolumeKind,
 };
 
 use crate::rng::Rng;
@@ -50,10 +51,33 @@ pub(crate) fn new_pod(rng: &mut Rng, number: u64) -> Pod {
         readiness_gates: Vec::new(),
         depends_on: if rng.chance(150) { vec![some_pod(rng)] } else { Vec::new() },
         data_paths: some_paths(rng),
-        volumes: Vec::new(),
+        volumes: if rng.chance(200) { vec![volume(rng)] } else { Vec::new() },
         containers,
         manifest: Manifest::default(),
     }
+}
+
+/// Its contents are made from something that may not exist.
+fn volume(rng: &mut Rng) -> Volume {
+    let contents = Contents(rng.below(0..100).to_string().into_bytes());
+    let files = vec![ProjectedFile { path: "file".into(), contents, mode: 0o644 }];
+    let missing = rng.chance(300).then(|| "configmap \"c\" not found".to_owned());
+    Volume { name: "config".to_owned(), kind: VolumeKind::Projected(Projected { files, in_memory: true, missing }) }
+}
+
+fn missing(rng: &mut Rng) -> Option<String> {
+    rng.chance(100).then(|| "secret \"s\" not found".to_owned())
+}
+
+/// A launch with a value that is looked up elsewhere.
+fn looked_up(rng: &mut Rng, mut launch: Launch) -> Launch {
+    let words = std::mem::take(&mut launch.argv);
+    launch.argv = vec![words[0].clone(), words[1].clone(), rng.below(0..1000).to_string()];
+    launch.env.0.insert("VALUE".to_owned(), launch.argv[2].clone());
+    let env = Env([("VALUE".to_owned(), "secret s/value".to_owned())].into());
+    launch.as_written =
+        Some(AsWritten { command: words, args: Vec::new(), working_dir: None, env, sources: Vec::new() });
+    launch
 }
 
 fn some_pod(rng: &mut Rng) -> PodRef {
@@ -86,7 +110,7 @@ fn container(rng: &mut Rng, name: &str, kind: ContainerKind) -> Container {
         kind,
         image: "service:1".to_owned(),
         preset: "service 1".to_owned(),
-        launch: launch(0),
+        launch: if rng.chance(300) { looked_up(rng, launch(0)) } else { launch(0) },
         resources: Resources::default(),
         stop: StopPlan { stages, min_grace: seconds(rng, &[0, 0, 10, 60]) },
         startup: probe(rng, 150),
@@ -95,6 +119,7 @@ fn container(rng: &mut Rng, name: &str, kind: ContainerKind) -> Container {
         lifecycle,
         restart: if lasts && kind != ContainerKind::Sidecar { restart(rng) } else { ContainerRestart::default() },
         termination_message: TerminationMessage::default(),
+        missing: missing(rng),
     }
 }
 
@@ -140,6 +165,7 @@ fn launch(version: u64) -> Launch {
         namespaces: NamespaceUse::default(),
         tty: false,
         hostname: "host".to_owned(),
+        as_written: None,
     }
 }
 
@@ -148,7 +174,7 @@ pub(crate) fn changed(rng: &mut Rng, pod: &Pod) -> Pod {
     let mut pod = pod.clone();
     let last = pod.containers.len() - 1;
     let any = rng.below(0..pod.containers.len() as u64) as usize;
-    match rng.below(0..9) {
+    match rng.below(0..12) {
         0 => {}
         1 => {
             pod.labels.insert("turn".to_owned(), rng.below(0..1000).to_string());
@@ -159,6 +185,15 @@ pub(crate) fn changed(rng: &mut Rng, pod: &Pod) -> Pod {
         5 => pod.containers[last].launch = launch(rng.below(1..1000)),
         6 => pod.data_paths = some_paths(rng),
         7 => pod.containers[last].readiness = rng.chance(500).then(|| probe(rng)),
+        8 => pod.volumes.iter_mut().for_each(|known| *known = volume(rng)),
+        9 => pod.containers[any].missing = missing(rng),
+        10 => {
+            let container = &mut pod.containers[any];
+            if let Some(words) = container.launch.as_written.take() {
+                container.launch.argv = words.command;
+                container.launch = looked_up(rng, container.launch.clone());
+            }
+        }
         _ => match pod.containers.iter().position(|container| container.name.as_str() == "side") {
             Some(at) => {
                 pod.containers.remove(at);
@@ -173,16 +208,29 @@ pub(crate) fn changed(rng: &mut Rng, pod: &Pod) -> Pod {
 pub(crate) fn touched(before: &Pod, after: &Pod) -> BTreeSet<ContainerName> {
     let names = || before.containers.iter().chain(&after.containers).map(|container| container.name.clone());
     let process = |pod: &Pod, name: &ContainerName| {
-        pod.containers.iter().find(|container| container.name == *name).map(|container| container.launch.clone())
+        pod.containers.iter().find(|container| container.name == *name).map(|container| started_with(&container.launch))
     };
     let inits = |pod: &Pod| {
         let inits = pod.containers.iter().filter(|container| container.kind == ContainerKind::Init);
-        inits.map(|container| container.launch.clone()).collect::<Vec<_>>()
+        inits.map(|container| started_with(&container.launch)).collect::<Vec<_>>()
     };
     if before.data_paths != after.data_paths || inits(before) != inits(after) {
         return names().collect();
     }
     names().filter(|name| process(before, name) != process(after, name)).collect()
+}
+
+/// What a process stands or falls with: the words, where there are some, and not the values behind them.
+pub(crate) fn started_with(launch: &Launch) -> Vec<String> {
+    launch.as_written.as_ref().map_or_else(|| launch.argv.clone(), |words| words.command.clone())
+}
+
+/// Whether a volume is to be made from something that does not exist.
+pub(crate) fn lacks_volume(pod: &Pod) -> bool {
+    pod.volumes.iter().any(|volume| match &volume.kind {
+        VolumeKind::Projected(projected) => projected.missing.is_some(),
+        VolumeKind::EmptyDir { .. } | VolumeKind::HostPath { .. } | VolumeKind::Claim { .. } => false,
+    })
 }
 
 /// How long a container's stop takes by its own wish.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use barepod_core::{
     Accepted, AttemptKey, BackoffFigures, ContainerState, ContainerView, Core, Denied, Effect, Evidence, HookOutcome,
-    Input, Moment, Observation, PodRecord, PodView, RequestId, Restored,
+    Input, Moment, Observation, PodRecord, PodView, RequestId, Restored, StartFailure,
 };
 use barepod_model::*;
 
@@ -24,6 +24,8 @@ pub(crate) struct Bench {
     /// Everything else that was wanted, in order.
     pub(crate) log: Vec<Effect>,
     pub(crate) ledger: Ledger,
+    /// Why nothing can be prepared at present.
+    pub(crate) cannot_prepare: Option<Reason>,
     requests: u64,
 }
 
@@ -46,6 +48,7 @@ impl Bench {
             replies: BTreeMap::new(),
             log: Vec::new(),
             ledger: Ledger::Works,
+            cannot_prepare: None,
             requests: 0,
         }
     }
@@ -83,7 +86,14 @@ impl Bench {
                     None
                 }
                 Effect::Prepare { pod, generation } => {
-                    Some(Input::Prepared { pod: pod.uid.clone(), generation: *generation })
+                    let (pod, generation) = (pod.uid.clone(), *generation);
+                    Some(match self.cannot_prepare {
+                        Some(reason) => {
+                            let failure = StartFailure { reason, message: "it is not there".into() };
+                            Input::PrepareFailed { pod, generation, failure }
+                        }
+                        None => Input::Prepared { pod, generation },
+                    })
                 }
                 Effect::TearDown { pod } => Some(Input::TornDown { pod: pod.uid.clone() }),
                 Effect::Forget { pod } => {
@@ -288,6 +298,7 @@ pub(crate) fn container(name: &str, kind: ContainerKind) -> Container {
         lifecycle: Lifecycle::default(),
         restart: ContainerRestart::default(),
         termination_message: TerminationMessage::default(),
+        missing: None,
     }
 }
 
@@ -312,6 +323,7 @@ fn launch() -> Launch {
         namespaces: NamespaceUse::default(),
         tty: false,
         hostname: "host".into(),
+        as_written: None,
     }
 }
 

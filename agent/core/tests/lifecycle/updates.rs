@@ -1,7 +1,10 @@
 //! Changes to a living pod.
 
-use barepod_core::{Effect, Input, Verb};
-use barepod_model::{Bytes, ContainerKind, ExitStatus, Pod, Reason};
+use barepod_core::{ContainerState, Effect, Input, Verb};
+use barepod_model::{
+    AsWritten, Bytes, ContainerKind, Contents, Env, ExitStatus, Pod, Projected, ProjectedFile, Reason, Volume,
+    VolumeKind,
+};
 
 use crate::bench::{Bench, Ledger, container, main_key, on_path, pod};
 
@@ -126,4 +129,97 @@ fn a_missing_pod_is_an_orphan_that_runs_on_until_it_is_mentioned_again() {
     assert!(bench.signals().is_empty());
     bench.apply(&db);
     assert_eq!(bench.view(&db).reason, None);
+}
+
+fn looked_up(pod: &Pod, value: &str) -> Pod {
+    let mut pod = pod.clone();
+    let launch = &mut pod.containers[0].launch;
+    let env = |value: &str| Env([("PASSWORD".into(), value.into())].into());
+    launch.env = env(value);
+    launch.as_written = Some(AsWritten {
+        command: vec!["run".into()],
+        args: Vec::new(),
+        working_dir: None,
+        env: env("secret db/password"),
+        sources: Vec::new(),
+    });
+    pod
+}
+
+fn projecting(pod: &Pod, text: &str, missing: Option<&str>) -> Pod {
+    let contents = Contents(text.into());
+    let files = vec![ProjectedFile { path: "file".into(), contents, mode: 0o644 }];
+    let projected = Projected { files, in_memory: false, missing: missing.map(Into::into) };
+    Pod { volumes: vec![Volume { name: "config".into(), kind: VolumeKind::Projected(projected) }], ..pod.clone() }
+}
+
+fn prepares(bench: &Bench) -> usize {
+    bench.log.iter().filter(|effect| matches!(effect, Effect::Prepare { .. })).count()
+}
+
+#[test]
+fn another_value_behind_a_reference_touches_no_process_and_is_taken_by_the_next() {
+    let (mut bench, db) = (Bench::new(), looked_up(&pod("a", "db"), "old"));
+    bench.run(&db);
+    bench.apply(&looked_up(&db, "new"));
+    assert!(bench.signals().is_empty());
+    bench.log.clear();
+    bench.ended(&main_key(&db, 0), ExitStatus::Code(1));
+    let started = bench.log.iter().find_map(|effect| match effect {
+        Effect::Start { pod, .. } => Some(pod.containers[0].launch.env.0["PASSWORD"].clone()),
+        _ => None,
+    });
+    assert_eq!(started.as_deref(), Some("new"));
+}
+
+#[test]
+fn new_contents_of_a_volume_are_made_and_touch_no_process() {
+    let (mut bench, db) = (Bench::new(), projecting(&pod("a", "db"), "old", None));
+    bench.run(&db);
+    bench.log.clear();
+    bench.apply(&projecting(&db, "new", None));
+    assert_eq!((prepares(&bench), bench.signals().len(), bench.starts().len()), (1, 0, 0));
+    assert_eq!(bench.view(&db).reason, None);
+}
+
+#[test]
+fn a_container_waits_for_what_it_refers_to_and_starts_when_it_appears() {
+    let (mut bench, db) = (Bench::new(), looked_up(&pod("a", "db"), "x"));
+    let mut incomplete = db.clone();
+    incomplete.containers[0].missing = Some("secret \"db\" not found".into());
+    bench.apply(&incomplete);
+    bench.pass(1000);
+    assert!(bench.starts().is_empty());
+    let ContainerState::Waiting { reason, message } = bench.view(&db).containers[0].state.clone() else {
+        panic!("it waits")
+    };
+    assert_eq!((reason, message.as_str()), (Reason::CreateContainerConfigError, "secret \"db\" not found"));
+    bench.apply(&db);
+    assert_eq!(bench.starts(), [main_key(&db, 0)]);
+}
+
+#[test]
+fn what_runs_goes_on_without_what_it_refers_to_and_is_not_started_again() {
+    let (mut bench, db) = (Bench::new(), looked_up(&pod("a", "db"), "x"));
+    bench.run(&db);
+    let mut incomplete = db.clone();
+    incomplete.containers[0].missing = Some("secret \"db\" not found".into());
+    bench.apply(&incomplete);
+    assert!(bench.signals().is_empty());
+    bench.log.clear();
+    bench.ended(&main_key(&db, 0), ExitStatus::Code(1));
+    bench.pass(1000);
+    assert!(bench.starts().is_empty());
+}
+
+#[test]
+fn a_pod_waits_for_its_volume_and_goes_on_at_once_when_it_can_be_made() {
+    let (mut bench, db) = (Bench::new(), projecting(&pod("a", "db"), "x", None));
+    bench.cannot_prepare = Some(Reason::FailedMount);
+    bench.apply(&projecting(&db, "", Some("configmap \"c\" not found")));
+    assert_eq!(bench.view(&db).reason, Some(Reason::ContainerCreating));
+    assert!(bench.starts().is_empty());
+    bench.cannot_prepare = None;
+    bench.apply(&db);
+    assert_eq!(bench.starts(), [main_key(&db, 0)]);
 }

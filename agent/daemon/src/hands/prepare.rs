@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use barepod_core::{Input, StartFailure};
-use barepod_linux::volumes;
+use barepod_linux::volumes::{self, VolumeError};
 use barepod_model::{ContainerKey, Pod, Reason};
 
 use super::Host;
@@ -33,8 +33,13 @@ fn make(host: &Host, pod: &Pod) -> Result<(), StartFailure> {
             host.warn(&key, Reason::Degraded, &limit.to_string());
         }
     }
-    for warning in volumes::prepare_pod(&host.dirs, pod).map_err(|e| error(&e))? {
+    for warning in volumes::prepare_pod(&host.dirs, pod).map_err(|e| volume(&e))? {
         host.warn_pod(&pod.uid, Reason::Degraded, &warning);
     }
     Ok(())
+}
+
+fn volume(error: &VolumeError) -> StartFailure {
+    let missing = matches!(error, VolumeError::Missing { .. });
+    failure(if missing { Reason::FailedMount } else { Reason::CreatePodError }, chain(error))
 }

@@ -33,6 +33,7 @@ fn launch(root: Root) -> Launch {
         namespaces: NamespaceUse::default(),
         tty: false,
         hostname: "db".to_owned(),
+        as_written: None,
     }
 }
 

@@ -30,6 +30,14 @@ pub enum VolumeError {
         /// The volume.
         volume: String,
     },
+    /// What it is made from does not exist.
+    #[error("MountVolume.SetUp failed for volume {volume:?}: {missing}")]
+    Missing {
+        /// The volume.
+        volume: String,
+        /// What is missing, in words.
+        missing: String,
+    },
     /// What is at a host path is not what its type says.
     #[error("volume {volume:?}: hostPath type check failed: {} is not a {expected}; {hint}", path.display())]
     HostPathType {

@@ -67,6 +67,7 @@ fn launch() -> Launch {
         namespaces: NamespaceUse::default(),
         tty: false,
         hostname: "db-0".to_owned(),
+        as_written: None,
     }
 }
 
@@ -85,6 +86,7 @@ fn pod(volumes: Vec<Volume>, launch: Launch) -> Pod {
         lifecycle: Default::default(),
         restart: Default::default(),
         termination_message: Default::default(),
+        missing: None,
     };
     Pod {
         uid: PodUid::new("uid-1").unwrap(),
