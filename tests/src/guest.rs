@@ -63,6 +63,7 @@ impl Installed {
             (built.host("barepodd")?, "/usr/sbin/barepodd"),
             (built.host("barepod")?, "/usr/bin/barepod"),
             (built.musl("barepod-shim")?, "/usr/libexec/barepod/barepod-shim"),
+            (built.host("barepod-prober")?, "/usr/libexec/barepod/barepod-prober"),
         ] {
             put_stripped(&vm, &scratch, &program, place)?;
         }
@@ -155,7 +156,7 @@ impl<'a> Laid<'a> {
     /// Puts the programs that tests run into a guest.
     pub fn out(vm: &'a Vm) -> Result<Self, GuestError> {
         let laid = Self { vm, built: Built::here()?, scratch: Scratch::new()? };
-        for program in ["barepodd", "barepod"] {
+        for program in ["barepodd", "barepod-prober", "barepod"] {
             laid.put(&laid.built.host(program)?, &format!("debug/{program}"))?;
         }
         for program in STATIC {

@@ -67,6 +67,8 @@ pub struct Programs {
     pub daemon: Option<PathBuf>,
     /// The shim.
     pub shim: Option<PathBuf>,
+    /// The prober.
+    pub prober: Option<PathBuf>,
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -118,10 +120,12 @@ impl Host {
     /// Starts the daemon and waits for nothing.
     pub fn launch(&mut self) -> Result<(), HostError> {
         let log = std::fs::OpenOptions::new().append(true).create(true).open(self.path("barepodd.log"))?;
-        let Programs { daemon, shim } = self.programs.clone();
+        let Programs { daemon, shim, prober } = self.programs.clone();
         let mut command = Command::new(daemon.map_or_else(|| self.built.host("barepodd"), Ok)?);
         let shim = shim.map_or_else(|| self.built.musl("barepod-shim"), Ok)?;
-        command.arg("--root").arg(self.scratch.path()).arg("--shim").arg(shim).args(&self.daemon_args);
+        let prober = prober.map_or_else(|| self.built.host("barepod-prober"), Ok)?;
+        command.arg("--root").arg(self.scratch.path()).arg("--shim").arg(shim).arg("--prober").arg(prober);
+        command.args(&self.daemon_args);
         command.args(["--log-format", "text"]).env("BAREPOD_LOG", "info").env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.daemon = Some(Owned::spawn(&mut command)?);

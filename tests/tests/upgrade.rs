@@ -24,7 +24,7 @@ fn a_daemon_replaced_by_another_file_takes_the_pods_over() -> Result {
     let (pid, shims) = (host.running("one")?, host.shims("one")?);
     let daemon = copy(&programs::host("barepodd")?, host.path("barepodd-next"))?;
     host.stop_daemon()?;
-    host.set_programs(Programs { daemon: Some(daemon.clone()), shim: None });
+    host.set_programs(Programs { daemon: Some(daemon.clone()), ..Programs::default() });
     host.start()?;
     assert_eq!(host.daemon_pid().and_then(executable), Some(daemon));
     assert_eq!(host.running("one")?, pid);
@@ -40,14 +40,14 @@ fn a_shim_becomes_the_installed_binary_in_place_and_neither_process_nor_log_noti
     let mut host = Host::new("containerLogMaxSize: 100Mi\n")?;
     let shim = programs::musl("barepod-shim")?;
     let (old, new) = (copy(&shim, host.path("shim-1"))?, copy(&shim, host.path("shim-2"))?);
-    host.set_programs(Programs { daemon: None, shim: Some(old.clone()) });
+    host.set_programs(Programs { shim: Some(old.clone()), ..Programs::default() });
     host.start()?;
     host.apply_object(&pods::shell("one", COUNTER))?;
     let (pid, shims) = (host.running("one")?, host.shims("one")?);
     assert_eq!(executable(shims[0]), Some(old));
 
     host.kill_daemon()?;
-    host.set_programs(Programs { daemon: None, shim: Some(new.clone()) });
+    host.set_programs(Programs { shim: Some(new.clone()), ..Programs::default() });
     host.start()?;
     host.until("the other binary", SOON, |_| (executable(shims[0]).as_ref() == Some(&new)).then_some(()))?;
     assert_eq!(host.running("one")?, pid);
@@ -66,7 +66,7 @@ fn a_shim_becomes_the_installed_binary_in_place_and_neither_process_nor_log_noti
 fn a_shim_that_cannot_become_the_installed_binary_stays_what_it_is() -> Result {
     let mut host = Host::new("")?;
     let old = copy(&programs::musl("barepod-shim")?, host.path("shim-1"))?;
-    host.set_programs(Programs { daemon: None, shim: Some(old.clone()) });
+    host.set_programs(Programs { shim: Some(old.clone()), ..Programs::default() });
     host.start()?;
     host.apply_object(&pods::idle("one"))?;
     let (pid, shims) = (host.running("one")?, host.shims("one")?);
@@ -75,7 +75,7 @@ fn a_shim_that_cannot_become_the_installed_binary_stays_what_it_is() -> Result {
     std::fs::write(&broken, "no program")?;
     std::fs::set_permissions(&broken, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     host.kill_daemon()?;
-    host.set_programs(Programs { daemon: None, shim: Some(broken) });
+    host.set_programs(Programs { shim: Some(broken), ..Programs::default() });
     host.start()?;
     host.said("the shim refused")?;
     assert_eq!(host.running("one")?, pid);

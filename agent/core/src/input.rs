@@ -122,6 +122,8 @@ pub enum Observation {
 pub enum ProbeOutcome {
     /// Good.
     Success,
+    /// Good, with something that people should be told.
+    Warning(String),
     /// Bad, with what it said.
     Failure(String),
     /// The prober could not ask. Counts neither way.

@@ -116,8 +116,8 @@ impl Probes {
         worker.run = match (outcome, &worker.run) {
             (ProbeOutcome::Unavailable(_), _) => return Verdict::Undecided,
             (_, Run::Over) => Run::Over,
-            (ProbeOutcome::Success, Run::Good(n)) => Run::Good(n.saturating_add(1)),
-            (ProbeOutcome::Success, Run::None | Run::Bad(_)) => Run::Good(1),
+            (ProbeOutcome::Success | ProbeOutcome::Warning(_), Run::Good(n)) => Run::Good(n.saturating_add(1)),
+            (ProbeOutcome::Success | ProbeOutcome::Warning(_), Run::None | Run::Bad(_)) => Run::Good(1),
             (ProbeOutcome::Failure(_), Run::Bad(n)) => Run::Bad(n.saturating_add(1)),
             (ProbeOutcome::Failure(_), Run::None | Run::Good(_)) => Run::Bad(1),
         };

@@ -89,8 +89,15 @@ impl Running {
     ) {
         let Some(spec) = scene.spec else { return };
         let verdict = self.probes.answer(kind, outcome);
-        if let ProbeOutcome::Failure(output) = outcome {
-            scene.tell(ctx, Severity::Warning, Reason::Unhealthy, format!("{kind:?} probe failed: {output}"));
+        match outcome {
+            ProbeOutcome::Failure(output) => {
+                scene.tell(ctx, Severity::Warning, Reason::Unhealthy, format!("{kind:?} probe failed: {output}"));
+            }
+            ProbeOutcome::Warning(output) => {
+                scene.tell(ctx, Severity::Warning, Reason::ProbeWarning, format!("{kind:?} probe warning: {output}"));
+            }
+            // Whoever could not ask tells why.
+            ProbeOutcome::Success | ProbeOutcome::Unavailable(_) => {}
         }
         match (kind, verdict) {
             (_, Verdict::Undecided) | (ProbeKind::Liveness, Verdict::Good) => {}

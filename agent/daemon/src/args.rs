@@ -1,6 +1,6 @@
 //! The command line of the daemon.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use barepod_linux::Dirs;
 use clap::{Parser, ValueEnum};
@@ -20,6 +20,10 @@ pub(crate) struct Args {
     /// The barepod-shim binary [default: beside this one, else /usr/libexec/barepod/barepod-shim].
     #[arg(long, value_name = "FILE")]
     pub(crate) shim: Option<PathBuf>,
+
+    /// The barepod-prober binary [default: beside this one, else /usr/libexec/barepod/barepod-prober].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prober: Option<PathBuf>,
 
     /// Check the configuration and end.
     #[arg(long)]
@@ -58,12 +62,18 @@ impl Args {
     }
 
     pub(crate) fn shim_binary(&self) -> PathBuf {
-        let beside = || {
-            let path = std::env::current_exe().ok()?.with_file_name("barepod-shim");
-            path.exists().then_some(path)
-        };
-        self.shim.clone().or_else(beside).unwrap_or_else(|| PathBuf::from("/usr/libexec/barepod/barepod-shim"))
+        self.shim.clone().unwrap_or_else(|| installed("barepod-shim"))
     }
+
+    pub(crate) fn prober_binary(&self) -> PathBuf {
+        self.prober.clone().unwrap_or_else(|| installed("barepod-prober"))
+    }
+}
+
+/// A program of this release: beside this one, else where packages put it.
+fn installed(name: &str) -> PathBuf {
+    let beside = std::env::current_exe().ok().map(|here| here.with_file_name(name));
+    beside.filter(|path| path.exists()).unwrap_or_else(|| Path::new("/usr/libexec/barepod").join(name))
 }
 
 #[cfg(test)]

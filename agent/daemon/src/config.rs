@@ -1,5 +1,6 @@
 //! `/etc/barepod/barepod.yaml`. Every key is optional, an unknown one is refused.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) log_max_size: Bytes,
     /// Log files kept of one attempt, the current one included.
     pub(crate) log_max_files: u32,
+    /// Who is asked by probes and hooks that name no host.
+    pub(crate) probe_address: IpAddr,
 }
 
 impl Default for Config {
@@ -31,6 +34,8 @@ impl Default for Config {
             // kubelet's defaults (KubeletConfiguration containerLogMaxSize, containerLogMaxFiles).
             log_max_size: Bytes(10 << 20),
             log_max_files: 5,
+            // Pods share the host's network, and a service there may listen on the loopback alone.
+            probe_address: Ipv4Addr::LOCALHOST.into(),
         }
     }
 }
@@ -57,6 +62,7 @@ struct Raw {
     crash_loop_back_off: RawBackoff,
     container_log_max_size: Option<String>,
     container_log_max_files: Option<u32>,
+    probe_address: Option<String>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -98,8 +104,14 @@ fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     if log_max_files < 2 {
         return Err(value("containerLogMaxFiles", format!("{log_max_files} is too few; write at least 2")));
     }
+    let probe_address = match raw.probe_address {
+        Some(address) => address.parse().map_err(|_| {
+            value("probeAddress", format!("{address:?} is no address; write for example 127.0.0.1 or ::1"))
+        })?,
+        None => defaults.probe_address,
+    };
     let backoff = backoff(&raw.crash_loop_back_off, defaults.backoff).map_err(|m| value("crashLoopBackOff", m))?;
-    Ok(Config { cgroup, socket_group: raw.socket_group, backoff, log_max_size, log_max_files })
+    Ok(Config { cgroup, socket_group: raw.socket_group, backoff, log_max_size, log_max_files, probe_address })
 }
 
 fn backoff(raw: &RawBackoff, defaults: BackoffFigures) -> Result<BackoffFigures, String> {
@@ -151,6 +163,7 @@ mod tests {
             ("cgroup: ../x", "cgroup"),
             ("crashLoopBackOff: {initialSeconds: 500}", "crashLoopBackOff"),
             ("crashLoopBackOff: {initialSeconds: -1}", "crashLoopBackOff"),
+            ("probeAddress: localhost", "probeAddress"),
         ] {
             let error = parse_text(text).unwrap_err();
             assert!(error.contains(key), "{text}: {error}");

@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 use barepod_core::{Core, Restored};
 use barepod_linux::Dirs;
 use barepod_linux::cgroup::{Groups, Hierarchy};
+use barepod_linux::prober::account;
+use barepod_linux::users::HostAccounts;
 use barepod_store::{Ledger, Loaded};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -25,6 +27,7 @@ use crate::grpc::{self, Access, Service};
 use crate::hands::{Hands, Host, LogRules, Processes};
 use crate::journal::Journal;
 use crate::notify::Notifier;
+use crate::prober::Prober;
 use crate::reader::Reader;
 use crate::source::FileSource;
 use crate::supervisor::{Fuse, Handle, Supervisor};
@@ -46,6 +49,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     let pods = restored(ledger.load()?, &dirs);
     let groups = groups(&config)?;
     let (board, journal) = (Arc::new(Board::new()), Arc::new(Journal::new()));
+    let (prober, keeper) = Prober::new(args.prober_binary(), account(&HostAccounts), config.probe_address);
     let host = Arc::new(Host {
         dirs: dirs.clone(),
         groups,
@@ -56,6 +60,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         board: Arc::clone(&board),
         journal: Arc::clone(&journal),
         processes: Processes::default(),
+        prober,
     });
     let reader = Arc::new(Reader::new(&dirs)?);
     let access = Access::new(config.socket_group.as_deref())?;
@@ -69,6 +74,8 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     let main =
         Supervisor::new(core, hands, inbox, Arc::clone(&board), Arc::clone(&journal), Fuse::new(args.die_at_effect));
     tasks.spawn(main.run(pods, stop.clone()));
+
+    tasks.spawn(keeper.run(stop.clone()));
 
     let (source, files) = FileSource::new(dirs.manifests(), reader, supervisor.clone(), Arc::clone(&board));
     tasks.spawn(source.run(stop.clone()));

@@ -13,6 +13,7 @@ mod hands;
 mod journal;
 mod notify;
 mod object;
+mod prober;
 mod reader;
 mod source;
 mod supervisor;

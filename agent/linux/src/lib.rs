@@ -9,6 +9,7 @@ pub mod cgroup;
 mod dirs;
 pub mod host;
 pub mod ids;
+pub mod prober;
 pub mod shim;
 pub mod terminal;
 pub mod users;

@@ -11,6 +11,7 @@ mod spawn;
 pub use client::{Requests, ShimClient};
 pub use error::ShimError;
 pub use exec::{Executed, Joined, exec};
+pub(crate) use spawn::reap;
 pub use spawn::{Spawn, ensure};
 
 #[cfg(test)]

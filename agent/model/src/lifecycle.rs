@@ -24,7 +24,7 @@ pub enum Hook {
         /// Program and arguments; no shell.
         command: Vec<String>,
     },
-    /// Asks by HTTP; a status from 200 to 399 is success.
+    /// Asks by HTTP; any answer is success, as it is for kubelet.
     Http(HttpGet),
     /// Waits.
     Sleep(Duration),

@@ -150,6 +150,10 @@ reasons! {
     BackOff,
     /// A probe failed.
     Unhealthy,
+    /// A probe succeeded with something to tell, or could not be asked.
+    ProbeWarning,
+    /// A hook by HTTPS was answered by HTTP, and asked again without TLS.
+    LifecycleHTTPFallback,
     /// A postStart hook failed; the container is stopped.
     FailedPostStartHook,
     /// A preStop hook failed; the stop goes on.

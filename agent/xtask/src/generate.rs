@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-/// Messages that carry an environment: their `Debug` is written by hand and shows names only.
-const SECRET_MESSAGES: [&str; 2] = ["Start", "Exec"];
+/// Messages that carry an environment or a header: their `Debug` is written by hand and shows names only.
+const SECRET_MESSAGES: [&str; 3] = ["Start", "Exec", "Header"];
 
 /// Which code a file gets.
 enum Kind {
@@ -25,11 +25,17 @@ struct Generated {
     kind: Kind,
 }
 
-const GENERATED: [Generated; 2] = [
+const GENERATED: [Generated; 3] = [
     Generated {
         proto: "agent/shim/proto/shim.proto",
         package: "barepod.shim.v1",
         target: "agent/shim/src/wire/generated.rs",
+        kind: Kind::Messages,
+    },
+    Generated {
+        proto: "agent/prober-wire/proto/prober.proto",
+        package: "barepod.prober.v1",
+        target: "agent/prober-wire/src/generated.rs",
         kind: Kind::Messages,
     },
     Generated {

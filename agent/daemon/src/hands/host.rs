@@ -12,6 +12,7 @@ use barepod_store::Ledger;
 
 use crate::board::Board;
 use crate::journal::Journal;
+use crate::prober::Prober;
 
 /// A main process that runs, as far as one may join it.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +42,7 @@ pub(crate) struct Host {
     pub(crate) board: Arc<Board>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) processes: Processes,
+    pub(crate) prober: Prober,
 }
 
 /// The main processes that run.

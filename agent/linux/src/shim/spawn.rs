@@ -114,8 +114,8 @@ async fn until_closed(pipe: OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the shim's end from the kernel, so that no zombie stays. Its container is not concerned.
-pub(super) async fn reap(child: Child) {
+/// Takes a child's end from the kernel, so that no zombie stays. A shim's container is not concerned.
+pub(crate) async fn reap(child: Child) {
     let Child { pid, pidfd } = child;
     #[expect(
         deprecated,
