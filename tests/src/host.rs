@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::Scratch;
 use crate::process::{Owned, ProcessError, tail};
 use crate::programs::{self, Built};
+use crate::sockets;
 use crate::wait::{WaitedInVain, wait_for};
 
 /// How long anything that should happen soon may take on a loaded machine.
@@ -43,6 +44,9 @@ pub enum HostError {
         /// What it said.
         stderr: String,
     },
+    /// The daemon is root, and must not hold such a thing.
+    #[error("barepodd holds sockets that are not of this host alone: {0:?}")]
+    Sockets(Vec<String>),
     /// An answer is no JSON.
     #[error("an answer is no JSON")]
     Json(#[from] serde_json::Error),
@@ -144,6 +148,7 @@ impl Host {
 
     /// SIGKILL to the daemon.
     pub fn kill_daemon(&mut self) -> Result<(), HostError> {
+        self.check_sockets()?;
         match self.daemon.take() {
             Some(mut daemon) => Ok(daemon.kill()?),
             None => Ok(()),
@@ -152,6 +157,7 @@ impl Host {
 
     /// SIGTERM to the daemon, and waits for its end.
     pub fn stop_daemon(&mut self) -> Result<(), HostError> {
+        self.check_sockets()?;
         if let Some(mut daemon) = self.daemon.take() {
             signal(daemon.id(), "TERM")?;
             daemon.wait("barepodd", SOON)?;
@@ -269,7 +275,19 @@ impl Host {
         limit: Duration,
         mut condition: impl FnMut(&Self) -> Option<T>,
     ) -> Result<T, HostError> {
-        wait_for(what, limit, || condition(self)).map_err(|vain| HostError::Vain(vain, self.last_words()))
+        // Whatever a test waits for, meanwhile the daemon is looked at.
+        let look = || match self.check_sockets() {
+            Ok(()) => condition(self).map(Ok),
+            Err(error) => Some(Err(error)),
+        };
+        wait_for(what, limit, look).map_err(|vain| HostError::Vain(vain, self.last_words()))?
+    }
+
+    /// The daemon holds no internet socket. Every wait and every end of a daemon asserts it, and so does every test.
+    fn check_sockets(&self) -> Result<(), HostError> {
+        let Some(pid) = self.daemon_pid() else { return Ok(()) };
+        let foreign = sockets::foreign(pid)?;
+        if foreign.is_empty() { Ok(()) } else { Err(HostError::Sockets(foreign)) }
     }
 
     /// The end of the daemon's log.
@@ -313,8 +331,12 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        let sockets = self.check_sockets();
         if let Err(error) = self.clean() {
             eprintln!("the scratch host {} is not clean: {error}", self.scratch.path().display());
+        }
+        if let (Err(error), false) = (sockets, std::thread::panicking()) {
+            panic!("{error}");
         }
     }
 }

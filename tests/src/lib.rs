@@ -14,6 +14,7 @@ pub mod programs;
 mod scratch;
 #[doc(hidden)]
 pub mod skip;
+pub mod sockets;
 pub mod vm;
 mod wait;
 

@@ -1,4 +1,5 @@
 //! The program itself, as the daemon starts it.
+#![expect(clippy::unwrap_used, reason = "in a test, an error is a failure")]
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;

@@ -1,5 +1,4 @@
 //! Small servers for one test each, on ports of their own.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! `httpGet` against real servers.
 
-mod support;
-
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -15,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use support::{Script, closed, get, mute, with_header, with_tls};
+use crate::support::{Script, closed, get, mute, with_header, with_tls};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// More than any answer here takes on a loaded machine.
@@ -173,7 +171,7 @@ async fn a_certificate_that_nobody_believes_is_good_enough() {
 async fn a_server_that_offers_http2_under_tls_is_asked_by_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let acceptor = TlsAcceptor::from(support::tls(&[b"h2"]));
+    let acceptor = TlsAcceptor::from(crate::support::tls(&[b"h2"]));
     tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         let stream = acceptor.accept(stream).await.unwrap();

@@ -1,12 +1,10 @@
 //! `grpc` against real servers.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{closed, mute};
 use barepod_prober::Verdict;
 use barepod_prober::grpc::probe;
-use support::{closed, mute};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;

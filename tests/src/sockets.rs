@@ -1,0 +1,98 @@
+//! Which sockets a process holds, and which of them could speak with another host.
+
+use std::io;
+use std::path::Path;
+
+/// The sockets of a process that are no unix sockets: as descriptor and inode. None where the process has ended.
+///
+/// A socket that is bound to nothing yet is in no table of /proc/net but unix sockets, which are in theirs from the
+/// beginning; so what is not found there is foreign.
+///
+/// # Errors
+/// /proc cannot be read.
+pub fn foreign(pid: u32) -> io::Result<Vec<String>> {
+    let mut suspects = held(pid)?;
+    for _ in 0..2 {
+        if suspects.is_empty() {
+            return Ok(suspects);
+        }
+        let Some(table) = unless_gone(std::fs::read_to_string(format!("/proc/{pid}/net/unix")))? else {
+            return Ok(Vec::new());
+        };
+        suspects.retain(|socket| !is_listed(&table, inode(socket)));
+        // One that was closed between the two looks is judged by neither.
+        let still = held(pid)?;
+        suspects.retain(|socket| still.contains(socket));
+    }
+    Ok(suspects)
+}
+
+/// `NUMBER socket:[INODE]` of each.
+fn held(pid: u32) -> io::Result<Vec<String>> {
+    let Some(entries) = unless_gone(std::fs::read_dir(format!("/proc/{pid}/fd")))? else { return Ok(Vec::new()) };
+    let mut sockets = Vec::new();
+    for entry in entries.flatten() {
+        // Closed since: not held.
+        let Ok(target) = std::fs::read_link(entry.path()) else { continue };
+        if is_socket(&target) {
+            sockets.push(format!("{} {}", entry.file_name().to_string_lossy(), target.display()));
+        }
+    }
+    Ok(sockets)
+}
+
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.raw_os_error(), Some(nix::libc::ENOENT | nix::libc::ESRCH)) => Ok(None),
+        // Of a zombie.
+        Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_socket(target: &Path) -> bool {
+    target.to_str().is_some_and(|target| target.starts_with("socket:["))
+}
+
+fn inode(socket: &str) -> &str {
+    socket.rsplit_once('[').map_or("", |(_, rest)| rest.trim_end_matches(']'))
+}
+
+/// Whether a line of /proc/net/unix is of this inode, its seventh column.
+fn is_listed(table: &str, inode: &str) -> bool {
+    table.lines().any(|line| line.split_whitespace().nth(6) == Some(inode))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, UdpSocket};
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::net::UnixStream;
+
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+    use super::*;
+
+    fn numbers() -> Vec<i32> {
+        let sockets = foreign(std::process::id()).unwrap();
+        sockets.iter().map(|socket| socket.split_once(' ').unwrap().0.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn internet_sockets_are_foreign_even_before_they_are_bound_and_unix_sockets_are_not() {
+        let (unix, _other) = UnixStream::pair().unwrap();
+        let (tcp, udp) = (TcpListener::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let unbound = socket(AddressFamily::Inet6, SockType::Stream, SockFlag::empty(), None).unwrap();
+
+        let found = numbers();
+
+        assert!([tcp.as_raw_fd(), udp.as_raw_fd(), unbound.as_raw_fd()].iter().all(|fd| found.contains(fd)));
+        assert!(!found.contains(&unix.as_raw_fd()));
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_holds_nothing() {
+        assert!(foreign(u32::MAX >> 1).unwrap().is_empty());
+    }
+}
