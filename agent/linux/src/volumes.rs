@@ -11,6 +11,7 @@
 
 mod beneath;
 mod error;
+mod etc;
 mod files;
 mod host_path;
 mod last_words;

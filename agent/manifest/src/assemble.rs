@@ -72,6 +72,7 @@ impl ParsedPod {
             readiness_gates: Vec::new(),
             depends_on: self.depends_on,
             data_paths,
+            fs_group: None,
             volumes: self.volumes,
             containers,
             manifest: self.manifest,

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use barepod_model::{
-    ContainerKind, ContainerName, ContainerRequest, ContainerRestart, Env, Lifecycle, NamespaceUse, Probe, ProbeKind,
-    Reason, TerminationMessage, TerminationMessagePolicy, VolumeMount,
+    Confinement, ContainerKind, ContainerName, ContainerRequest, ContainerRestart, Env, Lifecycle, NamespaceUse, Probe,
+    ProbeKind, Reason, TerminationMessage, TerminationMessagePolicy, VolumeMount,
 };
 use k8s_openapi::api::core::v1;
 
 use crate::actions::{Actions, number};
 use crate::error::{Finding, Findings};
 use crate::expand::expand;
+use crate::network::Named;
 use crate::place::FieldPath;
 use crate::{names, paths, probes, resources, restart, security, volumes};
 
@@ -53,7 +54,7 @@ pub struct Port {
 /// What all containers of a pod have in common.
 pub(crate) struct Surroundings<'a> {
     pub(crate) spec: &'a v1::PodSpec,
-    pub(crate) hostname: &'a str,
+    pub(crate) named: &'a Named,
     /// Path of the spec.
     pub(crate) path: &'a FieldPath,
 }
@@ -167,9 +168,12 @@ fn request(
         namespaces: NamespaceUse {
             host_pid: pod.spec.host_pid.unwrap_or_default(),
             host_ipc: pod.spec.host_ipc.unwrap_or_default(),
+            shared_pid: false,
         },
         tty: from.tty.unwrap_or_default(),
-        hostname: pod.hostname.to_owned(),
+        hostname: pod.named.hostname.clone(),
+        network: pod.named.files.clone(),
+        confinement: Confinement::default(),
         env: Env(env),
     }
 }

@@ -17,6 +17,7 @@ mod container;
 mod error;
 mod expand;
 mod names;
+mod network;
 mod paths;
 mod place;
 mod pod;

@@ -10,7 +10,7 @@ use crate::container::{self, ParsedContainer, Surroundings};
 use crate::error::{Finding, Findings, ManifestError};
 use crate::place::FieldPath;
 use crate::read::Origin;
-use crate::{names, volumes};
+use crate::{names, network, volumes};
 
 /// A Pod, checked, before it is known what stands in for its images. [`ParsedPod::into_pod`] makes it one.
 #[derive(Debug, Clone)]
@@ -86,8 +86,8 @@ pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
     let active_deadline = active_deadline(spec, &path, out);
     let depends_on = depends_on(pod.metadata.annotations.as_ref(), namespace.as_ref(), &metadata, out);
     let volumes = volumes::volumes(spec.volumes.as_deref().unwrap_or_default(), &path.key("volumes"), out);
-    let hostname = hostname(spec, name.as_ref(), &path, out);
-    let containers = containers(&Surroundings { spec, hostname: &hostname, path: &path }, out);
+    let named = network::parse(spec, name.as_ref(), namespace.as_ref(), &path, out);
+    let containers = containers(&Surroundings { spec, named: &named, path: &path }, out);
     Some(Parts {
         namespace: namespace?,
         name: name?,
@@ -183,16 +183,6 @@ fn depends_on(
         }
     }
     pods
-}
-
-/// `spec.hostname`, else the pod's name cut down to what a host name may be, as kubelet cuts it.
-fn hostname(spec: &v1::PodSpec, name: Option<&PodName>, path: &FieldPath, out: &mut Findings) -> String {
-    if let Some(hostname) = spec.hostname.as_deref().filter(|h| !h.is_empty()) {
-        return out.take(names::label(hostname, &path.key("hostname"))).unwrap_or_default();
-    }
-    let name = name.map(PodName::as_str).unwrap_or_default();
-    // A pod's name is ASCII, so every cut is at a character.
-    name.get(..63).unwrap_or(name).trim_end_matches(['-', '.']).to_owned()
 }
 
 fn containers(pod: &Surroundings<'_>, out: &mut Findings) -> Vec<ParsedContainer> {

@@ -76,7 +76,7 @@ pub(crate) fn user(
     let path = pod_path.key("supplementalGroups");
     let groups = pod.and_then(|s| s.supplemental_groups.as_deref()).unwrap_or_default();
     let groups = groups.iter().enumerate().filter_map(|(i, group)| id(*group, &path.index(i), out)).collect();
-    UserRequest { uid, gid, groups, non_root }
+    UserRequest { uid, gid, groups, non_root, fs_group: None, strict_groups: false }
 }
 
 /// A user or group id, as apimachinery's `IsValidUserID`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use barepod_model::{HostPathType, Reason, Volume, VolumeKind, VolumeMount};
+use barepod_model::{HostPathType, MountPropagation, Reason, Volume, VolumeKind, VolumeMount};
 use k8s_openapi::api::core::v1;
 
 use crate::check::nearest;
@@ -141,5 +141,7 @@ fn mount(from: &v1::VolumeMount, volumes: &[v1::Volume], path: &FieldPath, out: 
         path: mount_path,
         sub_path,
         read_only: from.read_only.unwrap_or_default(),
+        recursive_read_only: false,
+        propagation: MountPropagation::None,
     })
 }

@@ -157,12 +157,15 @@ fn preset(data: &str) -> impl FnMut(&ContainerRequest) -> Result<Resolved, Reque
                 tty: false,
                 hostname: request.hostname.clone(),
                 as_written: None,
+                network: barepod_model::NetworkFiles::default(),
+                confinement: barepod_model::Confinement::default(),
             },
             stop: StopPlan::default(),
             startup: None,
             liveness: Some(readiness.clone()),
             readiness: Some(readiness),
             data_paths: if request.kind == ContainerKind::Regular { vec![data.into()] } else { Vec::new() },
+            fs_group: None,
             warnings: Vec::new(),
         })
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, Env};
+use crate::{Bytes, Confinement, Env, NetworkFiles};
 
 /// Everything that, when it changes, needs a new process.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,12 @@ pub struct Launch {
     /// The words it was made from, where some of its values were looked up elsewhere.
     #[serde(default)]
     pub as_written: Option<AsWritten>,
+    /// What it is told of names and of the network.
+    #[serde(default)]
+    pub network: NetworkFiles,
+    /// What the kernel keeps it from.
+    #[serde(default)]
+    pub confinement: Confinement,
 }
 
 /// What a manifest says of program and environment, where values come from elsewhere (`valueFrom`, `envFrom`), with each
@@ -150,6 +156,24 @@ pub struct VolumeMount {
     pub sub_path: PathBuf,
     /// Not writable.
     pub read_only: bool,
+    /// What is mounted below it is not writable either (`recursiveReadOnly`).
+    #[serde(default)]
+    pub recursive_read_only: bool,
+    /// Whether later mounts arrive in it, or leave it.
+    #[serde(default)]
+    pub propagation: MountPropagation,
+}
+
+/// `mountPropagation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum MountPropagation {
+    /// None.
+    #[default]
+    None,
+    /// What the host mounts below the volume later is seen in the container.
+    HostToContainer,
+    /// So is what the container mounts on the host.
+    Bidirectional,
 }
 
 /// A directory that host and container share read-write, made if missing.
@@ -211,6 +235,9 @@ pub struct NamespaceUse {
     pub host_pid: bool,
     /// `hostIPC`.
     pub host_ipc: bool,
+    /// `shareProcessNamespace`: one PID namespace for all containers of the pod, which none of them is the first of.
+    #[serde(default)]
+    pub shared_pid: bool,
 }
 
 #[cfg(test)]
@@ -245,6 +272,8 @@ mod tests {
             tty: false,
             hostname: "db".to_owned(),
             as_written: None,
+            network: NetworkFiles::default(),
+            confinement: Confinement::default(),
         }
     }
 

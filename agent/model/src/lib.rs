@@ -3,9 +3,11 @@
 //! Ring 0: nothing here reads a clock, a file or the environment. A value of these types has been checked; raw input is
 //! parsed in `barepod-manifest` and `barepod-presets`.
 
+mod confinement;
 mod id;
 mod launch;
 mod lifecycle;
+mod network;
 mod pod;
 mod probe;
 mod projected;
@@ -17,16 +19,21 @@ mod status;
 mod stop;
 mod time;
 
+pub use confinement::{AppArmor, Confinement, Seccomp};
 pub use id::{Attempt, ContainerKey, ContainerName, InvalidName, Namespace, PodName, PodUid};
 pub use launch::{
-    AsWritten, Credentials, InitStep, Launch, NamespaceUse, OwnedDir, RenderedFile, Rlimit, Root, SharedDir,
-    VolumeMount,
+    AsWritten, Credentials, InitStep, Launch, MountPropagation, NamespaceUse, OwnedDir, RenderedFile, Rlimit, Root,
+    SharedDir, VolumeMount,
 };
 pub use lifecycle::{
     ContainerRestart, ExitCodes, Hook, HookKind, Lifecycle, RestartAction, RestartRule, TerminationMessage,
     TerminationMessagePolicy,
 };
-pub use pod::{Container, ContainerKind, HostPathType, Pod, PodRef, RestartPolicy, Source, Volume, VolumeKind};
+pub use network::{Dns, DnsBase, HostAlias, NetworkFiles};
+pub use pod::{
+    Container, ContainerKind, FsGroup, FsGroupChangePolicy, HostPathType, Pod, PodRef, RestartPolicy, Source, Volume,
+    VolumeKind,
+};
 pub use probe::{HttpGet, HttpScheme, Probe, ProbeHandler, ProbeKind};
 pub use projected::{Projected, ProjectedFile};
 pub use quantity::{Bytes, InvalidQuantity, MilliCpu, Resources};

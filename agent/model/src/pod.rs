@@ -76,12 +76,34 @@ pub struct Pod {
     pub depends_on: Vec<PodRef>,
     /// Host directories that no two pods may write at once: for each data path of a preset, where it really lies.
     pub data_paths: BTreeSet<PathBuf>,
+    /// The group that volumes are given to.
+    #[serde(default)]
+    pub fs_group: Option<FsGroup>,
     /// Volumes by name.
     pub volumes: Vec<Volume>,
     /// Containers: init containers and sidecars first in their order, then the regular ones. Never empty.
     pub containers: Vec<Container>,
     /// The object as its author wrote it, to be shown again.
     pub manifest: Manifest,
+}
+
+/// `securityContext.fsGroup`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FsGroup {
+    /// The group's id on the host.
+    pub gid: u32,
+    /// `fsGroupChangePolicy`.
+    pub policy: FsGroupChangePolicy,
+}
+
+/// When a volume's files are gone through to give them to the group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum FsGroupChangePolicy {
+    /// Whenever the volume is made ready.
+    #[default]
+    Always,
+    /// When its root does not belong to the group already.
+    OnRootMismatch,
 }
 
 /// A pod, by name.

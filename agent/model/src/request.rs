@@ -6,7 +6,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerKind, ContainerName, Env, Launch, NamespaceUse, Probe, Reason, Resources, StopPlan, VolumeMount};
+use crate::{
+    Confinement, ContainerKind, ContainerName, Env, Launch, NamespaceUse, NetworkFiles, Probe, Reason, Resources,
+    StopPlan, VolumeMount,
+};
 
 /// What a container's manifest says, as far as its process depends on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +46,10 @@ pub struct ContainerRequest {
     pub tty: bool,
     /// Host name of the pod.
     pub hostname: String,
+    /// What it is to be told of names and of the network.
+    pub network: NetworkFiles,
+    /// What the kernel is to keep it from.
+    pub confinement: Confinement,
 }
 
 /// Ids as the manifest gives them: those of the image, which a preset maps to accounts of the host.
@@ -56,6 +63,10 @@ pub struct UserRequest {
     pub groups: Vec<u32>,
     /// `runAsNonRoot`.
     pub non_root: bool,
+    /// `fsGroup`, which all processes of the pod belong to.
+    pub fs_group: Option<u32>,
+    /// `supplementalGroupsPolicy: Strict`: no group that the account has by itself.
+    pub strict_groups: bool,
 }
 
 /// `securityContext.capabilities`, by kernel number (`CAP_*`).
@@ -86,6 +97,8 @@ pub struct Resolved {
     pub liveness: Option<Probe>,
     /// Directories inside the view that no two pods may write at once.
     pub data_paths: Vec<PathBuf>,
+    /// The host's group that `fsGroup` stands for.
+    pub fs_group: Option<u32>,
     /// What differs from the image in a way worth telling.
     pub warnings: Vec<RequestError>,
 }

@@ -57,6 +57,8 @@ pub(crate) fn resolve(
         tty: request.tty,
         hostname: request.hostname.clone(),
         as_written: None,
+        network: request.network.clone(),
+        confinement: request.confinement.clone(),
     };
     let resolved = plain(label(preset, chosen.as_ref()), launch, chosen.and_then(|c| c.warning));
     match (mode, &preset.service) {
@@ -75,6 +77,7 @@ fn plain(preset: String, launch: Launch, warning: Option<RequestError>) -> Resol
         readiness: None,
         liveness: None,
         data_paths: Vec::new(),
+        fs_group: None,
         warnings: warning.into_iter().collect(),
     }
 }

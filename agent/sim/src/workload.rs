@@ -51,6 +51,7 @@ pub(crate) fn new_pod(rng: &mut Rng, number: u64) -> Pod {
         readiness_gates: Vec::new(),
         depends_on: if rng.chance(150) { vec![some_pod(rng)] } else { Vec::new() },
         data_paths: some_paths(rng),
+        fs_group: None,
         volumes: if rng.chance(200) { vec![volume(rng)] } else { Vec::new() },
         containers,
         manifest: Manifest::default(),
@@ -166,6 +167,8 @@ fn launch(version: u64) -> Launch {
         tty: false,
         hostname: "host".to_owned(),
         as_written: None,
+        network: barepod_model::NetworkFiles::default(),
+        confinement: barepod_model::Confinement::default(),
     }
 }
 

@@ -272,6 +272,7 @@ pub(crate) fn pod(uid: &str, name: &str) -> Pod {
         readiness_gates: Vec::new(),
         depends_on: Vec::new(),
         data_paths: BTreeSet::new(),
+        fs_group: None,
         volumes: Vec::new(),
         containers: vec![container("main", ContainerKind::Regular)],
         manifest: Manifest::default(),
@@ -324,6 +325,8 @@ fn launch() -> Launch {
         tty: false,
         hostname: "host".into(),
         as_written: None,
+        network: barepod_model::NetworkFiles::default(),
+        confinement: barepod_model::Confinement::default(),
     }
 }
 

@@ -34,6 +34,8 @@ fn launch(root: Root) -> Launch {
         tty: false,
         hostname: "db".to_owned(),
         as_written: None,
+        network: barepod_model::NetworkFiles::default(),
+        confinement: barepod_model::Confinement::default(),
     }
 }
 

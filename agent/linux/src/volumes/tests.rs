@@ -68,6 +68,8 @@ fn launch() -> Launch {
         tty: false,
         hostname: "db-0".to_owned(),
         as_written: None,
+        network: barepod_model::NetworkFiles::default(),
+        confinement: barepod_model::Confinement::default(),
     }
 }
 
@@ -101,6 +103,7 @@ fn pod(volumes: Vec<Volume>, launch: Launch) -> Pod {
         depends_on: Vec::new(),
         grace: Duration::from_secs(30),
         data_paths: BTreeSet::new(),
+        fs_group: None,
         volumes,
         containers: vec![container],
         manifest: Manifest::default(),
@@ -116,7 +119,14 @@ fn empty() -> Volume {
 }
 
 fn mounted(sub_path: &str) -> VolumeMount {
-    VolumeMount { volume: "data".to_owned(), path: "/data".into(), sub_path: sub_path.into(), read_only: false }
+    VolumeMount {
+        volume: "data".to_owned(),
+        path: "/data".into(),
+        sub_path: sub_path.into(),
+        read_only: false,
+        recursive_read_only: false,
+        propagation: barepod_model::MountPropagation::None,
+    }
 }
 
 fn mode(path: &Path) -> u32 {

@@ -274,6 +274,8 @@ fn request() -> ContainerRequest {
         namespaces: NamespaceUse::default(),
         tty: false,
         hostname: "db".to_owned(),
+        network: barepod_model::NetworkFiles::default(),
+        confinement: barepod_model::Confinement::default(),
     }
 }
 

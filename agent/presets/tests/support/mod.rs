@@ -90,6 +90,8 @@ pub(crate) fn request(image: &str) -> ContainerRequest {
         namespaces: NamespaceUse::default(),
         tty: false,
         hostname: "db".to_owned(),
+        network: barepod_model::NetworkFiles::default(),
+        confinement: barepod_model::Confinement::default(),
     }
 }
 

@@ -27,6 +27,7 @@ fn record(uid: &str, revision: u64) -> PodRecord {
             readiness_gates: Vec::new(),
             depends_on: Vec::new(),
             data_paths: BTreeSet::from(["/var/lib/postgresql".into()]),
+            fs_group: None,
             volumes: Vec::new(),
             containers: Vec::new(),
             manifest: Manifest("{}".to_owned()),
