@@ -54,7 +54,10 @@ fn a_host_name_is_the_full_one_where_that_is_asked_for_and_dns_is_added_to_the_h
         spec["dnsPolicy"] = json!("ClusterFirst");
         spec["dnsConfig"] = json!({"searches": ["more.example"]});
     })?;
-    assert_eq!(asked(&host, "pod", "uname -n; cat /etc/hostname")?, ["pod.peers.default.svc.cluster.local"; 2].join("\n"));
+    assert_eq!(
+        asked(&host, "pod", "uname -n; cat /etc/hostname")?,
+        ["pod.peers.default.svc.cluster.local"; 2].join("\n")
+    );
     let text = asked(&host, "pod", "cat /etc/resolv.conf")?;
     assert!(text.lines().any(|line| line.starts_with("search ") && line.ends_with("more.example")), "{text}");
     let own = std::fs::read_to_string("/etc/resolv.conf")?;
@@ -69,5 +72,94 @@ fn a_host_name_is_the_full_one_where_that_is_asked_for_and_dns_is_added_to_the_h
     host.apply_object(&other)?;
     host.ready("other")?;
     assert_eq!(asked(&host, "other", "uname -n")?, "a.b.example");
+    Ok(())
+}
+
+// ---- groups and owners ----
+
+/// Owner group and mode of a path, as `770 1234`.
+fn mode_and_group(path: &std::path::Path) -> Result<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok(format!("{:o} {}", metadata.mode() & 0o7777, metadata.gid()))
+}
+
+#[test]
+fn volumes_are_given_to_the_fs_group_and_its_processes_belong_to_it_but_a_host_path_stays_the_hosts() -> Result {
+    let host = Host::started("")?;
+    let (given, kept) = (host.path("var/lib/barepod/volumes/default/data"), host.path("kept"));
+    for directory in [given.join("deep"), kept.clone()] {
+        std::fs::create_dir_all(directory)?;
+    }
+    std::fs::write(given.join("deep/file"), "")?;
+    std::os::unix::fs::symlink(&kept, given.join("link"))?;
+    let before = mode_and_group(&kept)?;
+    let mut pod = pods::idle("pod");
+    pod["spec"]["securityContext"] = json!({"runAsUser": 1234, "runAsGroup": 1234, "fsGroup": 4321});
+    pod["spec"]["volumes"] = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}},
+        {"name": "own", "emptyDir": {}}, {"name": "kept", "hostPath": {"path": kept}}]);
+    pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"},
+        {"name": "own", "mountPath": "/own"}, {"name": "kept", "mountPath": "/kept"}]);
+    host.apply_object(&pod)?;
+    host.ready("pod")?;
+    let groups = asked(&host, "pod", "id -G")?;
+    assert!(groups.split(' ').any(|group| group == "4321"), "{groups}");
+    assert_eq!(
+        asked(&host, "pod", "touch /own/new /data/deep/new && stat -c %g /own/new /data/deep/new")?,
+        "4321\n4321"
+    );
+    assert_eq!(mode_and_group(&given.join("deep"))?, "2775 4321");
+    assert_eq!(mode_and_group(&given.join("deep/file"))?, "664 4321");
+    assert_eq!(mode_and_group(&given.join("link"))?, "777 4321");
+    assert_eq!(mode_and_group(&kept)?, before);
+    Ok(())
+}
+
+#[test]
+fn on_root_mismatch_goes_through_a_volume_only_when_its_root_is_not_the_groups() -> Result {
+    let host = Host::started("")?;
+    let claim = |name: &str| host.path(&format!("var/lib/barepod/volumes/default/{name}"));
+    for name in ["done", "new"] {
+        std::fs::create_dir_all(claim(name))?;
+        std::fs::write(claim(name).join("file"), "")?;
+    }
+    use std::os::unix::fs::PermissionsExt as _;
+    std::os::unix::fs::chown(claim("done"), None, Some(4321))?;
+    std::fs::set_permissions(claim("done"), std::fs::Permissions::from_mode(0o2770))?;
+    let mut pod = pods::idle("pod");
+    pod["spec"]["securityContext"] = json!({"fsGroup": 4321, "fsGroupChangePolicy": "OnRootMismatch"});
+    let volume = |name: &str| json!({"name": name, "persistentVolumeClaim": {"claimName": name}});
+    pod["spec"]["volumes"] = json!([volume("done"), volume("new")]);
+    host.apply_object(&pod)?;
+    host.ready("pod")?;
+    assert_eq!(mode_and_group(&claim("done").join("file"))?, "644 0");
+    assert_eq!(mode_and_group(&claim("new").join("file"))?, "664 4321");
+    Ok(())
+}
+
+#[test]
+fn groups_of_the_account_are_merged_unless_the_policy_is_strict() -> Result {
+    let host = Host::started("")?;
+    let account = std::fs::read_to_string("/etc/group")?;
+    // An account of the host that is a member of a further group: made for this test alone if there is none.
+    let member = account.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let (_, _, gid, members) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let name = members.split(',').find(|name| !name.is_empty())?;
+        Some((name.to_owned(), gid.to_owned()))
+    });
+    let Some((name, gid)) = member else { barepod_tests::skip!("no account of this host has a further group") };
+    let uid = std::process::Command::new("id").args(["-u", &name]).output()?;
+    let uid: u32 = String::from_utf8(uid.stdout)?.trim().parse()?;
+    for (policy, merged) in [("Merge", true), ("Strict", false)] {
+        let mut pod = pods::idle(&policy.to_lowercase());
+        pod["spec"]["securityContext"] =
+            json!({"runAsUser": uid, "supplementalGroups": [777], "supplementalGroupsPolicy": policy});
+        host.apply_object(&pod)?;
+        host.ready(&policy.to_lowercase())?;
+        let groups = asked(&host, &policy.to_lowercase(), "id -G")?;
+        let has = |wanted: &str| groups.split(' ').any(|group| group == wanted);
+        assert!(has("777") && has(&gid) == merged, "{policy}: {groups}");
+    }
     Ok(())
 }

@@ -13,6 +13,7 @@ mod beneath;
 mod error;
 mod etc;
 mod files;
+mod group;
 mod host_path;
 mod last_words;
 mod ownership;
@@ -121,13 +122,15 @@ fn make(dirs: &Dirs, pod: &Pod, volume: &Volume) -> Result<Warnings, VolumeError
     match &volume.kind {
         VolumeKind::EmptyDir { memory, size_limit } => {
             let path = dirs.empty_dir(&pod.uid, &volume.name);
-            empty_dir(&path, *memory, *size_limit).map_err(|source| at(&title(&volume.name), &path, source))?;
+            let made = empty_dir(&path, *memory, *size_limit).and_then(|()| group::give(pod, volume, &path));
+            made.map_err(|source| at(&title(&volume.name), &path, source))?;
             Ok(Warnings::new())
         }
         VolumeKind::Claim { claim, .. } => {
             check_name(claim)?;
             let path = dirs.claim(&pod.namespace, claim);
-            make_claim(&path, pod, &volume.name).map_err(|source| at(&title(&volume.name), &path, source))?;
+            let made = make_claim(&path, pod, &volume.name).and_then(|()| group::give(pod, volume, &path));
+            made.map_err(|source| at(&title(&volume.name), &path, source))?;
             Ok(Warnings::new())
         }
         VolumeKind::HostPath { path, kind } => host_path::check(dirs, &volume.name, path, *kind),

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use barepod_model::{
-    Container, ContainerRequest, Launch, Pod, PodUid, Reason, RequestError, Resolved, Source, Volume, VolumeKind,
-    VolumeMount,
+    Container, ContainerRequest, FsGroup, Launch, Pod, PodUid, Reason, RequestError, Resolved, Source, Volume,
+    VolumeKind, VolumeMount,
 };
 
 use crate::container::ParsedContainer;
@@ -38,12 +38,14 @@ impl ParsedPod {
         let mut out = Findings::default();
         let mut containers = Vec::new();
         let mut data_paths = BTreeSet::new();
+        let mut fs_group = None;
         for parsed in &self.containers {
             match resolve(&parsed.request) {
                 Ok(resolved) => {
                     out.warnings.extend(resolved.warnings.iter().map(|w| self.finding(parsed, w)));
                     self.data_paths(parsed, &resolved, claims_root, &mut data_paths, &mut out);
                     not_root(parsed, &resolved.launch, &mut out);
+                    fs_group = chosen_group(fs_group, parsed, &resolved);
                     containers.push(container(parsed, resolved));
                 }
                 Err(error) => out.error(self.finding(parsed, &error)),
@@ -55,10 +57,18 @@ impl ParsedPod {
         }
         let mut warnings: Vec<_> = out.warnings.into_iter().map(locate).chain(self.warnings.iter().cloned()).collect();
         warnings.sort_by_key(|w| (w.line, w.column));
-        Ok(Assembled { pod: self.pod(source, uid, data_paths, containers), warnings })
+        Ok(Assembled { pod: self.pod(source, uid, data_paths, fs_group, containers), warnings })
     }
 
-    fn pod(self, source: Source, uid: PodUid, data_paths: BTreeSet<PathBuf>, containers: Vec<Container>) -> Pod {
+    fn pod(
+        self,
+        source: Source,
+        uid: PodUid,
+        data_paths: BTreeSet<PathBuf>,
+        fs_group: Option<u32>,
+        containers: Vec<Container>,
+    ) -> Pod {
+        let policy = self.fs_group_policy;
         Pod {
             uid,
             namespace: self.namespace,
@@ -72,7 +82,7 @@ impl ParsedPod {
             readiness_gates: Vec::new(),
             depends_on: self.depends_on,
             data_paths,
-            fs_group: None,
+            fs_group: fs_group.map(|gid| FsGroup { gid, policy }),
             volumes: self.volumes,
             containers,
             manifest: self.manifest,
@@ -140,6 +150,12 @@ impl ParsedPod {
         });
         Ok(root.map(|root| root.join(&mount.sub_path).join(rest).components().collect()))
     }
+}
+
+/// The pod's `fsGroup` on this host: a preset that knows the image's group says which one stands for it.
+fn chosen_group(so_far: Option<u32>, parsed: &ParsedContainer, resolved: &Resolved) -> Option<u32> {
+    let written = parsed.request.user.fs_group;
+    if resolved.fs_group == written { so_far.or(written) } else { resolved.fs_group }
 }
 
 fn is_read_only(volume: &Volume) -> bool {

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use barepod_model::{ContainerKind, Manifest, Namespace, PodName, PodRef, Reason, RestartPolicy, Volume};
+use barepod_model::{
+    ContainerKind, FsGroupChangePolicy, Manifest, Namespace, PodName, PodRef, Reason, RestartPolicy, Volume,
+};
 use k8s_openapi::api::core::v1;
 
 use crate::container::{self, ParsedContainer, Surroundings};
 use crate::error::{Finding, Findings, ManifestError};
 use crate::place::FieldPath;
 use crate::read::Origin;
-use crate::{names, network, volumes};
+use crate::{names, network, security, volumes};
 
 /// A Pod, checked, before it is known what stands in for its images. [`ParsedPod::into_pod`] makes it one.
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub struct ParsedPod {
     pub active_deadline: Option<Duration>,
     /// Annotation `barepod.dev/depends-on`.
     pub depends_on: Vec<PodRef>,
+    /// `fsGroupChangePolicy`.
+    pub fs_group_policy: FsGroupChangePolicy,
     /// Its volumes.
     pub volumes: Vec<Volume>,
     /// Its containers, those of init first.
@@ -50,6 +54,7 @@ pub(crate) struct Parts {
     pub(crate) grace: Duration,
     pub(crate) active_deadline: Option<Duration>,
     pub(crate) depends_on: Vec<PodRef>,
+    pub(crate) fs_group_policy: FsGroupChangePolicy,
     pub(crate) volumes: Vec<Volume>,
     pub(crate) containers: Vec<ParsedContainer>,
 }
@@ -86,6 +91,8 @@ pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
     let active_deadline = active_deadline(spec, &path, out);
     let depends_on = depends_on(pod.metadata.annotations.as_ref(), namespace.as_ref(), &metadata, out);
     let volumes = volumes::volumes(spec.volumes.as_deref().unwrap_or_default(), &path.key("volumes"), out);
+    let security = path.key("securityContext");
+    let fs_group_policy = security::fs_group_policy(spec.security_context.as_ref(), &security, out);
     let named = network::parse(spec, name.as_ref(), namespace.as_ref(), &path, out);
     let containers = containers(&Surroundings { spec, named: &named, path: &path }, out);
     Some(Parts {
@@ -95,6 +102,7 @@ pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
         grace,
         active_deadline,
         depends_on,
+        fs_group_policy,
         volumes,
         containers,
     })

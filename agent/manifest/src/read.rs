@@ -119,6 +119,7 @@ fn one(origin: Origin) -> Result<ParsedPod, Vec<ManifestError>> {
             grace: parts.grace,
             active_deadline: parts.active_deadline,
             depends_on: parts.depends_on,
+            fs_group_policy: parts.fs_group_policy,
             volumes: parts.volumes,
             containers: parts.containers,
             manifest: Manifest(origin.node.to_json().to_string()),

@@ -1,6 +1,6 @@
 //! `securityContext` of pod and container.
 
-use barepod_model::{CapabilityRequest, Reason, UserRequest};
+use barepod_model::{CapabilityRequest, FsGroupChangePolicy, Reason, UserRequest};
 use k8s_openapi::api::core::v1::{Capabilities, PodSecurityContext, SecurityContext};
 
 use crate::check::nearest;
@@ -76,7 +76,39 @@ pub(crate) fn user(
     let path = pod_path.key("supplementalGroups");
     let groups = pod.and_then(|s| s.supplemental_groups.as_deref()).unwrap_or_default();
     let groups = groups.iter().enumerate().filter_map(|(i, group)| id(*group, &path.index(i), out)).collect();
-    UserRequest { uid, gid, groups, non_root, fs_group: None, strict_groups: false }
+    let fs_group = pod.and_then(|s| s.fs_group).and_then(|group| id(group, &pod_path.key("fsGroup"), out));
+    let strict_groups = strict_groups(pod, &pod_path.key("supplementalGroupsPolicy"), out);
+    UserRequest { uid, gid, groups, non_root, fs_group, strict_groups }
+}
+
+fn strict_groups(pod: Option<&PodSecurityContext>, path: &FieldPath, out: &mut Findings) -> bool {
+    match pod.and_then(|s| s.supplemental_groups_policy.as_deref()) {
+        None | Some("" | "Merge") => false,
+        Some("Strict") => true,
+        Some(other) => {
+            let finding = Finding::new(Reason::InvalidValue, path, format!("there is no such policy as {other:?}"));
+            out.error(finding.hint("use Merge or Strict"));
+            false
+        }
+    }
+}
+
+/// Reads `fsGroupChangePolicy`.
+pub(crate) fn fs_group_policy(
+    pod: Option<&PodSecurityContext>,
+    path: &FieldPath,
+    out: &mut Findings,
+) -> FsGroupChangePolicy {
+    match pod.and_then(|s| s.fs_group_change_policy.as_deref()) {
+        None | Some("" | "Always") => FsGroupChangePolicy::Always,
+        Some("OnRootMismatch") => FsGroupChangePolicy::OnRootMismatch,
+        Some(other) => {
+            let path = path.key("fsGroupChangePolicy");
+            let finding = Finding::new(Reason::InvalidValue, &path, format!("there is no such policy as {other:?}"));
+            out.error(finding.hint("use Always or OnRootMismatch"));
+            FsGroupChangePolicy::Always
+        }
+    }
 }
 
 /// A user or group id, as apimachinery's `IsValidUserID`.

@@ -92,8 +92,6 @@ fn what_has_no_effect_is_said_once_and_what_changes_nothing_is_not() {
         [
             "pod.yaml:10:3: spec.nodeSelector: accepted without effect: the pod is already where it runs \
              [UnsupportedField]",
-            "pod.yaml:12:62: spec.securityContext.fsGroup: accepted without effect: what a service writes to belongs to \
-             its own user, not to a group [UnsupportedField]",
             "pod.yaml:26:18: spec.containers[0].env[2].name: \"A\" is given twice; this one counts; remove the other \
              [Duplicate]",
         ]

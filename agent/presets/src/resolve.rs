@@ -30,10 +30,10 @@ pub(crate) fn resolve(
         Some(versions) => Some(version::choose(image, &preset.title, versions, host)?),
         None => None,
     };
-    let (credentials, account) = user::resolve(&request.user, &preset.user, &mode, host)?;
+    let who = user::resolve(&request.user, &preset.user, &mode, host)?;
     let mut scope = scope(request, chosen.as_ref());
-    let name = account.unwrap_or_else(|| credentials.uid.to_string());
-    scope.set("user", template::map([("name", Value::from(name)), ("uid", credentials.uid.into())]));
+    let name = who.name.unwrap_or_else(|| who.user.uid.to_string());
+    scope.set("user", template::map([("name", Value::from(name)), ("uid", who.user.uid.into())]));
     let env = env(preset, request, &scope)?;
     scope.set("env", template::map(env.iter().map(|(name, value)| (name, Value::from(value.as_str())))));
     let launch = Launch {
@@ -41,7 +41,7 @@ pub(crate) fn resolve(
         init: None,
         env: Env(env),
         cwd: request.working_dir.clone().unwrap_or_else(|| PathBuf::from("/")),
-        user: credentials,
+        user: who.user,
         root: preset.root.as_ref().map_or(Root::Host, |root| Root::Tree(root.tree.0.clone())),
         read_only_root: request.read_only_root,
         mounts: request.mounts.clone(),
@@ -61,6 +61,7 @@ pub(crate) fn resolve(
         confinement: request.confinement.clone(),
     };
     let resolved = plain(label(preset, chosen.as_ref()), launch, chosen.and_then(|c| c.warning));
+    let resolved = Resolved { fs_group: who.fs_group, ..resolved };
     match (mode, &preset.service) {
         (Mode::Service(args), Some(service)) => service::resolve(service, args, request, scope, resolved),
         (Mode::Service(words) | Mode::Command(words), _) => command(words, resolved),

@@ -7,26 +7,43 @@ use crate::error::refuse;
 use crate::file::UserFile;
 use crate::host::Host;
 
-/// The credentials and the name of the account, if it has one.
+/// Whom a request stands for on this host.
+pub(crate) struct Who {
+    pub(crate) user: Credentials,
+    /// Of its account, if it has one.
+    pub(crate) name: Option<String>,
+    pub(crate) fs_group: Option<u32>,
+}
+
+/// Finds out.
 pub(crate) fn resolve(
     request: &UserRequest,
     preset: &UserFile,
     mode: &Mode,
     host: &dyn Host,
-) -> Result<(Credentials, Option<String>), RequestError> {
+) -> Result<Who, RequestError> {
     let (mut user, name) = match request.uid {
         Some(uid) if !stands_for_account(uid, preset, mode) => by_id(uid, host),
         Some(_) | None => by_name(preset, host)?,
     };
     if let Some(gid) = request.gid {
-        user.gid = if preset.image_ids.contains(&gid) { by_name(preset, host)?.0.gid } else { gid };
+        user.gid = group(gid, preset, host)?;
     }
-    for group in &request.groups {
+    if request.strict_groups {
+        user.groups.clear();
+    }
+    let fs_group = request.fs_group.map(|gid| group(gid, preset, host)).transpose()?;
+    for group in request.groups.iter().chain(&fs_group) {
         if !user.groups.contains(group) {
             user.groups.push(*group);
         }
     }
-    Ok((user, name))
+    Ok(Who { user, name, fs_group })
+}
+
+/// The host's group for one of the manifest: the image's own ids mean the account's.
+fn group(gid: u32, preset: &UserFile, host: &dyn Host) -> Result<u32, RequestError> {
+    if preset.image_ids.contains(&gid) { Ok(by_name(preset, host)?.0.gid) } else { Ok(gid) }
 }
 
 /// The image's own ids mean the account. Root does too where the service runs: the images of such services step down.
