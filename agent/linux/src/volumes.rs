@@ -134,7 +134,10 @@ fn make(dirs: &Dirs, pod: &Pod, volume: &Volume) -> Result<Warnings, VolumeError
             Ok(Warnings::new())
         }
         VolumeKind::HostPath { path, kind } => host_path::check(dirs, &volume.name, path, *kind),
-        VolumeKind::Projected(files) => projected::make(&dirs.empty_dir(&pod.uid, &volume.name), &volume.name, files),
+        VolumeKind::Projected(files) => {
+            let group = pod.fs_group.map(|group| group.gid);
+            projected::make(&dirs.empty_dir(&pod.uid, &volume.name), &volume.name, files, group)
+        }
     }
 }
 

@@ -42,7 +42,8 @@ pub(super) fn give(pod: &Pod, volume: &Volume, root: &Path) -> io::Result<()> {
 fn is_given(kind: &VolumeKind) -> bool {
     match kind {
         VolumeKind::EmptyDir { .. } | VolumeKind::Claim { read_only: false, .. } => true,
-        VolumeKind::Claim { read_only: true, .. } | VolumeKind::HostPath { .. } => false,
+        // Made files get their group as they are made.
+        VolumeKind::Claim { read_only: true, .. } | VolumeKind::HostPath { .. } | VolumeKind::Projected(_) => false,
     }
 }
 

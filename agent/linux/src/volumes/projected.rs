@@ -11,7 +11,9 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, fchown, symlink,
+};
 use std::path::{Component, Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -25,8 +27,18 @@ const DATA: &str = "..data";
 /// It, before it takes the place of the old one.
 const NEXT: &str = "..data_tmp";
 
-/// Makes the volume, or its new contents. What is unchanged is left alone.
-pub(super) fn make(path: &Path, volume: &str, projected: &Projected) -> Result<Warnings, VolumeError> {
+/// What an `fsGroup` may do with files, and with directories besides.
+const GROUP_READS: u32 = 0o440;
+const GROUP_ENTERS: u32 = 0o2550;
+
+/// Makes the volume, or its new contents. What is unchanged is left alone. With a group, its files belong to that and may
+/// be read by it, whatever mode they were asked for.
+pub(super) fn make(
+    path: &Path,
+    volume: &str,
+    projected: &Projected,
+    group: Option<u32>,
+) -> Result<Warnings, VolumeError> {
     if let Some(missing) = &projected.missing {
         if fs::symlink_metadata(path.join(DATA)).is_ok() {
             return Ok(vec![format!("volume {volume:?} keeps its contents: {missing}")]);
@@ -38,8 +50,8 @@ pub(super) fn make(path: &Path, volume: &str, projected: &Projected) -> Result<W
     }
     let failed = |source| at(&title(volume), path, source);
     place(path, projected.in_memory).map_err(failed)?;
-    if !shows(path, &projected.files).map_err(failed)? {
-        publish(path, &projected.files).map_err(failed)?;
+    if !shows(path, &projected.files, group).map_err(failed)? {
+        publish(path, &projected.files, group).map_err(failed)?;
     }
     tidy(path, &projected.files)?;
     Ok(Warnings::new())
@@ -72,15 +84,17 @@ fn place(path: &Path, in_memory: bool) -> io::Result<()> {
 }
 
 /// Whether the files are there as they are wanted.
-fn shows(path: &Path, files: &[ProjectedFile]) -> io::Result<bool> {
+fn shows(path: &Path, files: &[ProjectedFile], group: Option<u32>) -> io::Result<bool> {
     let data = path.join(DATA);
     if fs::symlink_metadata(&data).is_err() || count(&data)? != files.len() {
         return Ok(false);
     }
     Ok(files.iter().all(|file| {
         let at = data.join(&file.path);
-        let has_mode = || fs::symlink_metadata(&at).is_ok_and(|found| found.mode() & 0o7777 == file.mode);
-        fs::read(&at).is_ok_and(|found| found == file.contents.0) && has_mode()
+        let fits = |found: fs::Metadata| {
+            found.mode() & 0o7777 == mode(file, group) && group.is_none_or(|group| found.gid() == group)
+        };
+        fs::read(&at).is_ok_and(|found| found == file.contents.0) && fs::symlink_metadata(&at).is_ok_and(fits)
     }))
 }
 
@@ -93,13 +107,13 @@ fn count(directory: &Path) -> io::Result<usize> {
     Ok(files)
 }
 
-fn publish(path: &Path, files: &[ProjectedFile]) -> io::Result<()> {
+fn publish(path: &Path, files: &[ProjectedFile], group: Option<u32>) -> io::Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let name = format!("..{}", now.as_nanos());
     let directory = path.join(&name);
-    make_directory(&directory)?;
+    make_directory(&directory, group)?;
     for file in files {
-        write(&directory, file)?;
+        write(&directory, file, group)?;
     }
     let next = path.join(NEXT);
     match fs::remove_file(&next) {
@@ -117,24 +131,30 @@ fn publish(path: &Path, files: &[ProjectedFile]) -> io::Result<()> {
     Ok(())
 }
 
-fn make_directory(path: &Path) -> io::Result<()> {
+fn make_directory(path: &Path, group: Option<u32>) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o755).create(path)?;
-    fs::set_permissions(path, Permissions::from_mode(0o755))
+    chown(path, None, group)?;
+    fs::set_permissions(path, Permissions::from_mode(0o755 | group.map_or(0, |_| GROUP_ENTERS)))
+}
+
+fn mode(file: &ProjectedFile, group: Option<u32>) -> u32 {
+    file.mode & 0o777 | group.map_or(0, |_| GROUP_READS)
 }
 
 /// Closed to everybody until it is complete.
-fn write(directory: &Path, file: &ProjectedFile) -> io::Result<()> {
+fn write(directory: &Path, file: &ProjectedFile, group: Option<u32>) -> io::Result<()> {
     let mut at = directory.to_owned();
     for part in file.path.parent().into_iter().flat_map(Path::components) {
         at.push(part);
         if !at.exists() {
-            make_directory(&at)?;
+            make_directory(&at, group)?;
         }
     }
     let path = directory.join(&file.path);
     let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     opened.write_all(&file.contents.0)?;
-    opened.set_permissions(Permissions::from_mode(file.mode & 0o777))
+    fchown(&opened, None, group)?;
+    opened.set_permissions(Permissions::from_mode(mode(file, group)))
 }
 
 /// Removes what no longer shows anything: links of files that are gone, and former contents.
@@ -162,6 +182,10 @@ mod tests {
     use barepod_model::Contents;
 
     use super::*;
+
+    fn make(path: &Path, volume: &str, projected: &Projected) -> Result<Warnings, VolumeError> {
+        super::make(path, volume, projected, None)
+    }
 
     fn file(path: &str, text: &str, mode: u32) -> ProjectedFile {
         ProjectedFile { path: path.into(), contents: Contents(text.into()), mode }
@@ -250,5 +274,19 @@ mod tests {
         for name in ["../a", "/a", "", "..data", "a/../b"] {
             assert!(make(&path, "v", &of(&[file(name, "", 0o644)])).is_err(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn with_a_group_files_are_its_own_and_it_may_read_them() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("volume");
+        let wanted = of(&[file("d/a", "1", 0o400)]);
+        make(&path, "v", &wanted).unwrap();
+        super::make(&path, "v", &wanted, Some(4321)).unwrap();
+        let found = fs::metadata(path.join("d/a")).unwrap();
+        assert_eq!((found.gid(), found.mode() & 0o7777), (4321, 0o440), "as root");
+        let before = shown(&path).unwrap();
+        super::make(&path, "v", &wanted, Some(4321)).unwrap();
+        assert_eq!(shown(&path).unwrap(), before, "what is as it should be stays");
     }
 }
