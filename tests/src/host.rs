@@ -146,6 +146,18 @@ impl Host {
         self.daemon.as_ref().map(Owned::id)
     }
 
+    /// The pids of the daemon's probers: one, none before the first question, and briefly more while one is replaced.
+    pub fn probers(&self) -> Vec<u32> {
+        let Some(daemon) = self.daemon_pid() else { return Vec::new() };
+        let parent = format!("PPid:\t{daemon}");
+        let is_one = |pid: &u32| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            status.starts_with("Name:\tbarepod-prober\n") && status.lines().any(|line| line == parent)
+        };
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_one).collect()
+    }
+
     /// SIGKILL to the daemon.
     pub fn kill_daemon(&mut self) -> Result<(), HostError> {
         self.check_sockets()?;

@@ -296,25 +296,13 @@ fn a_post_start_hook_that_nobody_answers_restarts_the_container() -> Result {
 
 // ---- the prober ----
 
-/// The pids of the daemon's probers.
-fn probers(host: &Host) -> Vec<u32> {
-    let Some(daemon) = host.daemon_pid() else { return Vec::new() };
-    let parent = format!("PPid:\t{daemon}");
-    let is_one = |pid: &u32| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        status.starts_with("Name:\tbarepod-prober\n") && status.lines().any(|line| line == parent)
-    };
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_one).collect()
-}
-
 #[test]
 fn a_prober_that_is_killed_over_and_over_fails_no_probe() -> Result {
     // From the ninth on they come a second apart: who dies at once is not replaced at once for ever.
     const KILLS: usize = 20;
     let service = Service::new()?;
     let health = Health::start()?;
-    let with = |question: &str, value: Value| json!({question: value, "periodSeconds": 1, "failureThreshold": 1});
+    let with = |question: &str, value: Value| json!({question: value, "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 2});
     service.apply(json!({
         "startupProbe": with("tcpSocket", json!({"port": service.port})),
         "livenessProbe": with("httpGet", service.http("/live")),
@@ -325,10 +313,12 @@ fn a_prober_that_is_killed_over_and_over_fails_no_probe() -> Result {
     let before = restarts(&service.host.pod("pod")?);
     let told = service.host.barepod(&["events", "pod"])?.matches("Unhealthy").count();
 
+    // So late that its askers die while they wait.
+    service.answers("slow")?;
     let asked = service.requests().len();
     let mut killed = BTreeSet::new();
     service.host.until(format!("{KILLS} probers to be killed"), 2 * SOON, |host| {
-        killed.extend(probers(host).into_iter().filter(|pid| signal(*pid, "KILL").is_ok()));
+        killed.extend(host.probers().into_iter().filter(|pid| signal(*pid, "KILL").is_ok()));
         (killed.len() >= KILLS || !host.pod("pod").is_ok_and(|pod| is_ready(&pod))).then_some(())
     })?;
     assert!(service.requests().len() > asked, "nothing was asked in the meantime");
@@ -350,13 +340,13 @@ fn a_prober_that_hangs_is_replaced_and_fails_no_probe() -> Result {
     service.apply(json!({"readinessProbe": probe}))?;
     service.host.ready("pod")?;
     let told = service.host.barepod(&["events", "pod"])?.matches("Unhealthy").count();
-    let first = probers(&service.host);
+    let first = service.host.probers();
     let pid = *first.first().ok_or("no prober")?;
 
     signal(pid, "STOP")?;
 
     service.host.until("another prober", SOON, |host| {
-        let now = probers(host);
+        let now = host.probers();
         (!now.is_empty() && !now.contains(&pid)).then_some(())
     })?;
     let asked = service.requests().len();
@@ -385,16 +375,50 @@ fn without_a_prober_nothing_fails_and_people_are_told() -> Result {
     Ok(())
 }
 
+/// A program in the prober's place, whose socket to the daemon is its standard input.
+fn impostor(host: &mut Host, says: &str) -> Result {
+    use std::os::unix::fs::PermissionsExt as _;
+    let program = host.path("impostor");
+    std::fs::write(&program, format!("#!/bin/sh\nprintf '{says}' >&0\nexec sleep 1000000\n"))?;
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
+    host.set_programs(Programs { prober: Some(program), ..Programs::default() });
+    Ok(())
+}
+
+#[test]
+fn a_prober_that_speaks_nonsense_harms_nobody() -> Result {
+    // A length over the limit; a frame that is no message; another version's first word; an answer before the first word.
+    for (says, told) in [
+        ("\\377\\377\\377\\377", "the prober died while it asked"),
+        ("\\002\\000\\000\\000\\377\\377", "the prober died while it asked"),
+        ("\\004\\000\\000\\000\\012\\002\\010\\002", "speaks version 2 of the wire"),
+        ("\\004\\000\\000\\000\\022\\002\\020\\003", "does not answer"),
+    ] {
+        let mut host = Host::new(CONFIG)?;
+        impostor(&mut host, says)?;
+        host.start()?;
+        let mut pod = pods::idle("pod");
+        pod["spec"]["containers"][0]["livenessProbe"] =
+            json!({"tcpSocket": {"port": free_port()?}, "periodSeconds": 1, "failureThreshold": 1});
+
+        host.apply_object(&pod)?;
+
+        event(&host, "pod", told)?;
+        assert_eq!(restarts(&host.pod("pod")?), Some(0), "{says}");
+    }
+    Ok(())
+}
+
 #[test]
 fn the_prober_comes_with_the_first_question_and_goes_with_the_daemon() -> Result {
     let service = Service::new()?;
     service.host.apply_object(&pods::idle("silent"))?;
     service.host.running("silent")?;
-    assert!(probers(&service.host).is_empty(), "a prober before there is a question");
+    assert!(service.host.probers().is_empty(), "a prober before there is a question");
 
     service.apply(json!({"readinessProbe": {"httpGet": service.http("/"), "periodSeconds": 1}}))?;
     service.host.ready("pod")?;
-    let pid = *probers(&service.host).first().ok_or("no prober")?;
+    let pid = *service.host.probers().first().ok_or("no prober")?;
     assert_ne!(user(pid)?, "0", "the prober is root");
 
     let Service { mut host, .. } = service;

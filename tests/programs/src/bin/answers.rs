@@ -1,14 +1,17 @@
 //! A service to be probed: speaks HTTP as files in a directory say, and writes down what it is asked.
 //!
 //! `answers PORT DIRECTORY`. In the directory: `status` is the status of the next answer (200 where there is none), or `hang`
-//! for no answer at all; `requests` grows by one line a request: milliseconds since the start, path, user agent.
+//! for no answer at all, or `slow` for a late 200; `requests` grows by one line a request: milliseconds since the start, path, user agent.
 
 use std::error::Error;
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How late a late answer is.
+const SLOW: Duration = Duration::from_millis(400);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -36,6 +39,13 @@ fn answer(mut stream: TcpStream, directory: &Path, start: Instant) -> Result<Opt
     match status.trim() {
         "hang" => Ok(Some(stream)),
         status => {
+            let status = match status {
+                "slow" => {
+                    std::thread::sleep(SLOW);
+                    "200"
+                }
+                status => status,
+            };
             write!(stream, "HTTP/1.1 {status} As told\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
             Ok(None)
         }
