@@ -307,8 +307,10 @@ impl Machine {
     pub(crate) fn wake(&self, rec: &ContainerRecord, scene: Scene<'_>, ctx: &Ctx<'_>) -> Option<(BootTime, Deadline)> {
         match &self.state {
             State::Recovering | State::Starting { .. } => None,
-            State::Idle if may_start(rec, scene) => {
-                due(rec, ctx).map(|at| (at, Deadline::Backoff(scene.container_key())))
+            // Where it may not start for another reason, what is shown of it changes all the same.
+            State::Idle if scene.spec.is_some() && !rec.finished => {
+                let at = due(rec, ctx).filter(|at| *at > ctx.now.boot || may_start(rec, scene));
+                at.map(|at| (at, Deadline::Backoff(scene.container_key())))
             }
             State::Idle => None,
             State::Running(run) => run.wake(rec, scene),

@@ -13,13 +13,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use barepod_model::{BootTime, ContainerName};
+use barepod_model::{BootTime, ContainerName, Stamp};
 
 use crate::context::Ctx;
 use crate::planted::{self, Fault};
 use crate::proposal::Proposal;
 use crate::retry::Retry;
-use crate::{ContainerRecord, Deletion, Effect, PodRecord, RequestId, Revision, Sync};
+use crate::{ContainerRecord, Deletion, Effect, PodFailure, PodRecord, RequestId, Revision, Sync};
 
 /// The writer.
 #[derive(Debug)]
@@ -50,6 +50,9 @@ struct Facts {
     containers: BTreeMap<ContainerName, ContainerRecord>,
     releasing: BTreeSet<PathBuf>,
     deletion: Option<Deletion>,
+    failure: Option<PodFailure>,
+    initialized: bool,
+    counts_from: Option<Stamp>,
     orphaned: bool,
 }
 
@@ -59,6 +62,9 @@ impl Facts {
             containers: record.containers.clone(),
             releasing: record.releasing.clone(),
             deletion: record.deletion.clone(),
+            failure: record.failure.clone(),
+            initialized: record.initialized,
+            counts_from: record.counts_from.clone(),
             orphaned: record.orphaned,
         }
     }
@@ -67,6 +73,9 @@ impl Facts {
         self.containers == record.containers
             && self.releasing == record.releasing
             && self.deletion == record.deletion
+            && self.failure == record.failure
+            && self.initialized == record.initialized
+            && self.counts_from == record.counts_from
             && self.orphaned == record.orphaned
     }
 }

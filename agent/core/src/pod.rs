@@ -116,7 +116,8 @@ impl PodMachine {
             generation: 1,
             order,
             created: ctx.stamp(),
-            revived: None,
+            counts_from: None,
+            spent: Duration::ZERO,
             deletion: None,
             failure: None,
             initialized: false,
@@ -220,18 +221,37 @@ impl PodMachine {
         deleted.or(failure.as_ref().map(End::Failed)).or_else(|| self.over_since().map(End::Over))
     }
 
-    /// Since when no container but sidecars will run any more: all ended for good, or an init container failed for good.
+    /// Since when no container but sidecars will run any more, and none does.
     fn over_since(&self) -> Option<Stamp> {
+        let done = self.done_since()?;
+        let sidecar = |name: &ContainerName| self.of_kind(ContainerKind::Sidecar).any(|spec| spec.name == *name);
+        if self.containers.iter().any(|(name, machine)| !sidecar(name) && !machine.is_idle()) {
+            return None;
+        }
+        // One that an update removed may have lived longest.
+        let others = self.record.containers.iter().filter(|(name, _)| !sidecar(name));
+        let ends = others.filter_map(|(_, rec)| rec.last.as_ref().map(|end| end.finished.clone()));
+        ends.chain([done]).max_by_key(|at| self.age_key(at))
+    }
+
+    /// Since when no container but sidecars will be started any more: all ended for good, or an init container failed for
+    /// good.
+    fn done_since(&self) -> Option<Stamp> {
         let ended = |spec: &Spec| {
             let rec = self.record.containers.get(&spec.name).filter(|rec| rec.finished)?;
-            let idle = self.containers.get(&spec.name).is_some_and(Machine::is_idle);
-            rec.last.as_ref().filter(|_| idle)
+            rec.last.as_ref()
         };
         let mut inits = self.of_kind(ContainerKind::Init).filter_map(ended);
         let failed = inits.find(|end| !end.status.is_success()).map(|end| end.finished.clone());
         let all: Option<Vec<_>> = self.of_kind(ContainerKind::Regular).map(ended).collect();
-        let last = all.and_then(|ends| ends.into_iter().map(|end| &end.finished).max_by_key(|at| at.wall).cloned());
+        let last =
+            all.and_then(|ends| ends.into_iter().map(|end| &end.finished).max_by_key(|at| self.age_key(at)).cloned());
         failed.or(last)
+    }
+
+    /// The later a moment, the greater: those of former boots come before all of this one.
+    fn age_key(&self, at: &Stamp) -> (bool, BootTime) {
+        (at.boot_id == self.record.boot, at.boot)
     }
 
     /// Whether no container will be started any more, as things are.
@@ -258,8 +278,9 @@ impl PodMachine {
             Some(spec) => spec.lifecycle.pre_stop.clone(),
             None => intent.and_then(|intent| intent.hook.clone()),
         };
+        let asked = self.is_dying();
         let held = self.others.held || spec.is_some_and(|spec| self.must_outlive_others(spec));
-        Some(StopOrder { held, ..StopOrder::new(&since, &ctx.stamp(), grace, &plan, hook) })
+        Some(StopOrder { held, asked, ..StopOrder::new(&since, &ctx.stamp(), grace, &plan, hook) })
     }
 
     /// A sidecar ends after all that is no sidecar, and after the sidecars that were started after it.
@@ -267,17 +288,21 @@ impl PodMachine {
         if !is_sidecar(spec) || planted::on(Fault::SidecarsStopAtOnce) {
             return false;
         }
-        let later = self.wanted.containers.iter().skip_while(|other| other.name != spec.name).skip(1);
-        let earlier = self.wanted.containers.iter().take_while(|other| other.name != spec.name);
-        let mut others = later.chain(earlier.filter(|other| !is_sidecar(other)));
-        others.any(|other| self.containers.get(&other.name).is_some_and(|machine| !machine.is_idle()))
+        let order = |name: &ContainerName| self.wanted.containers.iter().position(|other| other.name == *name);
+        let goes_first = |name: &ContainerName| match order(name) {
+            Some(at) => !is_sidecar(&self.wanted.containers[at]) || Some(at) > order(&spec.name),
+            // An update removed it, and it lives still.
+            None => true,
+        };
+        self.containers.iter().any(|(name, machine)| goes_first(name) && !machine.is_idle())
     }
 
     /// The containers that may be started as far as the pod is concerned: init containers one by one, each sidecar among
     /// them until it has started, then all others. From then on each is restarted for itself.
     fn startable(&self) -> BTreeSet<ContainerName> {
         let prepared = matches!(self.stage, Stage::Prepared { generation } if generation >= self.needs);
-        if !prepared || self.is_over() || self.is_being_cleared() || self.awaits_dependency() {
+        let over = self.is_over() || self.done_since().is_some();
+        if !prepared || over || self.is_being_cleared() || self.awaits_dependency() {
             return BTreeSet::new();
         }
         let candidates = match self.initialization() {
@@ -328,9 +353,8 @@ impl PodMachine {
 
     /// Whether nothing of the pod has begun yet, and another pod must be ready first.
     pub(crate) fn awaits_dependency(&self) -> bool {
-        // Of one that is asked after nothing is known to have begun, and it must not begin with the answer.
-        let begun = |machine: &Machine| !machine.is_idle() && !matches!(machine.state, State::Recovering);
-        self.others.dependency.is_some() && !self.record.initialized && !self.containers.values().any(begun)
+        let none_lives = || self.containers.values().all(|machine| machine.live().is_none());
+        self.others.dependency.is_some() && !self.record.initialized && none_lives()
     }
 
     /// Whether this init container has done its work.
@@ -463,8 +487,8 @@ impl PodMachine {
     }
 
     fn keep_to_deadline(&mut self, ctx: &mut Ctx<'_>) {
-        let Some(deadline) = self.wanted.active_deadline.filter(|_| self.end().is_none()) else { return };
-        if self.deadline_at(deadline, ctx) <= ctx.now.boot {
+        let Some(deadline) = self.deadline() else { return };
+        if self.deadline_at(deadline) <= ctx.now.boot {
             let message = format!("it was active for longer than its deadline of {} s", deadline.as_secs());
             self.tell(Severity::Warning, Reason::DeadlineExceeded, message.clone(), ctx);
             let failure = PodFailure { reason: Reason::DeadlineExceeded, message, since: ctx.stamp() };
@@ -472,14 +496,20 @@ impl PodMachine {
         }
     }
 
-    /// When it has run for so long. Under another boot than that of its beginning only the wall clock can tell.
-    fn deadline_at(&self, deadline: Duration, ctx: &Ctx<'_>) -> BootTime {
-        let since = self.record.revived.as_ref().unwrap_or(&self.record.created);
-        if since.boot_id == *ctx.boot {
-            return since.boot + deadline;
+    /// How long it may live, while it does.
+    fn deadline(&self) -> Option<Duration> {
+        match &self.stage {
+            Stage::Accepting | Stage::Gone => None,
+            // It may have ended before.
+            _known if self.is_recovering() => None,
+            _known => self.wanted.active_deadline.filter(|_| self.end().is_none()),
         }
-        let passed = ctx.now.wall.0.duration_since(since.wall.0);
-        ctx.now.boot + deadline.saturating_sub(Duration::try_from(passed).unwrap_or_default())
+    }
+
+    /// When it has lived for so long.
+    fn deadline_at(&self, deadline: Duration) -> BootTime {
+        let since = self.record.counts_from.as_ref().unwrap_or(&self.record.created);
+        since.boot + deadline.saturating_sub(self.record.spent)
     }
 
     /// Gives up the paths of a former generation once nothing of it can write there.
@@ -597,9 +627,8 @@ impl PodMachine {
             Stage::TornDown | Stage::Forgetting { .. } | Stage::ForgetFailed { .. } => None,
             _open => self.journal.wake().map(|at| (at, Deadline::StoreAgain(uid))),
         };
-        let deadline = self.wanted.active_deadline.filter(|_| self.end().is_none());
-        let deadline =
-            deadline.map(|after| (self.deadline_at(after, ctx), Deadline::ActiveDeadline(self.uid().clone())));
+        let deadline = self.deadline();
+        let deadline = deadline.map(|after| (self.deadline_at(after), Deadline::ActiveDeadline(self.uid().clone())));
         let open = self.startable();
         let names: Vec<_> = self.containers.keys().cloned().collect();
         let containers = names

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use barepod_model::{Container, ContainerName, Pod, PodUid, Stamp};
+use barepod_model::{Container, ContainerKind, ContainerName, Pod, PodUid, Stamp};
 
 use crate::diff::Change;
 use crate::{ContainerRecord, Deletion, Evidence, PodRecord, Progress, RequestId, StopIntent, Verb, Waits, outcome};
@@ -67,6 +67,7 @@ impl Proposal {
 
     /// Makes the change.
     pub(crate) fn apply(&self, record: &mut PodRecord, at: &Stamp) {
+        let was_over = is_over(record);
         match self {
             Proposal::Create => {}
             Proposal::Update { pod, change } => update(record, pod, change, at),
@@ -87,6 +88,34 @@ impl Proposal {
                 }
             }
         }
+        if was_over && !is_over(record) {
+            begin_anew(record, at);
+        }
+    }
+}
+
+/// Whether no container but sidecars will be started any more.
+fn is_over(record: &PodRecord) -> bool {
+    let finished = |spec: &Container| record.containers.get(&spec.name).filter(|rec| rec.finished);
+    let of = |kind| record.pod.containers.iter().filter(move |spec| spec.kind == kind);
+    let failed =
+        |spec: &Container| finished(spec).and_then(|rec| rec.last.as_ref()).is_some_and(|end| !end.status.is_success());
+    of(ContainerKind::Regular).all(|spec| finished(spec).is_some()) || of(ContainerKind::Init).any(failed)
+}
+
+/// A pod that had come to its end lives again, sidecars first.
+fn begin_anew(record: &mut PodRecord, at: &Stamp) {
+    record.initialized = false;
+    end_and_come_back(record, at, |spec| spec.kind == ContainerKind::Sidecar);
+}
+
+/// What was on its way out because of the pod's end ends by its own intent from now on.
+fn end_and_come_back(record: &mut PodRecord, at: &Stamp, which: impl Fn(&Container) -> bool) {
+    let PodRecord { pod, containers, .. } = record;
+    for spec in pod.containers.iter().filter(|spec| which(spec)) {
+        if let Some(container) = containers.get_mut(&spec.name).filter(|container| may_live(container)) {
+            container.stop.get_or_insert_with(|| StopIntent::of(spec, pod, at.clone(), Waits::Successor));
+        }
     }
 }
 
@@ -104,6 +133,11 @@ fn update(record: &mut PodRecord, pod: &Pod, change: &Change, at: &Stamp) {
         Change::None | Change::InPlace | Change::Contents => {}
         Change::Containers(names) => {
             revive(record, at);
+            // What starts from now on starts after the new sidecars; what runs is not touched.
+            let is_sidecar = |container: &Container| container.kind == ContainerKind::Sidecar;
+            if pod.containers.iter().any(|container| is_sidecar(container) && names.contains(&container.name)) {
+                record.initialized = false;
+            }
             names.iter().for_each(|name| replace_for_change(record, name, at, Waits::Successor))
         }
         Change::Whole => {
@@ -119,10 +153,13 @@ fn update(record: &mut PodRecord, pod: &Pod, change: &Change, at: &Stamp) {
     pod.containers.iter().for_each(|container| reconsider_end(record, container));
 }
 
-/// A pod that failed begins anew.
+/// A pod that failed lives again, and its deadline begins anew.
 fn revive(record: &mut PodRecord, at: &Stamp) {
     if record.failure.take().is_some() {
-        record.revived = Some(at.clone());
+        record.initialized = false;
+        record.counts_from = Some(at.clone());
+        record.spent = Duration::ZERO;
+        end_and_come_back(record, at, |_| true);
     }
 }
 

@@ -36,9 +36,13 @@ pub struct PodRecord {
     pub order: u64,
     /// When it was first accepted.
     pub created: Stamp,
-    /// When it was last given a new life after a failure: its deadline counts from then.
+    /// Since when its deadline counts, where that is not its creation: it was given a new life after a failure, or the
+    /// host another boot.
     #[serde(default)]
-    pub revived: Option<Stamp>,
+    pub counts_from: Option<Stamp>,
+    /// How much of its deadline had passed by then.
+    #[serde(default)]
+    pub spent: Duration,
     /// It is no longer wanted.
     pub deletion: Option<Deletion>,
     /// It has failed for good although nobody deleted it.

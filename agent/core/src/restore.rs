@@ -4,7 +4,11 @@
 //! boot nothing runs: attempts that were under way ended unseen, init containers run again where anything will, the
 //! back-off is forgiven as kubelet forgets it, and a deletion goes on to its end.
 
-use barepod_model::{BootId, Container as Spec, ContainerKind, ContainerName, Namespace, Phase, PodName, PodUid};
+use std::time::Duration;
+
+use barepod_model::{
+    BootId, Container as Spec, ContainerKind, ContainerName, Namespace, Phase, PodName, PodUid, Stamp,
+};
 
 use crate::container::{Machine, is_outdated, unseen_end};
 use crate::context::Ctx;
@@ -82,6 +86,7 @@ impl PodMachine {
 fn after_reboot(record: &mut PodRecord, ctx: &Ctx<'_>) {
     record.boot = BootId::clone(ctx.boot);
     record.releasing.clear();
+    record.go_on_counting(ctx.stamp());
     record.containers.values_mut().for_each(|container| end_by_reboot(container, ctx));
     let PodRecord { pod, containers, .. } = record;
     for spec in &pod.containers {
@@ -94,6 +99,16 @@ fn after_reboot(record: &mut PodRecord, ctx: &Ctx<'_>) {
     }
     if starts_again(record) {
         run_inits_again(record);
+    }
+}
+
+impl PodRecord {
+    /// Between two boots only the wall clock can tell how much time has passed; from then on it is asked no more.
+    fn go_on_counting(&mut self, now: Stamp) {
+        let since = self.counts_from.as_ref().unwrap_or(&self.created);
+        let passed = now.wall.0.duration_since(since.wall.0);
+        self.spent += Duration::try_from(passed).unwrap_or_default();
+        self.counts_from = Some(now);
     }
 }
 

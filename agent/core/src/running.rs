@@ -180,6 +180,8 @@ impl Running {
         }
         match stop_order(rec, scene, ctx) {
             Some(order) => self.advance_stop(order, rec, scene, ctx),
+            // What it was stopped for may be over; a process that was asked to end is on its way all the same.
+            None if self.stop.is_some() => self.act(rec, scene, ctx),
             None => self.advance_service(rec, scene, ctx),
         }
     }
@@ -194,6 +196,11 @@ impl Running {
                 self.stop = Some(Stop::new(order));
             }
         }
+        self.act(rec, scene, ctx);
+    }
+
+    /// Does what the stop under way wants done.
+    fn act(&mut self, rec: &ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
         let Some(stop) = &mut self.stop else { return };
         if rec.pre_stopped {
             stop.hook_is_done();

@@ -52,6 +52,10 @@ fn pod_reason(pod: &PodMachine) -> (Option<Reason>, String) {
         Stage::TearDownFailed { message, .. } | Stage::ForgetFailed { message, .. } => {
             (Some(Reason::Failed), message.clone())
         }
+        Stage::Prepared { .. } if pod.awaits_dependency() && !pod.is_dying() => match &pod.others.dependency {
+            Some(blocker) => (Some(blocker.reason), blocker.message.clone()),
+            None => (None, String::new()),
+        },
         _other if pod.record.failure.is_some() && !pod.is_dying() => match &pod.record.failure {
             Some(failure) => (Some(failure.reason), failure.message.clone()),
             None => (None, String::new()),
@@ -60,10 +64,6 @@ fn pod_reason(pod: &PodMachine) -> (Option<Reason>, String) {
             (Some(Reason::Orphaned), format!("the source ({}) does not mention it; it runs on", pod.wanted.source))
         }
         _other if recovering => (Some(Reason::Recovering), String::new()),
-        Stage::Prepared { .. } if pod.awaits_dependency() && !pod.is_dying() => match &pod.others.dependency {
-            Some(blocker) => (Some(blocker.reason), blocker.message.clone()),
-            None => (None, String::new()),
-        },
         // What is made again beside running containers is no state of theirs.
         Stage::Preparing { .. } if pod.record.initialized => (None, String::new()),
         Stage::Preparing { .. } | Stage::Waiting(None) => (Some(Reason::PodInitializing), String::new()),
@@ -182,20 +182,11 @@ fn end_phase(pod: &PodMachine, views: &[ContainerView]) -> Phase {
             ContainerState::Waiting { .. } => waiting += 1,
         }
     }
-    match policy {
-        _ if waiting > 0 => Phase::Pending,
-        _ if running > 0 => Phase::Running,
-        _ if pod.is_dying() => {
-            if ended == succeeded {
-                Phase::Succeeded
-            } else {
-                Phase::Failed
-            }
-        }
-        RestartPolicy::Always => Phase::Running,
-        _ if ended == succeeded => Phase::Succeeded,
-        RestartPolicy::Never => Phase::Failed,
-        RestartPolicy::OnFailure => Phase::Running,
+    match () {
+        () if waiting > 0 => Phase::Pending,
+        () if running > 0 || !(pod.is_over() || pod.is_dying()) => Phase::Running,
+        () if ended == succeeded => Phase::Succeeded,
+        () => Phase::Failed,
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct StopOrder {
     pub(crate) hook: Option<Hook>,
     /// Others must end first.
     pub(crate) held: bool,
+    /// Somebody asked for this end, so it may cut a longer stop short.
+    pub(crate) asked: bool,
     /// Signals in the order in which they are sent.
     pub(crate) stages: Vec<StopStage>,
     /// The pod's own grace, where the preset's minimum is longer and counts.
@@ -67,6 +69,7 @@ impl StopOrder {
             ends: began + grace.length,
             hook,
             held: false,
+            asked: true,
             stages: plan.stages.clone(),
             extended_from: grace.extended_from,
         }
@@ -86,6 +89,9 @@ impl StopOrder {
 
     /// Both at once: what runs is asked in its own way and at once, and the earlier end counts.
     pub(crate) fn and(self, other: &StopOrder) -> Self {
+        if !other.asked {
+            return self;
+        }
         Self { ends: self.ends.min(other.ends), began: self.began.min(other.began), ..self }
     }
 }
@@ -237,7 +243,15 @@ mod tests {
             StopStage { signal: 2, before_end: None },
             StopStage { signal: 3, before_end: Some(Duration::from_secs(5)) },
         ];
-        Stop::new(StopOrder { began: t(100), ends: t(ends), hook: None, held: false, stages, extended_from: None })
+        Stop::new(StopOrder {
+            began: t(100),
+            ends: t(ends),
+            hook: None,
+            held: false,
+            asked: true,
+            stages,
+            extended_from: None,
+        })
     }
 
     fn hook() -> Hook {
@@ -247,7 +261,15 @@ mod tests {
     /// SIGTERM, after a hook.
     fn hooked(ends: u64) -> StopOrder {
         let stages = vec![StopStage { signal: 15, before_end: None }];
-        StopOrder { began: t(100), ends: t(ends), hook: Some(hook()), held: false, stages, extended_from: None }
+        StopOrder {
+            began: t(100),
+            ends: t(ends),
+            hook: Some(hook()),
+            held: false,
+            asked: true,
+            stages,
+            extended_from: None,
+        }
     }
 
     #[test]

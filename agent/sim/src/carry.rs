@@ -11,7 +11,7 @@ use barepod_model::{
 use crate::clock::SimTime;
 use crate::faults::Mood;
 use crate::host::{End, Process};
-use crate::intent::Known;
+use crate::intent::{Intent, Known};
 use crate::trace::Entry;
 use crate::violation::{Invariant, Violation, violated};
 use crate::world::{Happening, World};
@@ -274,7 +274,8 @@ impl World<'_> {
 
     fn signal(&mut self, key: &AttemptKey) -> Result<(), Violation> {
         self.host.check_signal(key)?;
-        self.host.check_polite(key, self.clock.now)?;
+        let wishes = self.intents.pods.get(&key.pod).map(Intent::wishes).unwrap_or_default();
+        self.host.check_polite(key, &wishes, self.clock.now)?;
         let Some(process) = self.host.attempt(key).filter(|process| process.lives()) else { return Ok(()) };
         if let Some(after) = process.reacts {
             self.later(after, Happening::Exit(key.container_key(), key.attempt, ExitStatus::Code(0)));

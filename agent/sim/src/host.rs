@@ -179,7 +179,7 @@ impl Host {
     }
 
     /// What must hold when an attempt gets a signal, after what must hold for any stop.
-    pub(crate) fn check_polite(&self, key: &AttemptKey, now: SimTime) -> Result<(), Violation> {
+    pub(crate) fn check_polite(&self, key: &AttemptKey, wishes: &[Pod], now: SimTime) -> Result<(), Violation> {
         let Some(process) = self.containers.get(&key.container_key()).filter(|process| process.attempt == key.attempt)
         else {
             return Ok(());
@@ -196,12 +196,17 @@ impl Host {
         if is_sidecar(spec) && !process.own_cause && others.any(|other| lives(&other)) {
             return Err(violated(Invariant::Order, format!("sidecar {key} is stopped before the others")));
         }
+        let has_hook = |pod: &Pod| {
+            let spec = pod.containers.iter().find(|spec| spec.name == key.container);
+            spec.is_none_or(|spec| spec.lifecycle.pre_stop.is_some())
+        };
+        let hooked = spec.lifecycle.pre_stop.is_some() && wishes.iter().all(has_hook);
         let longest = spec.stop.stages.iter().filter_map(|stage| stage.before_end).max().unwrap_or_default();
         let reserve = (longest * 2).max(SimTime::from_secs(2)) + SLACK;
         let early = |latest: SimTime| latest > now + reserve && latest.saturating_sub(now) > reserve;
         match process.stop {
             StopCause::May { latest: Some(latest), .. }
-                if early(latest) && spec.lifecycle.pre_stop.is_some() && !process.hook_asked && !process.postponed =>
+                if early(latest) && hooked && !process.hook_asked && !process.postponed =>
             {
                 Err(violated(Invariant::Order, format!("{key} gets a signal before its preStop hook")))
             }

@@ -64,6 +64,11 @@ impl Intent {
         self.spec == *pod || self.maybe.contains(pod)
     }
 
+    /// The pods that may be wanted.
+    pub(crate) fn wishes(&self) -> Vec<Pod> {
+        self.maybe.iter().chain([&self.spec]).cloned().collect()
+    }
+
     /// All regular containers that may be wanted.
     pub(crate) fn regular_containers(&self) -> BTreeSet<ContainerName> {
         let wishes = self.maybe.iter().chain([&self.spec]).flat_map(|pod| &pod.containers);

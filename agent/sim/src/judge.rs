@@ -13,7 +13,7 @@ use barepod_model::{
 
 use crate::clock::SimTime;
 use crate::host::StopCause;
-use crate::intent::{Ask, Known, What};
+use crate::intent::{Ask, Intent, Known, What};
 use crate::violation::{Invariant, Violation, violated};
 use crate::workload::{lacks_volume, min_grace, own_grace, share_data, started_with, touched};
 use crate::world::World;
@@ -118,6 +118,10 @@ impl World<'_> {
         for name in names {
             self.replaced.insert(ContainerKey { pod: uid.clone(), container: name.clone() }, now);
         }
+        // What was on its way out with a pod that lives again goes on by itself.
+        for (_, process) in self.host.of_pod(uid).filter(|(_, process)| may_end_by_itself(&process.spec)) {
+            process.own_cause = true;
+        }
         for (key, process) in self.host.of_pod(uid).filter(|(key, _)| names.contains(&key.container)) {
             let grace = own_grace(base, &key.container);
             let first = matches!(process.stop, StopCause::None);
@@ -133,14 +137,16 @@ impl World<'_> {
         let rules = spec.containers.iter().any(|container| !container.restart.rules.is_empty());
         let ends = spec.restart_policy != RestartPolicy::Always
             || spec.containers.iter().any(|container| container.restart.policy.is_some());
+        let wishes = self.intents.pods.get(uid).map(Intent::wishes).unwrap_or_default();
         for (key, process) in self.host.of_pod(uid) {
+            let grace = least_grace(&wishes, &process.spec, &key.container);
             let is_sidecar = kind_of(&process.spec, &key.container) == Some(ContainerKind::Sidecar);
             if ends && is_sidecar {
-                process.stop.add(now + own_grace(&process.spec, &key.container), None);
+                process.stop.add(now + grace, None);
                 process.own_cause = true;
             }
             if rules {
-                process.stop.add(now + own_grace(&process.spec, &key.container), None);
+                process.stop.add(now + grace, None);
                 process.own_cause = true;
             }
         }
@@ -156,18 +162,15 @@ impl World<'_> {
     pub(crate) fn keep_deadlines(&mut self) {
         let now = self.clock.now;
         for (uid, intent) in &self.intents.pods {
-            let wishes = intent.maybe.iter().chain([&intent.spec]);
-            let Some(deadline) = wishes.filter_map(|pod| pod.active_deadline).min() else { continue };
+            let wishes = intent.wishes();
+            let Some(deadline) = wishes.iter().filter_map(|pod| pod.active_deadline).min() else { continue };
             // The wall clock, which counts after a reboot, may say anything.
             if now < intent.asked + deadline && self.summary.reboots == 0 {
                 continue;
             }
             for (key, process) in self.host.of_pod(uid) {
-                if matches!(process.stop, StopCause::None) {
-                    process
-                        .stop
-                        .add((intent.asked + deadline).min(now) + own_grace(&process.spec, &key.container), None);
-                }
+                let grace = least_grace(&wishes, &process.spec, &key.container);
+                process.stop.add((intent.asked + deadline).min(now) + grace, None);
             }
         }
     }
@@ -344,13 +347,16 @@ impl World<'_> {
     pub(crate) fn is_settled(&self, view: &PodView) -> bool {
         !self.is_busy(&view.uid)
             && !self.unwritten.contains(&view.uid)
+            && (view.pod.as_ref().is_none_or(|pod| pod.depends_on.is_empty()) || self.all_is_settled())
             && match view.reason {
                 Some(Reason::CreatePodError | Reason::ContainerCreating | Reason::Failed) => false,
-                Some(Reason::WaitingForPredecessor | Reason::DataPathInUse) => {
-                    self.queue_is_quiet() && self.unwritten.is_empty()
-                }
+                Some(Reason::WaitingForPredecessor | Reason::DataPathInUse) => self.all_is_settled(),
                 _other => true,
             }
+    }
+
+    fn all_is_settled(&self) -> bool {
+        self.queue_is_quiet() && self.unwritten.is_empty()
     }
 }
 
@@ -364,6 +370,11 @@ fn may_end_by_itself(pod: &Pod) -> bool {
 fn waits_for_references(pod: &Pod, container: &Container) -> bool {
     let first = |other: &Container| other.kind != ContainerKind::Regular || other.name == container.name;
     pod.containers.iter().any(|other| first(other) && other.missing.is_some())
+}
+
+/// The least grace that a container may be given, by what is wanted of its pod and by what it was started for.
+fn least_grace(wishes: &[Pod], started: &Pod, name: &ContainerName) -> Duration {
+    wishes.iter().chain([started]).map(|pod| own_grace(pod, name)).min().unwrap_or_default()
 }
 
 fn kind_of(pod: &Pod, name: &ContainerName) -> Option<ContainerKind> {
