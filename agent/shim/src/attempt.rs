@@ -21,6 +21,7 @@ use crate::failure::{At as _, Failure};
 use crate::journal::Journal;
 use crate::launch;
 use crate::output::Output;
+use crate::ready::Kept;
 use crate::record;
 use crate::wire;
 use crate::wire::exit::How;
@@ -82,13 +83,14 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Starts one, with the journal of the one before, if there is one.
+    /// Starts one, with the journal of the one before, if there is one, and in what stands ready for it.
     #[must_use]
     pub fn start(
         directory: &Path,
         start: &Start,
         boot_id: &str,
         journal: Option<Journal>,
+        kept: Option<&Kept>,
         events: &mut Vec<Event>,
     ) -> Self {
         let seen = wire::Attempt { attempt: start.attempt, boot_id: boot_id.to_owned(), ..wire::Attempt::default() };
@@ -99,7 +101,7 @@ impl Attempt {
             tty: start.tty,
         };
         let mut attempt = Self { directory: directory.to_owned(), record, seen, ..Self::empty() };
-        if let Err(failure) = attempt.launch(start, journal) {
+        if let Err(failure) = attempt.launch(start, journal, kept) {
             attempt.phase = Phase::Ended { failure: Some(failure.of_attempt(start.attempt)), deadline: None };
             attempt.progress(clock::boot(), events);
         }
@@ -121,10 +123,10 @@ impl Attempt {
     }
 
     /// The record is written before the clone: whatever is in the cgroup afterwards belongs to this attempt.
-    fn launch(&mut self, start: &Start, journal: Option<Journal>) -> Result<(), Failure> {
+    fn launch(&mut self, start: &Start, journal: Option<Journal>, kept: Option<&Kept>) -> Result<(), Failure> {
         let prepared = launch::prepare(&self.directory, start, journal)?;
         record::write_attempt(&self.directory, &self.record).at(Stage::Prepare, "attempt record")?;
-        let (child, status, group, mut output) = launch::clone(start, prepared)?;
+        let (child, status, group, mut output) = launch::clone(start, prepared, kept)?;
         self.group = Some(group);
         self.main = Main::Child(child.pidfd);
         self.phase = Phase::Starting { status, frames: Frames::default(), failure: None };

@@ -48,7 +48,18 @@ pub fn begin(directory: &Path) -> Result<Supervisor, BeginError> {
     let attempt = adopt::adopt(&directory, &boot_id).map_err(|error| BeginError::File(at(layout::ATTEMPT), error))?;
     let listener = listen(&directory).map_err(|error| BeginError::File(at(layout::SOCKET), error))?;
     identity::set_umask(0o022);
-    Ok(Supervisor { directory, identity, boot_id, lock, listener, signals, link: None, attempt, end: End::NotAsked })
+    Ok(Supervisor {
+        directory,
+        identity,
+        boot_id,
+        lock,
+        listener,
+        signals,
+        link: None,
+        attempt,
+        ready: None,
+        end: End::NotAsked,
+    })
 }
 
 fn take_lock(path: &Path) -> Result<File, BeginError> {

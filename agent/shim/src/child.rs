@@ -16,9 +16,10 @@ use barepod_sys::signal;
 use barepod_sys::terminal;
 
 use crate::failure::{At as _, Failure, errno};
+use crate::ready::Kept;
 use crate::view;
 use crate::wire::start_failed::Stage;
-use crate::wire::{Event, Exec, Start, User, Warning, event, write_frame};
+use crate::wire::{Event, Exec, GetReady, Namespaces, Start, User, Warning, event, write_frame};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_UMASK: u32 = 0o022;
@@ -60,20 +61,28 @@ impl Report {
 }
 
 /// The whole way of a new attempt. Comes back only when it failed.
-pub fn begin(start: &Start, standard: [impl AsFd; 3], mut report: Report) -> i32 {
-    match prepare(start, standard, &mut report) {
+pub fn begin(start: &Start, kept: Option<&Kept>, standard: [impl AsFd; 3], mut report: Report) -> i32 {
+    match prepare(start, kept, standard, &mut report) {
         Ok(never) => match never {},
         Err(failure) => report.fail(failure),
     }
 }
 
-fn prepare(start: &Start, standard: [impl AsFd; 3], report: &mut Report) -> Result<Infallible, Failure> {
+fn prepare(
+    start: &Start,
+    kept: Option<&Kept>,
+    standard: [impl AsFd; 3],
+    report: &mut Report,
+) -> Result<Infallible, Failure> {
     let groups = start.cgroup.as_ref().map_or(&[][..], |cgroup| cgroup.legacy.as_slice());
     join_legacy(open_legacy(groups)?)?;
     begin_session(standard)?;
     set_oom_score(start.oom_score_adj, report);
     identity::set_umask(0);
-    enter_view(start)?;
+    match kept {
+        Some(kept) => kept.enter(start)?,
+        None => enter_view(start)?,
+    }
     if start.tty {
         terminal::control(io::stdin()).at(Stage::Limits, "controlling terminal")?;
     }
@@ -141,6 +150,13 @@ fn set_oom_score(score: i32, report: &mut Report) {
     }
 }
 
+/// The way of a process that only makes a view, to be kept by whoever holds its namespaces.
+pub fn make_ready(wanted: &GetReady) -> Result<(), Failure> {
+    identity::set_umask(0);
+    view::enter_early(&wanted.view.clone().unwrap_or_default())?;
+    set_host_name(wanted.namespaces.unwrap_or_default(), &wanted.hostname)
+}
+
 fn enter_view(start: &Start) -> Result<(), Failure> {
     let namespaces = start.namespaces.unwrap_or_default();
     match &start.view {
@@ -151,8 +167,12 @@ fn enter_view(start: &Start) -> Result<(), Failure> {
         Some(_) | None if namespaces.mount => mount::propagate_all(Propagation::Private).at(Stage::View, "/")?,
         Some(_) | None => {}
     }
-    if namespaces.uts && !start.hostname.is_empty() {
-        identity::set_host_name(&start.hostname).at(Stage::Limits, &start.hostname)?;
+    set_host_name(namespaces, &start.hostname)
+}
+
+fn set_host_name(namespaces: Namespaces, name: &str) -> Result<(), Failure> {
+    if namespaces.uts && !name.is_empty() {
+        identity::set_host_name(name).at(Stage::Limits, name)?;
     }
     Ok(())
 }

@@ -179,6 +179,7 @@ pub fn resume(memory: RawFd) -> io::Result<Supervisor> {
         listener: inherited(handover.listener_fd)?.ok_or_else(|| missing("the listener"))?.into(),
         signals: supervisor::take_signals()?,
         attempt: Attempt::take_up(&handover, &directory)?,
+        ready: None,
         link,
         end: End::NotAsked,
         directory,

@@ -16,6 +16,7 @@ use crate::failure::{At as _, Failure};
 use crate::journal::Journal;
 use crate::layout;
 use crate::output::{Output, Source};
+use crate::ready::Kept;
 use crate::wire;
 use crate::wire::Start;
 use crate::wire::start_failed::Stage;
@@ -55,15 +56,20 @@ pub fn prepare(directory: &Path, start: &Start, journal: Option<Journal>) -> Res
 ///
 /// # Errors
 /// The step that failed; nothing runs then.
-pub fn clone(start: &Start, prepared: Prepared) -> Result<(Child, PipeReader, Group, Output), Failure> {
+pub fn clone(
+    start: &Start,
+    prepared: Prepared,
+    kept: Option<&Kept>,
+) -> Result<(Child, PipeReader, Group, Output), Failure> {
     let Prepared { group, output, standard } = prepared;
     let unified = start.cgroup.as_ref().map_or("", |cgroup| cgroup.unified.as_str());
     let leaf = File::open(unified).at(Stage::Cgroup, unified)?;
     let (status, write_end) = io::pipe().at(Stage::Prepare, "pipe")?;
     let report = Report::new(write_end, start.attempt);
-    let namespaces = wanted(start.namespaces.unwrap_or_default());
+    let is_kept = |namespace: &Namespace| kept.is_some_and(|kept| kept.has(*namespace));
+    let namespaces = wanted(start.namespaces.unwrap_or_default()).filter(|namespace| !is_kept(namespace));
     let alone = SingleThreaded::check().at(Stage::Clone, "threads")?;
-    let child = clone::spawn(alone, namespaces, Some(leaf.as_fd()), || child::begin(start, standard, report))
+    let child = clone::spawn(alone, namespaces, Some(leaf.as_fd()), || child::begin(start, kept, standard, report))
         .at(Stage::Clone, "clone3")?;
     Ok((child, status, group, output))
 }
@@ -84,7 +90,7 @@ pub fn remove_fifos(directory: &Path, attempt: u32) {
     }
 }
 
-fn wanted(namespaces: wire::Namespaces) -> impl Iterator<Item = Namespace> {
+pub(crate) fn wanted(namespaces: wire::Namespaces) -> impl Iterator<Item = Namespace> {
     Namespace::ALL.into_iter().filter(move |namespace| match namespace {
         Namespace::Mount => namespaces.mount,
         Namespace::Uts => namespaces.uts,

@@ -17,6 +17,7 @@ pub mod launch;
 pub mod layout;
 pub mod link;
 pub mod output;
+pub mod ready;
 pub mod record;
 pub mod stranger;
 pub mod supervisor;

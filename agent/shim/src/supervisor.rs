@@ -19,9 +19,10 @@ use barepod_sys::{clock, wait};
 use crate::attempt::Attempt;
 use crate::journal::Journal;
 use crate::link::{Link, LinkError};
+use crate::ready::Ready;
 use crate::record::Identity;
 use crate::stranger;
-use crate::wire::{self, Event, PROTOCOL, Refused, Request, Start, Welcome, event, request};
+use crate::wire::{self, Event, GetReady, PROTOCOL, Refused, Request, Start, Welcome, event, request};
 
 /// Places in the poll.
 mod place {
@@ -33,7 +34,8 @@ mod place {
     pub(super) const STRANGER: usize = 5;
     pub(super) const STDOUT: usize = 6;
     pub(super) const STDERR: usize = 7;
-    pub(super) const COUNT: usize = 8;
+    pub(super) const READY: usize = 8;
+    pub(super) const COUNT: usize = 9;
 }
 
 const OUTPUTS: [(usize, Stream); 2] = [(place::STDOUT, Stream::Stdout), (place::STDERR, Stream::Stderr)];
@@ -50,6 +52,8 @@ pub struct Supervisor {
     pub(crate) signals: Signals,
     pub(crate) link: Option<Link>,
     pub(crate) attempt: Option<Attempt>,
+    /// A view for the attempt after that.
+    pub(crate) ready: Option<Ready>,
     pub(crate) end: End,
 }
 
@@ -98,6 +102,7 @@ impl Supervisor {
             let interest = if link.has_unsent() { Interest::ReadWrite } else { Interest::Read };
             poll.set(place::LINK, Some((link.as_fd(), interest)));
         }
+        poll.set(place::READY, self.ready.as_ref().and_then(Ready::says).map(|fd| (fd, Interest::Read)));
         let Some(attempt) = &self.attempt else { return poll };
         poll.set(place::STATUS, attempt.status().map(|fd| (fd, Interest::Read)));
         poll.set(place::GROUP, attempt.group_events().map(|fd| (fd, Interest::Change)));
@@ -135,6 +140,9 @@ impl Supervisor {
             output.tick(now);
         }
         self.progress(now);
+        if poll.ready(place::READY).any() {
+            self.ready = self.ready.take().and_then(Ready::hear);
+        }
         if poll.ready(place::LISTENER).any() {
             self.accept();
         }
@@ -214,6 +222,7 @@ impl Supervisor {
             Some(request::Request::Reexec(reexec)) => self.reexec(&reexec.path),
             Some(request::Request::Quit(_)) => self.quit(),
             Some(request::Request::Stats(_)) => self.stats(),
+            Some(request::Request::GetReady(asked)) => self.get_ready(&asked),
             None => self.refuse(0, "unknown", "this shim does not know the request"),
         }
     }
@@ -254,13 +263,25 @@ impl Supervisor {
 
     fn start_now(&mut self, start: &Start, before: Option<u32>) {
         let journal = self.attempt.take().and_then(Attempt::into_journal);
+        let kept = self.ready.take().and_then(|ready| ready.take(start));
         let mut events = Vec::new();
-        self.attempt = Some(Attempt::start(&self.directory, start, &self.boot_id, journal, &mut events));
+        let attempt = Attempt::start(&self.directory, start, &self.boot_id, journal, kept.as_ref(), &mut events);
+        self.attempt = Some(attempt);
         if let Some(before) = before {
             // the daemon has seen it, since it asked for the next
             let _ = std::fs::remove_file(crate::layout::exit_record(&self.directory, before));
         }
         events.into_iter().for_each(|event| self.tell(event));
+    }
+
+    fn get_ready(&mut self, asked: &GetReady) {
+        if let Some(before) = self.ready.take() {
+            before.dismiss();
+        }
+        match Ready::begin(asked) {
+            Ok(ready) => self.ready = Some(ready),
+            Err(error) => self.refuse(0, "GetReady", &error.to_string()),
+        }
     }
 
     fn signal(&mut self, signal: wire::Signal) {

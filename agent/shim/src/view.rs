@@ -24,10 +24,47 @@ const INVALID: i32 = 22;
 /// # Errors
 /// The first mount that failed, by its target; mounts marked optional do not fail for a missing source.
 pub fn enter(view: &wire::View) -> Result<(), Failure> {
+    build(view, &view.mounts.iter().collect::<Vec<_>>())
+}
+
+/// The same but for what depends on the process that is to live in it.
+///
+/// # Errors
+/// As [`enter`].
+pub fn enter_early(view: &wire::View) -> Result<(), Failure> {
+    build(view, &split(&view.mounts).0)
+}
+
+/// What [`enter_early`] left, by the process that is to live in it, in the mount namespace that was made so.
+///
+/// # Errors
+/// As [`enter`].
+pub fn complete(view: &wire::View) -> Result<(), Failure> {
+    let mut builder = Builder { place: Path::new(ROOT), root: path::refer(Path::new(ROOT)).at(Stage::View, ROOT)? };
+    for entry in split(&view.mounts).1 {
+        builder.carry_out(entry).at(Stage::View, &entry.target)?;
+    }
+    Ok(())
+}
+
+/// What can be made beforehand, and what is of a PID or cgroup namespace, with all that lies in it.
+fn split(mounts: &[wire::Mount]) -> (Vec<&wire::Mount>, Vec<&wire::Mount>) {
+    let mut own: Vec<&Path> = Vec::new();
+    mounts.iter().partition(|entry| {
+        let target = Path::new(&entry.target);
+        let is_own = matches!(entry.kind(), MountKind::Proc | MountKind::Cgroup2);
+        if is_own {
+            own.push(target);
+        }
+        !is_own && !own.iter().any(|own| target != *own && target.starts_with(own))
+    })
+}
+
+fn build(view: &wire::View, mounts: &[&wire::Mount]) -> Result<(), Failure> {
     // slave, not private: otherwise no bind could become a slave of the host's mount any more
     mount::propagate_all(Propagation::Slave).at(Stage::View, ROOT)?;
     let mut builder = Builder::new(view)?;
-    for entry in &view.mounts {
+    for entry in mounts {
         builder.carry_out(entry).at(Stage::View, &entry.target)?;
     }
     if view.read_only {

@@ -12,7 +12,7 @@ pub use frame::{FrameError, Frames, MAX_FRAME, encode_frame, read_frame, write_f
 pub use generated::*;
 
 /// The highest protocol this code speaks.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 impl fmt::Debug for Start {
     /// Without the environment's values, which may be secret.

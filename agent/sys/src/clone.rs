@@ -49,6 +49,23 @@ impl Namespace {
     }
 }
 
+/// Keeps a namespace of another process, so that it outlives that process.
+///
+/// # Errors
+/// As open(2) of its file in `/proc`.
+pub fn keep(pid: u32, namespace: Namespace) -> io::Result<OwnedFd> {
+    std::fs::File::open(format!("/proc/{pid}/ns/{}", namespace.file_name())).map(OwnedFd::from)
+}
+
+/// Goes into a namespace that was kept. A mount namespace takes the process to its root.
+///
+/// # Errors
+/// As setns(2).
+pub fn enter(namespace: Namespace, kept: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    crate::result::done(unsafe { libc::setns(kept.as_raw_fd(), namespace.flag()) })
+}
+
 /// A child of this process.
 #[derive(Debug)]
 pub struct Child {

@@ -5,10 +5,16 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::path::Path;
 
-use crate::descriptor;
 use crate::result::{c_path, c_string, check, done};
 
 const HERE: &CStr = c"";
+
+// `linux/mount.h`
+const FSOPEN_CLOEXEC: libc::c_uint = 1;
+const FSMOUNT_CLOEXEC: libc::c_uint = 1;
+const FSCONFIG_SET_FLAG: libc::c_uint = 0;
+const FSCONFIG_SET_STRING: libc::c_uint = 1;
+const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
 
 /// One mount, or also all that is mounted below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,18 +54,6 @@ impl Restrictions {
             (self.no_suid, libc::MOUNT_ATTR_NOSUID),
             (self.no_dev, libc::MOUNT_ATTR_NODEV),
             (self.no_exec, libc::MOUNT_ATTR_NOEXEC),
-        ]
-        .into_iter()
-        .filter(|(wanted, _)| *wanted)
-        .fold(0, |all, (_, bit)| all | bit)
-    }
-
-    fn flags(self) -> libc::c_ulong {
-        [
-            (self.read_only, libc::MS_RDONLY),
-            (self.no_suid, libc::MS_NOSUID),
-            (self.no_dev, libc::MS_NODEV),
-            (self.no_exec, libc::MS_NOEXEC),
         ]
         .into_iter()
         .filter(|(wanted, _)| *wanted)
@@ -145,14 +139,54 @@ pub fn file_system(
     restrictions: Restrictions,
     data: &str,
 ) -> io::Result<()> {
+    attach(new(kind, source, restrictions, data)?.as_fd(), target)
+}
+
+/// A file system that is mounted nowhere yet. Made without a path, so that it works where `/proc` is not mounted.
+fn new(kind: &str, source: &str, restrictions: Restrictions, data: &str) -> io::Result<OwnedFd> {
     let kind = c_string(kind)?;
-    let source = c_string(source)?;
-    let target = c_string(descriptor::path_of(target))?;
-    let data = c_string(data)?;
-    // SAFETY: all strings are live.
-    done(unsafe {
-        libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), restrictions.flags(), data.as_ptr().cast())
+    // SAFETY: a live C string and a number.
+    let context = owned(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })?;
+    configure(&context, Parameter::Text("source", source))?;
+    for option in data.split(',').filter(|option| !option.is_empty()) {
+        let parameter =
+            option.split_once('=').map_or(Parameter::Flag(option), |(name, value)| Parameter::Text(name, value));
+        configure(&context, parameter)?;
+    }
+    configure(&context, Parameter::Create)?;
+    // SAFETY: takes numbers only.
+    owned(unsafe {
+        libc::syscall(
+            libc::SYS_fsmount,
+            context.as_raw_fd(),
+            FSMOUNT_CLOEXEC,
+            restrictions.attributes() as libc::c_uint,
+        )
     })
+}
+
+/// One step of fsconfig(2).
+enum Parameter<'a> {
+    Flag(&'a str),
+    Text(&'a str, &'a str),
+    Create,
+}
+
+fn configure(context: &OwnedFd, parameter: Parameter<'_>) -> io::Result<()> {
+    let (command, name, value) = match parameter {
+        Parameter::Flag(name) => (FSCONFIG_SET_FLAG, Some(c_string(name)?), None),
+        Parameter::Text(name, value) => (FSCONFIG_SET_STRING, Some(c_string(name)?), Some(c_string(value)?)),
+        Parameter::Create => (FSCONFIG_CMD_CREATE, None, None),
+    };
+    let pointer = |text: &Option<std::ffi::CString>| text.as_ref().map_or(std::ptr::null(), |text| text.as_ptr());
+    // SAFETY: both are null or live C strings, as the command wants them.
+    done(unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), command, pointer(&name), pointer(&value), 0) })
+}
+
+fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
+    let fd = check(fd)?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
 /// Sets the propagation of everything mounted in this namespace.
