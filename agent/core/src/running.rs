@@ -136,7 +136,10 @@ impl Running {
             HookKind::PostStart => {
                 self.hooks.post_start = false;
                 match (failure, scene.spec) {
-                    (None, _) => rec.post_started = true,
+                    (None, spec) => {
+                        rec.post_started = true;
+                        spec.into_iter().for_each(|spec| rec.settle_readiness(spec));
+                    }
                     (Some(message), spec) => {
                         let message = format!("the postStart hook failed: {message}");
                         scene.tell(ctx, Severity::Warning, Reason::FailedPostStartHook, message);

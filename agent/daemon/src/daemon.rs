@@ -24,7 +24,7 @@ use crate::board::Board;
 use crate::clock;
 use crate::config::Config;
 use crate::grpc::{self, Access, Service};
-use crate::hands::{Hands, Host, LogRules, Processes};
+use crate::hands::{Hands, Host, LogRules, MountTable, Processes};
 use crate::journal::Journal;
 use crate::notify::Notifier;
 use crate::prober::Prober;
@@ -61,6 +61,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         journal: Arc::clone(&journal),
         processes: Processes::default(),
         prober,
+        mounts: MountTable::new(),
     });
     let reader = Arc::new(Reader::new(&dirs)?);
     let access = Access::new(config.socket_group.as_deref())?;

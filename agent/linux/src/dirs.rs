@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use barepod_model::{ContainerKey, Namespace, Pod, PodName, PodUid};
+use barepod_model::{Attempt, ContainerKey, Namespace, Pod, PodName, PodUid};
 
 use crate::ids;
 
@@ -77,16 +77,16 @@ impl Dirs {
         self.run.join("files").join(pod.as_str())
     }
 
-    /// Files made for a container.
+    /// Files made for a container's attempt: those of the next one are made while one runs.
     #[must_use]
-    pub fn files(&self, key: &ContainerKey) -> PathBuf {
-        self.made_files(&key.pod).join(key.container.as_str())
+    pub fn files(&self, key: &ContainerKey, attempt: Attempt) -> PathBuf {
+        self.made_files(&key.pod).join(key.container.as_str()).join(attempt.to_string())
     }
 
     /// The file in which a container leaves its last words. It is the container's to fill, so it lies on the disk.
     #[must_use]
-    pub fn termination_log(&self, key: &ContainerKey) -> PathBuf {
-        self.pod(&key.pod).join("last-words").join(key.container.as_str())
+    pub fn termination_log(&self, key: &ContainerKey, attempt: Attempt) -> PathBuf {
+        self.pod(&key.pod).join("last-words").join(key.container.as_str()).join(attempt.to_string())
     }
 
     /// Mount points of a container's sub paths.

@@ -22,9 +22,11 @@ mod host_dirs;
 mod kernel;
 mod mount;
 mod plan;
+mod witness;
 
 #[cfg(test)]
 mod real;
 
 pub use host_dirs::{Host, HostDirs, HostMount, Kind, Node};
 pub use plan::{Place, Placement, Request, ViewError, plan};
+pub use witness::{Witness, plan_witnessed};

@@ -25,7 +25,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
-use barepod_model::{Bytes, Container, ContainerKey, Pod, PodUid, Root, SharedDir, Volume, VolumeKind, VolumeMount};
+use barepod_model::{
+    Attempt, Bytes, Container, ContainerKey, Launch, Pod, PodUid, Root, SharedDir, Volume, VolumeKind, VolumeMount,
+};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::Dirs;
@@ -54,11 +56,16 @@ pub fn prepare_pod(dirs: &Dirs, pod: &Pod) -> Result<Warnings, VolumeError> {
 }
 
 /// Makes everything a container has before an attempt: sub paths, shared directories, directories of its user, files made
-/// for it, the place of its view. The answer is what its view shows.
+/// for it, the place of its view. The answer is what its view shows. The attempt before may still run.
 ///
 /// # Errors
 /// See [`VolumeError`].
-pub fn prepare_container(dirs: &Dirs, pod: &Pod, container: &Container) -> Result<Vec<Placement>, VolumeError> {
+pub fn prepare_container(
+    dirs: &Dirs,
+    pod: &Pod,
+    container: &Container,
+    attempt: Attempt,
+) -> Result<Vec<Placement>, VolumeError> {
     let key = ContainerKey { pod: pod.uid.clone(), container: container.name.clone() };
     let launch = &container.launch;
     let mut placements = Vec::new();
@@ -68,13 +75,36 @@ pub fn prepare_container(dirs: &Dirs, pod: &Pod, container: &Container) -> Resul
     for shared in &launch.shared {
         placements.push(shared_placement(shared, launch.user.uid, launch.user.gid)?);
     }
-    for owned in &launch.owned_dirs {
-        ownership::take(&placements, owned, &launch.user)?;
-    }
-    placements.extend(files::write(&dirs.files(&key), launch, &placements)?);
-    placements.extend(last_words::place(&dirs.termination_log(&key), &container.termination_message, &placements)?);
+    take_ownership(&placements, launch)?;
+    forget_before(dirs, &key, attempt)?;
+    placements.extend(files::write(&dirs.files(&key, attempt), launch, &placements)?);
+    let log = dirs.termination_log(&key, attempt);
+    placements.extend(last_words::place(&log, &container.termination_message, &placements)?);
     make_root(dirs, &key, launch)?;
     Ok(placements)
+}
+
+/// Makes the directories in volumes that the container's user must own, as far as they are missing.
+///
+/// # Errors
+/// See [`VolumeError`].
+pub fn take_ownership(placements: &[Placement], launch: &Launch) -> Result<(), VolumeError> {
+    launch.owned_dirs.iter().try_for_each(|owned| ownership::take(placements, owned, &launch.user))
+}
+
+/// Removes what was made for attempts before the last.
+fn forget_before(dirs: &Dirs, key: &ContainerKey, attempt: Attempt) -> Result<(), VolumeError> {
+    let last = attempt.0.saturating_sub(1);
+    for made in [dirs.files(key, attempt), dirs.termination_log(key, attempt)] {
+        let Some(all) = made.parent() else { continue };
+        for old in entries(all).map_err(|source| at("what was made for the container", all, source))? {
+            let number = old.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u32>().ok());
+            if number.is_none_or(|number| number < last) {
+                remove::tree(&old)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether `path` of the view exists, as far as the host can tell: in what is placed there, else in the root it has.
@@ -265,7 +295,7 @@ fn make_shared(shared: &SharedDir, uid: u32, gid: u32) -> io::Result<()> {
 }
 
 /// The place where the view is put together, and, for a tree that is written to, a new upper directory.
-fn make_root(dirs: &Dirs, key: &ContainerKey, launch: &barepod_model::Launch) -> Result<(), VolumeError> {
+fn make_root(dirs: &Dirs, key: &ContainerKey, launch: &Launch) -> Result<(), VolumeError> {
     let root = dirs.root(key);
     private(&root).map_err(|source| at("the place of the view", &root, source))?;
     let overlay = dirs.overlay(key);

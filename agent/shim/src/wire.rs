@@ -13,6 +13,8 @@ pub use generated::*;
 
 /// The highest protocol this code speaks.
 pub const PROTOCOL: u32 = 2;
+/// The first that knows `GetReady`.
+pub const GET_READY: u32 = 2;
 
 impl fmt::Debug for Start {
     /// Without the environment's values, which may be secret.

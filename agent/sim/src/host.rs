@@ -109,11 +109,15 @@ impl Host {
 
     /// Makes a pod's volumes. What does not exist cannot be made; what was made stays.
     pub(crate) fn mount(&mut self, pod: &Pod) -> bool {
-        if lacks_volume(pod) && !self.mounted.contains(&pod.uid) {
-            return false;
+        let there = self.can_mount(pod);
+        if there {
+            self.mounted.insert(pod.uid.clone());
         }
-        self.mounted.insert(pod.uid.clone());
-        true
+        there
+    }
+
+    pub(crate) fn can_mount(&self, pod: &Pod) -> bool {
+        !lacks_volume(pod) || self.mounted.contains(&pod.uid)
     }
 
     pub(crate) fn of_pod<'a>(

@@ -347,7 +347,7 @@ impl World<'_> {
     pub(crate) fn is_settled(&self, view: &PodView) -> bool {
         !self.is_busy(&view.uid)
             && !self.unwritten.contains(&view.uid)
-            && (view.pod.as_ref().is_none_or(|pod| pod.depends_on.is_empty()) || self.all_is_settled())
+            && (!concerns_others(view) || self.all_is_settled())
             && match view.reason {
                 Some(Reason::CreatePodError | Reason::ContainerCreating | Reason::Failed) => false,
                 Some(Reason::WaitingForPredecessor | Reason::DataPathInUse) => self.all_is_settled(),
@@ -358,6 +358,13 @@ impl World<'_> {
     fn all_is_settled(&self) -> bool {
         self.queue_is_quiet() && self.unwritten.is_empty()
     }
+}
+
+/// Whether what is shown of a pod depends on what others do: it waits for them, or has nothing yet that it could not lose
+/// to them.
+fn concerns_others(view: &PodView) -> bool {
+    let began = view.containers.iter().any(|container| container.attempt.is_some());
+    !began || view.pod.as_ref().is_some_and(|pod| !pod.depends_on.is_empty())
 }
 
 /// Whether a pod may come to its end, or be begun anew, although nobody asks for it.

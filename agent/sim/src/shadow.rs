@@ -4,7 +4,7 @@
 //! It is compared for pods for which nothing is on its way: no write, no order, no answer. What may differ is how the pod
 //! is being prepared, and words for people. The first one's view is compared with the host's truth at the same time.
 
-use barepod_core::{ContainerState, ContainerView, Core, Effect, Input, PodView, Restored};
+use barepod_core::{ContainerState, ContainerView, Core, Effect, Input, PodView, Restored, StartFailure};
 use barepod_model::{ContainerKey, Reason};
 
 use crate::violation::{Invariant, Violation, violated};
@@ -50,7 +50,16 @@ impl World<'_> {
                     core.handle(now, Input::Observed { key, observation });
                 }
                 Effect::Prepare { pod, generation } => {
-                    core.handle(now, Input::Prepared { pod: pod.uid.clone(), generation });
+                    let there = self.host.can_mount(&pod);
+                    let pod = pod.uid.clone();
+                    let failure = StartFailure { reason: Reason::FailedMount, message: String::new() };
+                    core.handle(
+                        now,
+                        match there {
+                            true => Input::Prepared { pod, generation },
+                            false => Input::PrepareFailed { pod, generation, failure },
+                        },
+                    );
                 }
                 Effect::Store { .. }
                 | Effect::Reply { .. }

@@ -217,15 +217,20 @@ pub(crate) fn touched(before: &Pod, after: &Pod) -> BTreeSet<ContainerName> {
         let inits = pod.containers.iter().filter(|container| container.kind == ContainerKind::Init);
         inits.map(|container| started_with(&container.launch)).collect::<Vec<_>>()
     };
-    if before.data_paths != after.data_paths || inits(before) != inits(after) {
+    let volumes = |pod: &Pod| pod.volumes.iter().map(|volume| volume.name.clone()).collect::<Vec<_>>();
+    let whole = before.data_paths != after.data_paths || volumes(before) != volumes(after);
+    if whole || inits(before) != inits(after) {
         return names().collect();
     }
     names().filter(|name| process(before, name) != process(after, name)).collect()
 }
 
 /// What a process stands or falls with: the words, where there are some, and not the values behind them.
-pub(crate) fn started_with(launch: &Launch) -> Vec<String> {
-    launch.as_written.as_ref().map_or_else(|| launch.argv.clone(), |words| words.command.clone())
+pub(crate) fn started_with(launch: &Launch) -> (bool, Vec<String>) {
+    match &launch.as_written {
+        Some(words) => (true, words.command.clone()),
+        None => (false, launch.argv.clone()),
+    }
 }
 
 /// Whether a volume is to be made from something that does not exist.

@@ -20,7 +20,10 @@ use barepod_model::{Attempt, ContainerKey, ExitStatus, Pod, Reason};
 use barepod_shim::layout;
 use barepod_shim::wire::{self, event, request};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
+use super::launch::Draft;
 use super::ledger::chain;
 use super::{Host, last_words, launch, renewal, translate};
 use crate::hands::host::Process;
@@ -47,6 +50,9 @@ pub(super) enum Order {
     },
 }
 
+/// How long a container must have run, or rested, before its next start is worked out.
+const SETTLED: Duration = Duration::from_secs(2);
+
 /// Pause between tries to reach a shim that does not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -63,6 +69,56 @@ pub(super) struct ContainerTask {
     ended: Option<ExitStatus>,
     /// Of this attempt nothing is left, as the shim has said.
     emptied: Option<Attempt>,
+    /// The newest attempt that ran here.
+    newest: Option<Attempt>,
+    next: NextStart,
+}
+
+/// How far the start after this one has been worked out.
+#[derive(Debug)]
+enum NextStart {
+    None,
+    /// At that time: a container that ends at once is not given even more to do.
+    Waiting(Instant),
+    Drafting(JoinHandle<Option<Box<Draft>>>),
+    /// The shim makes its view meanwhile.
+    Drafted(Box<Draft>),
+}
+
+/// What is to be done for the next start.
+enum Due {
+    Draft,
+    Drafted(Option<Box<Draft>>),
+}
+
+impl NextStart {
+    /// Begins anew.
+    fn wait(&mut self) {
+        if !matches!(self, NextStart::Drafting(_)) {
+            *self = NextStart::Waiting(Instant::now() + SETTLED);
+        }
+    }
+
+    /// When something is to be done. Cancel-safe: a draft that is made is kept by its handle.
+    async fn ready(&mut self) -> Due {
+        match self {
+            NextStart::None | NextStart::Drafted(_) => std::future::pending().await,
+            NextStart::Waiting(at) => {
+                tokio::time::sleep_until(*at).await;
+                Due::Draft
+            }
+            NextStart::Drafting(handle) => Due::Drafted(handle.await.ok().flatten()),
+        }
+    }
+
+    /// The draft, if there is one or soon will be.
+    async fn take(&mut self) -> Option<Box<Draft>> {
+        match std::mem::replace(self, NextStart::None) {
+            NextStart::None | NextStart::Waiting(_) => None,
+            NextStart::Drafting(handle) => handle.await.ok().flatten(),
+            NextStart::Drafted(draft) => Some(draft),
+        }
+    }
 }
 
 /// The reading ends of a running attempt's output, held and never read: should the shim die and then the service, what is
@@ -101,6 +157,8 @@ impl ContainerTask {
             held: Held::default(),
             ended: None,
             emptied: None,
+            newest: None,
+            next: NextStart::None,
         }
     }
 
@@ -112,6 +170,10 @@ impl ContainerTask {
             let event = tokio::select! {
                 biased;
                 event = next(&mut self.shim) => event,
+                due = self.next.ready() => {
+                    self.go_on_with_next(due).await;
+                    continue;
+                }
                 order = self.orders.recv() => match order {
                     Some(Order::Dismiss { done }) => {
                         done.send(self.dismiss().await).ok();
@@ -139,7 +201,7 @@ impl ContainerTask {
             Order::Signal { attempt, signal } => {
                 self.send(request::Request::Signal(wire::Signal { attempt: attempt.0, signal })).await;
             }
-            Order::Kill { attempt } => self.kill(attempt).await,
+            Order::Kill { attempt } => self.kill(attempt),
             Order::Dismiss { .. } => unreachable!("the loop ends with it"),
         }
     }
@@ -149,8 +211,14 @@ impl ContainerTask {
     async fn start(&mut self, key: AttemptKey, pod: Arc<Pod>) {
         let attempt = key.attempt;
         self.emptied = None;
+        self.newest = Some(attempt);
         self.starting = Some((key.clone(), Arc::clone(&pod)));
-        let plan = self.host.blocking(move |host| launch::plan(host, &pod, attempt, &key));
+        let draft = self.next.take().await.filter(|draft| draft.serves(&self.host, &pod, &key));
+        let wanted = Arc::clone(&pod);
+        let plan = self.host.blocking(move |host| match draft {
+            Some(draft) => draft.finish(),
+            None => Draft::make(host, &wanted, &key).and_then(Draft::finish),
+        });
         let (plan, reached) = tokio::join!(plan, reach(&mut self.shim, &self.host, &self.key));
         let request = match (plan, reached) {
             (Err(failure), _) => return self.fail(attempt, failure).await,
@@ -160,6 +228,37 @@ impl ContainerTask {
             (Ok(start), Ok(())) => request::Request::Start(start),
         };
         self.send(request).await;
+        let key = self.key.clone();
+        self.host.blocking(move |host| launch::publish_log(host, &pod, &key, attempt)).await;
+    }
+
+    // ---- the next start ----
+
+    async fn go_on_with_next(&mut self, due: Due) {
+        match due {
+            Due::Draft => self.next = self.draft_next().map_or(NextStart::None, NextStart::Drafting),
+            Due::Drafted(Some(mut draft)) => {
+                if self.shim.as_ref().is_some_and(|shim| shim.protocol() >= wire::GET_READY) {
+                    self.send(request::Request::GetReady(draft.get_ready())).await;
+                }
+                self.next = NextStart::Drafted(draft);
+            }
+            Due::Drafted(None) => self.next = NextStart::None,
+        }
+    }
+
+    /// Works out how the attempt after the newest would be started, if there may be one.
+    fn draft_next(&self) -> Option<JoinHandle<Option<Box<Draft>>>> {
+        let view = self.host.board.get(&self.key.pod).filter(|view| view.deletion.is_none())?;
+        let pod = view.pod.clone()?;
+        let container = pod.containers.iter().find(|container| container.name == self.key.container)?;
+        if !Draft::is_possible(container) || self.shim.is_none() {
+            return None;
+        }
+        let key = self.attempt_key(self.newest?.next().0);
+        let host = Arc::clone(&self.host);
+        // What goes wrong goes wrong again when it counts, and is told then.
+        Some(tokio::task::spawn_blocking(move || Draft::make(&host, &pod, &key).ok().map(Box::new)))
     }
 
     async fn fail(&mut self, attempt: Attempt, failure: barepod_core::StartFailure) {
@@ -203,6 +302,7 @@ impl ContainerTask {
         self.starting = None;
         let process = Process { attempt: Attempt(started.attempt), pid: started.pid, start_ticks: started.start_ticks };
         self.host.set_process(&self.key, Some(process));
+        self.next.wait();
         self.supervisor.tell(Input::Started { key: self.attempt_key(started.attempt), pid: started.pid }).await;
     }
 
@@ -234,7 +334,11 @@ impl ContainerTask {
         self.remove_leaf(attempt);
     }
 
+    /// On the path of a restart: what is quick is done at once.
     async fn last_words(&self, attempt: Attempt, status: Option<ExitStatus>) -> String {
+        if !last_words::may_take_long(&self.host, &self.key) {
+            return last_words::of(&self.host, &self.key, attempt, status);
+        }
         let key = self.key.clone();
         self.host.blocking(move |host| last_words::of(host, &key, attempt, status)).await
     }
@@ -273,6 +377,8 @@ impl ContainerTask {
             Observation::Exited { attempt, .. } | Observation::Running { attempt, .. } => Some(*attempt),
             Observation::Absent => None,
         };
+        self.newest = newest;
+        self.next.wait();
         self.supervisor.tell(Input::Observed { key: self.key.clone(), observation }).await;
         if let Some(attempt) = empty {
             self.remove_leaf(attempt);
@@ -323,14 +429,18 @@ impl ContainerTask {
 
     // ---- ending ----
 
-    async fn kill(&self, attempt: Attempt) {
+    /// Nobody waits for it: the shim has done the same already if it could, and its news are to be heard.
+    fn kill(&self, attempt: Attempt) {
         if self.emptied == Some(attempt) {
             return;
         }
-        let key = self.key.clone();
-        if let Err(error) = self.host.blocking(move |host| host.groups.kill(&key, attempt)).await {
-            self.host.warn(&self.key, Reason::Degraded, &format!("cannot kill the group: {}", chain(&error)));
-        }
+        let (host, key) = (Arc::clone(&self.host), self.key.clone());
+        tokio::spawn(async move {
+            let container = key.clone();
+            if let Err(error) = host.blocking(move |host| host.groups.kill(&key, attempt)).await {
+                host.warn(&container, Reason::Degraded, &format!("cannot kill the group: {}", chain(&error)));
+            }
+        });
     }
 
     async fn send(&mut self, request: request::Request) {
@@ -346,6 +456,8 @@ impl ContainerTask {
 
     /// Ends the shim and removes its directory.
     pub(super) async fn dismiss(mut self) -> Result<(), String> {
+        // It makes directories that are about to be removed.
+        drop(self.next.take().await);
         let directory = self.host.dirs.shim(&self.key);
         if self.shim.is_none() {
             let socket = directory.join(layout::SOCKET);

@@ -1,6 +1,7 @@
 //! What the hands work with: directories, cgroups, ledger, the shim's binary, and which processes run.
 
 use std::collections::HashMap;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,6 +10,7 @@ use barepod_linux::Dirs;
 use barepod_linux::cgroup::Groups;
 use barepod_model::{Attempt, BootId, Bytes, Container, ContainerKey, PodUid, Reason};
 use barepod_store::Ledger;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::board::Board;
 use crate::journal::Journal;
@@ -43,11 +45,37 @@ pub(crate) struct Host {
     pub(crate) journal: Arc<Journal>,
     pub(crate) processes: Processes,
     pub(crate) prober: Prober,
+    pub(crate) mounts: MountTable,
 }
+
+/// The kernel's list of mounts, as far as one can see that it has changed.
+#[derive(Debug)]
+pub(crate) struct MountTable(Mutex<(Option<std::fs::File>, u64)>);
 
 /// The main processes that run.
 #[derive(Debug, Default)]
 pub(crate) struct Processes(Mutex<HashMap<ContainerKey, Process>>);
+
+impl MountTable {
+    pub(crate) fn new() -> Self {
+        let table = std::fs::File::open("/proc/self/mountinfo");
+        let table = table.inspect_err(|error| tracing::warn!(%error, "the list of mounts cannot be watched")).ok();
+        Self(Mutex::new((table, 0)))
+    }
+
+    /// Another number whenever it has changed since it was last asked. Where that cannot be seen, each time.
+    pub(crate) fn generation(&self) -> u64 {
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (table, generation) = &mut *guard;
+        let changed = table.as_ref().is_none_or(|table| {
+            // The kernel flags a change as an exceptional condition (proc_pid_mountinfo(5)).
+            let mut wanted = [PollFd::new(table.as_fd(), PollFlags::POLLPRI)];
+            !matches!(poll(&mut wanted, PollTimeout::ZERO), Ok(0))
+        });
+        *generation += u64::from(changed);
+        *generation
+    }
+}
 
 impl Host {
     /// `unified` or `hybrid`.

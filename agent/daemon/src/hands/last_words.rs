@@ -20,11 +20,16 @@ pub(super) fn of(host: &Host, key: &ContainerKey, attempt: Attempt, status: Opti
         String::new()
     };
     let written =
-        volumes::last_words(&host.dirs, key).unwrap_or_else(|error| failed("the termination message", &error));
+        volumes::last_words(&host.dirs, key, attempt).unwrap_or_else(|error| failed("the termination message", &error));
     if !written.is_empty() || status.is_none_or(ExitStatus::is_success) || !wants_log(host, key) {
         return written;
     }
     end_of_log(host, key, attempt).unwrap_or_else(|error| failed("the log", &error))
+}
+
+/// Whether that is more than the look at one small file.
+pub(super) fn may_take_long(host: &Host, key: &ContainerKey) -> bool {
+    wants_log(host, key)
 }
 
 fn wants_log(host: &Host, key: &ContainerKey) -> bool {

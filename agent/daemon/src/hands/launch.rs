@@ -1,10 +1,13 @@
 //! From a pod as it is wanted to the shim's order to start an attempt of one of its containers.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use barepod_core::{AttemptKey, StartFailure};
 use barepod_linux::cgroup::Leaf;
-use barepod_linux::view::{self, Placement};
+use barepod_linux::view::{self, Placement, Witness};
 use barepod_linux::{ids, volumes};
-use barepod_model::{Attempt, Container, ContainerKey, Launch, Pod, Reason};
+use barepod_model::{Attempt, Container, ContainerKey, Launch, Pod, Reason, Root};
 use barepod_shim::wire;
 
 use super::Host;
@@ -16,22 +19,76 @@ const KEPT_LOGS: u32 = 5;
 /// Least time between two rotations: twice what fluentd and fluent-bit wait before they leave a rotated file.
 const LEAST_ROTATION_NS: u64 = 10_000_000_000;
 
-/// Makes what an attempt needs on the host, and the order for its shim.
-pub(super) fn plan(host: &Host, pod: &Pod, attempt: Attempt, key: &AttemptKey) -> Result<wire::Start, StartFailure> {
-    let container = pod.containers.iter().find(|container| container.name == key.container);
-    let Some(container) = container else {
-        let message = format!("the pod has no container {}", key.container);
-        return Err(failure(Reason::CreateContainerConfigError, message));
-    };
-    let key = key.container_key();
-    let config = |error: &dyn std::error::Error| failure(Reason::CreateContainerConfigError, chain(error));
-    let create = |error: &dyn std::error::Error| failure(Reason::CreateContainerError, chain(error));
-    let placements = volumes::prepare_container(&host.dirs, pod, container).map_err(|e| config(&e))?;
-    let view = view_of(host, &key, &container.launch, &placements)?;
-    let log = log(host, pod, &key, attempt).map_err(|e| create(&e))?;
-    let argv = arguments(&container.launch, &placements).map_err(|e| config(&e))?;
-    let leaf = host.groups.make_leaf(&key, attempt).map_err(|e| create(&e))?;
-    Ok(start(container, attempt, argv, cgroup(&leaf), view, log))
+/// The order to start an attempt, as far as it can be worked out before it is given: groups, files, view.
+#[derive(Debug)]
+pub(super) struct Draft {
+    key: AttemptKey,
+    pod: Arc<Pod>,
+    launch: Launch,
+    placements: Vec<Placement>,
+    start: wire::Start,
+    witness: Witness,
+    /// How often the kernel's list of mounts had changed by then.
+    mounts: u64,
+}
+
+impl Draft {
+    /// Makes what an attempt needs on the host. The attempt before may still run.
+    pub(super) fn make(host: &Host, pod: &Arc<Pod>, key: &AttemptKey) -> Result<Self, StartFailure> {
+        let container = pod.containers.iter().find(|container| container.name == key.container);
+        let Some(container) = container else {
+            let message = format!("the pod has no container {}", key.container);
+            return Err(failure(Reason::CreateContainerConfigError, message));
+        };
+        let (attempt, container_key) = (key.attempt, key.container_key());
+        let mounts = host.mounts.generation();
+        let placements = volumes::prepare_container(&host.dirs, pod, container, attempt).map_err(|e| config(&e))?;
+        let (view, witness) = view_of(host, &container_key, &container.launch, &placements)?;
+        let log = log(host, pod, &container_key);
+        let leaf = host.groups.make_leaf(&container_key, attempt).map_err(|e| create(&e))?;
+        let start = start(container, attempt, cgroup(&leaf), view, log);
+        let (key, pod, launch) = (key.clone(), Arc::clone(pod), container.launch.clone());
+        Ok(Self { key, pod, launch, placements, start, witness, mounts })
+    }
+
+    /// Whether this start can be drafted while the attempt before runs: not if both would write to one layer.
+    pub(super) fn is_possible(container: &Container) -> bool {
+        !matches!(container.launch.root, Root::Tree(_)) || container.launch.read_only_root
+    }
+
+    /// Whether it is what this order means, and still right.
+    pub(super) fn serves(&self, host: &Host, pod: &Arc<Pod>, key: &AttemptKey) -> bool {
+        self.key == *key
+            && Arc::ptr_eq(&self.pod, pod)
+            && host.mounts.generation() == self.mounts
+            && self.witness.holds()
+    }
+
+    /// What its shim can do beforehand.
+    pub(super) fn get_ready(&mut self) -> wire::GetReady {
+        self.start.ready = uuid::Uuid::new_v4().to_string();
+        wire::GetReady {
+            name: self.start.ready.clone(),
+            namespaces: self.start.namespaces,
+            hostname: self.start.hostname.clone(),
+            view: self.start.view.clone(),
+        }
+    }
+
+    /// The order itself. What may have changed in the volumes since is looked at again.
+    pub(super) fn finish(mut self) -> Result<wire::Start, StartFailure> {
+        volumes::take_ownership(&self.placements, &self.launch).map_err(|e| config(&e))?;
+        self.start.argv = arguments(&self.launch, &self.placements).map_err(|e| config(&e))?;
+        Ok(self.start)
+    }
+}
+
+fn config(error: &dyn std::error::Error) -> StartFailure {
+    failure(Reason::CreateContainerConfigError, chain(error))
+}
+
+fn create(error: &dyn std::error::Error) -> StartFailure {
+    failure(Reason::CreateContainerError, chain(error))
 }
 
 pub(super) fn failure(reason: Reason, message: String) -> StartFailure {
@@ -43,12 +100,14 @@ fn view_of(
     key: &ContainerKey,
     launch: &Launch,
     placements: &[Placement],
-) -> Result<wire::View, StartFailure> {
+) -> Result<(wire::View, Witness), StartFailure> {
     let (hidden, secret) = (host.dirs.hidden(), host.dirs.secret());
     let (root, overlay) = (host.dirs.root(key), host.dirs.overlay(key));
     let request =
         view::Request { launch, placements, hidden: &hidden, secret: &secret, root: &root, overlay: &overlay };
-    view::plan(&view::Host, &request).map_err(|error| failure(Reason::CreateContainerError, chain(&error)))
+    let (view, witness) = view::plan_witnessed(&request).map_err(|error| create(&error))?;
+    // Copies of these are among the files made for it.
+    Ok((view, ["/etc/hosts", "/etc/resolv.conf"].iter().fold(witness, |witness, file| witness.and(Path::new(file)))))
 }
 
 /// The main program, behind the init step where that has not been done.
@@ -62,21 +121,24 @@ fn arguments(launch: &Launch, placements: &[Placement]) -> std::io::Result<Vec<S
     }
 }
 
-/// The log's directory and its link, and what is too old gone.
-fn log(host: &Host, pod: &Pod, key: &ContainerKey, attempt: Attempt) -> std::io::Result<wire::Log> {
-    let directory = host.dirs.log_of(pod, key);
-    fs_err::create_dir_all(&directory)?;
-    link(host, pod, key, attempt)?;
-    if let Some(old) = attempt.0.checked_sub(KEPT_LOGS) {
-        forget(host, pod, key, Attempt(old));
-    }
-    Ok(wire::Log {
-        directory: directory.display().to_string(),
+fn log(host: &Host, pod: &Pod, key: &ContainerKey) -> wire::Log {
+    wire::Log {
+        directory: host.dirs.log_of(pod, key).display().to_string(),
         max_bytes: host.logs.max_size.0,
         max_files: host.logs.max_files,
         when_refused: wire::log::WhenRefused::DropOldest.into(),
         min_rotate_ns: LEAST_ROTATION_NS,
-    })
+    }
+}
+
+/// The link to an attempt's log, and what is too old gone. What does not succeed is no reason not to run.
+pub(super) fn publish_log(host: &Host, pod: &Pod, key: &ContainerKey, attempt: Attempt) {
+    if let Err(error) = link(host, pod, key, attempt) {
+        host.warn(key, Reason::Degraded, &format!("log forwarders will not find its log: {error}"));
+    }
+    if let Some(old) = attempt.0.checked_sub(KEPT_LOGS) {
+        forget(host, pod, key, Attempt(old));
+    }
 }
 
 /// `/var/log/containers/<pod>_<namespace>_<container>-<id>.log`, where log forwarders look.
@@ -126,7 +188,6 @@ pub(super) fn environment(launch: &Launch) -> Vec<String> {
 fn start(
     container: &Container,
     attempt: Attempt,
-    argv: Vec<String>,
     cgroup: wire::Cgroup,
     view: wire::View,
     log: wire::Log,
@@ -136,7 +197,7 @@ fn start(
         |limit: &barepod_model::Rlimit| wire::Rlimit { resource: limit.resource, soft: limit.soft, hard: limit.hard };
     wire::Start {
         attempt: attempt.0,
-        argv,
+        argv: Vec::new(),
         env: environment(launch),
         cwd: launch.cwd.display().to_string(),
         user: Some(user(launch)),
@@ -157,5 +218,6 @@ fn start(
         log: Some(log),
         tty: launch.tty,
         umask: 0,
+        ready: String::new(),
     }
 }

@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct ShimClient {
     events: Events,
     requests: Requests,
+    protocol: u32,
 }
 
 /// The half that sends.
@@ -42,14 +43,24 @@ impl ShimClient {
         let silent = |source| ShimError::Silent { socket: socket.to_owned(), source };
         let stream = UnixStream::connect(socket).await.map_err(silent)?;
         let (reader, writer) = stream.into_split();
-        let mut client = Self { events: Events { reader, frames: Frames::default() }, requests: Requests { writer } };
+        let mut client =
+            Self { events: Events { reader, frames: Frames::default() }, requests: Requests { writer }, protocol: 0 };
         let hello = wire::Hello { protocol: wire::PROTOCOL, daemon_version: version.to_owned() };
         client.send(request::Request::Hello(hello)).await?;
         let answer = tokio::time::timeout(PATIENCE, client.next());
         match answer.await.map_err(|_| ShimError::Hung { socket: socket.to_owned(), patience: PATIENCE })?? {
-            Some(event::Event::Welcome(welcome)) => Ok((client, welcome)),
+            Some(event::Event::Welcome(welcome)) => {
+                client.protocol = welcome.protocol;
+                Ok((client, welcome))
+            }
             Some(_) | None => Err(ShimError::NoWelcome),
         }
+    }
+
+    /// What this shim speaks: the words of `shim.proto` up to this number.
+    #[must_use]
+    pub fn protocol(&self) -> u32 {
+        self.protocol
     }
 
     /// Sends a request.

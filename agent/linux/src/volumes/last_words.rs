@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use barepod_model::{ContainerKey, TerminationMessage};
+use barepod_model::{Attempt, ContainerKey, TerminationMessage};
 
 use super::error::{VolumeError, at};
 use super::private;
@@ -54,9 +54,9 @@ fn make(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The file is there and cannot be read.
-pub fn read(dirs: &Dirs, key: &ContainerKey) -> io::Result<String> {
+pub fn read(dirs: &Dirs, key: &ContainerKey, attempt: Attempt) -> io::Result<String> {
     let mut text = Vec::new();
-    match File::open(dirs.termination_log(key)) {
+    match File::open(dirs.termination_log(key, attempt)) {
         Ok(file) => file.take(MAX).read_to_end(&mut text)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
         Err(error) => return Err(error),
