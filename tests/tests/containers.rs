@@ -278,7 +278,7 @@ fn a_pod_waits_for_those_it_depends_on_and_ends_before_them() -> Result {
     host.apply_object(&with_directory(pods::pod("db", [sh("main", &chatty("db"))]), &directory))?;
     host.ready("web")?;
     host.until("both to have spoken", SOON, |_| (words(&directory) == "db web").then_some(()))?;
-    host.barepod(&["delete", "db", "web"])?;
+    host.barepod(&["delete", "web", "db"])?;
     host.gone("db")?;
     assert!(words(&directory).ends_with("-web -db"), "{}", words(&directory));
     Ok(())

@@ -354,7 +354,8 @@ impl PodMachine {
     /// Whether nothing of the pod has begun yet, and another pod must be ready first.
     pub(crate) fn awaits_dependency(&self) -> bool {
         let none_lives = || self.containers.values().all(|machine| machine.live().is_none());
-        self.others.dependency.is_some() && !self.record.initialized && none_lives()
+        let none_lived = || self.record.containers.values().all(|rec| rec.attempt.is_none());
+        self.others.dependency.is_some() && none_lives() && (!self.record.initialized || none_lived())
     }
 
     /// Whether this init container has done its work.
