@@ -69,12 +69,11 @@ fn prepare(get: &HttpGet, agent: &'static str) -> Result<(Target, HeaderMap), St
 /// One try; an error where the answer broke off.
 async fn once(target: Target, headers: HeaderMap, timeout: Duration) -> Result<Verdict, String> {
     let (deadline, url) = (Instant::now() + timeout, target.text());
-    let answer = match timeout_at(deadline, follow(target, headers, Offer::Both, Some(deadline))).await {
+    let mut answer = match timeout_at(deadline, follow(target, headers, Offer::Both, Some(deadline))).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => return Ok(failed(&error)),
         Err(_) => return Ok(Verdict::Bad(late(&url, "awaiting headers"))),
     };
-    let mut answer = answer;
     match timeout_at(deadline, answer.body(MAX_BODY)).await {
         Ok(Ok(body)) => Ok(judge(answer.status(), &String::from_utf8_lossy(&body))),
         Ok(Err(error)) => Err(format!("Get \"{url}\": {error} while reading body")),

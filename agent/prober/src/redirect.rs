@@ -2,12 +2,11 @@
 
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderValue, LOCATION, REFERER};
+use tokio::time::Instant;
 
 use crate::exchange::{Answer, ExchangeError, exchange};
 use crate::target::Target;
 use crate::tls::Offer;
-
-use tokio::time::Instant;
 
 /// Go's limit.
 const MOST: usize = 10;
@@ -44,7 +43,9 @@ pub(crate) async fn follow(
     offer: Offer,
     deadline: Option<Instant>,
 ) -> Result<Answer, NoAnswer> {
-    for asked in 1.. {
+    let mut asked = 0;
+    loop {
+        asked += 1;
         let answer = exchange(&target, &headers, offer, deadline).await;
         let answer = answer.map_err(|error| NoAnswer { url: target.text(), why: Why::Exchange(error) })?;
         let location = answer.response.headers().get(LOCATION).map(|value| value.as_bytes().to_vec());
@@ -54,7 +55,6 @@ pub(crate) async fn follow(
         refer(&mut headers, &target, &next);
         target = next;
     }
-    unreachable!("the loop counts for ever")
 }
 
 /// Where an answer leads, after so many requests; `None` where it is the last one.

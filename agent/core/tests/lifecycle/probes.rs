@@ -89,6 +89,14 @@ fn a_prober_that_cannot_ask_counts_neither_way() {
 }
 
 #[test]
+fn a_warning_is_a_success_that_people_are_told_of() {
+    let (mut bench, db) = probed(|db| db.containers[0].readiness = Some(probe()));
+    answer(&mut bench, &db, ProbeKind::Readiness, ProbeOutcome::Warning("it redirects".into()));
+    assert!(bench.view(&db).ready);
+    assert!(bench.told(Reason::ProbeWarning) && !bench.told(Reason::Unhealthy));
+}
+
+#[test]
 fn an_answer_of_an_earlier_run_does_not_count() {
     let (mut bench, db) = probed(|db| db.containers[0].readiness = Some(probe()));
     let old = asked(&bench, ProbeKind::Readiness).unwrap();
