@@ -8,6 +8,7 @@ mod idle;
 mod logs;
 mod memory;
 mod postgresql;
+mod probes;
 mod process;
 mod restart;
 mod stamps;
@@ -58,11 +59,12 @@ struct Course {
 /// How the lines of one name are measured.
 type Measure = fn(&Course) -> anyhow::Result<Vec<Line>>;
 
-const LINES: [(&str, Measure); 6] = [
+const LINES: [(&str, Measure); 7] = [
     ("restart", restart::measure),
     ("postgresql", postgresql::measure),
     ("memory", memory::measure),
     ("idle", idle::measure),
+    ("probes", probes::measure),
     ("logs", logs::measure),
     ("apply", apply::measure),
 ];
