@@ -98,6 +98,9 @@ pub struct PodResult {
     /// of the denial, or a warning
     #[prost(string, tag = "6")]
     pub message: ::prost::alloc::string::String,
+    /// as kubectl writes it; empty for a pod
+    #[prost(string, tag = "7")]
+    pub kind: ::prost::alloc::string::String,
 }
 /// Which pods. Empty fields match all.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -500,7 +503,8 @@ pub mod barepod_client {
             self
         }
         /// Accepts manifests as pods of the source `file`: checks them, makes the intent durable, then saves each pod's manifest
-        /// in the manifests directory. Each pod is accepted or denied on its own.
+        /// in the manifests directory. ConfigMaps and other objects beside them are in force when they are saved. Each pod and
+        /// object is accepted or denied on its own, objects first.
         pub async fn apply(
             &mut self,
             request: impl tonic::IntoRequest<super::ApplyRequest>,
@@ -714,7 +718,8 @@ pub mod barepod_server {
     #[async_trait]
     pub trait Barepod: std::marker::Send + std::marker::Sync + 'static {
         /// Accepts manifests as pods of the source `file`: checks them, makes the intent durable, then saves each pod's manifest
-        /// in the manifests directory. Each pod is accepted or denied on its own.
+        /// in the manifests directory. ConfigMaps and other objects beside them are in force when they are saved. Each pod and
+        /// object is accepted or denied on its own, objects first.
         async fn apply(
             &self,
             request: tonic::Request<super::ApplyRequest>,

@@ -78,7 +78,8 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
 
     tasks.spawn(keeper.run(stop.clone()));
 
-    let (source, files) = FileSource::new(dirs.manifests(), reader, supervisor.clone(), Arc::clone(&board));
+    let (source, files) =
+        FileSource::new(dirs.manifests(), reader, supervisor.clone(), Arc::clone(&board), Arc::clone(&journal));
     tasks.spawn(source.run(stop.clone()));
 
     let socket = dirs.run.join("barepod.sock");

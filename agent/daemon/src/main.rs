@@ -8,6 +8,7 @@ mod board;
 mod clock;
 mod config;
 mod daemon;
+mod facts;
 mod grpc;
 mod hands;
 mod journal;

@@ -4,9 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 
 use barepod_linux::Dirs;
-use barepod_manifest::ManifestError;
+use barepod_manifest::{Context, ManifestError, Manifests, Objects, ParsedPod};
 use barepod_model::{Pod, PodUid, Reason, Source};
 use barepod_presets::{Catalogue, LocalHost, PresetError};
+
+use crate::facts;
 
 /// One thing to say about a manifest.
 #[derive(Debug, Clone)]
@@ -48,26 +50,16 @@ impl fmt::Display for Diagnostic {
 pub(crate) struct Diagnostics(pub(crate) Vec<Diagnostic>);
 
 impl Diagnostics {
-    pub(crate) fn has_errors(&self) -> bool {
-        self.0.iter().any(|diagnostic| diagnostic.is_error)
-    }
-
     fn add(&mut self, is_error: bool, errors: Vec<ManifestError>) {
         self.0.extend(errors.into_iter().map(|error| Diagnostic::new(is_error, error)));
     }
-}
-
-/// What a manifest file says. With errors, no pod of it is taken.
-#[derive(Debug, Default)]
-pub(crate) struct Read {
-    pub(crate) pods: Vec<Pod>,
-    pub(crate) diagnostics: Diagnostics,
 }
 
 /// Reads manifests.
 #[derive(Debug)]
 pub(crate) struct Reader {
     catalogue: Catalogue,
+    state: PathBuf,
     claims: PathBuf,
 }
 
@@ -82,31 +74,52 @@ impl Reader {
         for fault in catalogue.add_dir(&dirs.config.join("presets")) {
             tracing::error!("a preset is left out: {fault}");
         }
-        Ok(Self { catalogue, claims: dirs.state.join("volumes") })
+        Ok(Self { catalogue, state: dirs.state.clone(), claims: dirs.state.join("volumes") })
     }
 
-    /// Reads a file's text.
-    pub(crate) fn read(&self, file: &str, text: &str, source: Source) -> Read {
-        let mut read = Read::default();
-        match barepod_manifest::read(file, text) {
-            Err(errors) => read.diagnostics.add(true, errors),
-            Ok(parsed) => {
-                for pod in parsed {
-                    let resolve = |request: &_| self.catalogue.resolve(request, &LocalHost);
-                    match pod.into_pod(source, new_uid(), &self.claims, resolve) {
-                        Err(errors) => read.diagnostics.add(true, errors),
-                        Ok(assembled) => {
-                            read.diagnostics.add(false, assembled.warnings);
-                            read.pods.push(assembled.pod);
-                        }
-                    }
+    /// Reads a file's text; nothing if it has errors.
+    pub(crate) fn read(&self, file: &str, text: &str, diagnostics: &mut Diagnostics) -> Option<Manifests> {
+        match barepod_manifest::read_all(file, text) {
+            Ok(mut found) => {
+                diagnostics.add(false, std::mem::take(&mut found.warnings));
+                Some(found)
+            }
+            Err(errors) => {
+                diagnostics.add(true, errors);
+                None
+            }
+        }
+    }
+
+    /// Makes pods of a file's pods, with what they refer to looked up in `objects`; nothing if one has errors. `living`
+    /// knows the UID of a pod that is there already.
+    pub(crate) fn assemble(
+        &self,
+        parsed: Vec<ParsedPod>,
+        source: Source,
+        objects: &Objects,
+        living: impl Fn(&ParsedPod) -> Option<PodUid>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Vec<Pod>> {
+        let host = facts::gather(&self.state);
+        let mut pods = Vec::new();
+        let mut sound = true;
+        for pod in parsed {
+            let uid = living(&pod);
+            let context = Context { claims_root: &self.claims, objects, host: &host, lives: uid.is_some() };
+            let resolve = |request: &_| self.catalogue.resolve(request, &LocalHost);
+            match pod.into_pod(source, uid.unwrap_or_else(new_uid), &context, resolve) {
+                Ok(assembled) => {
+                    diagnostics.add(false, assembled.warnings);
+                    pods.push(assembled.pod);
+                }
+                Err(errors) => {
+                    diagnostics.add(true, errors);
+                    sound = false;
                 }
             }
         }
-        if read.diagnostics.has_errors() {
-            read.pods.clear();
-        }
-        read
+        sound.then_some(pods)
     }
 }
 

@@ -4,14 +4,17 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use barepod_model::{
-    Container, ContainerRequest, FsGroup, Launch, Pod, PodUid, Reason, RequestError, Resolved, Source, Volume,
-    VolumeKind, VolumeMount,
+    Bytes, Confinement, Container, ContainerRequest, Credentials, Env, FsGroup, Launch, Pod, PodUid, Reason,
+    RequestError, Resolved, Root, Source, StopPlan, Volume, VolumeKind, VolumeMount,
 };
 
 use crate::container::ParsedContainer;
+use crate::context::{Context, Lookup};
 use crate::error::{Finding, Findings, ManifestError};
+use crate::lookup::waiting_volume;
 use crate::place::FieldPath;
 use crate::pod::ParsedPod;
+use crate::volumes::ParsedVolume;
 
 /// A whole pod, and what its author should know.
 #[derive(Debug, Clone)]
@@ -23,8 +26,8 @@ pub struct Assembled {
 }
 
 impl ParsedPod {
-    /// Makes it a pod of `source`. `resolve` says what stands in for the image of each container; `claims_root` is the
-    /// host's directory below which persistent volume claims lie, as `<namespace>/<claim>`.
+    /// Makes it a pod of `source`, with all that it refers to looked up in `context`. `resolve` says what stands in for the
+    /// image of each container. What does not exist keeps the container or volume that needs it waiting.
     ///
     /// # Errors
     /// What `resolve` refuses, and data that would lie where it is lost or shared; with the lines of the manifest.
@@ -32,21 +35,31 @@ impl ParsedPod {
         self,
         source: Source,
         uid: PodUid,
-        claims_root: &Path,
+        context: &Context<'_>,
         mut resolve: impl FnMut(&ContainerRequest) -> Result<Resolved, RequestError>,
     ) -> Result<Assembled, Vec<ManifestError>> {
         let mut out = Findings::default();
+        let lookup = Lookup { pod: &self, uid: &uid, context: *context };
+        let volumes = self.looked_up(&lookup, &mut out);
         let mut containers = Vec::new();
         let mut data_paths = BTreeSet::new();
         let mut fs_group = None;
         for parsed in &self.containers {
-            match resolve(&parsed.request) {
-                Ok(resolved) => {
+            let (request, missing) = lookup.request(parsed);
+            match resolve(&request) {
+                Ok(mut resolved) => {
                     out.warnings.extend(resolved.warnings.iter().map(|w| self.finding(parsed, w)));
-                    self.data_paths(parsed, &resolved, claims_root, &mut data_paths, &mut out);
+                    let place = Data { pod: &self, volumes: &volumes, claims_root: context.claims_root };
+                    place.find(parsed, &resolved, missing.is_some(), &mut data_paths, &mut out);
                     not_root(parsed, &resolved.launch, &mut out);
                     fs_group = chosen_group(fs_group, parsed, &resolved);
-                    containers.push(container(parsed, resolved));
+                    resolved.launch.as_written = parsed.program.as_written(parsed.request.working_dir.clone());
+                    containers.push(container(parsed, resolved, missing));
+                }
+                // The values that are missing may be what it lacks. A pod that lives already is left as it is.
+                Err(error) if missing.is_some() && !context.lives => {
+                    out.warnings.push(self.finding(parsed, &error));
+                    containers.push(container(parsed, stand_in(request), missing));
                 }
                 Err(error) => out.error(self.finding(parsed, &error)),
             }
@@ -57,7 +70,8 @@ impl ParsedPod {
         }
         let mut warnings: Vec<_> = out.warnings.into_iter().map(locate).chain(self.warnings.iter().cloned()).collect();
         warnings.sort_by_key(|w| (w.line, w.column));
-        Ok(Assembled { pod: self.pod(source, uid, data_paths, fs_group, containers), warnings })
+        let fs_group = fs_group.map(|gid| FsGroup { gid, policy: self.fs_group_policy });
+        Ok(Assembled { pod: self.pod(source, uid, data_paths, fs_group, volumes, containers), warnings })
     }
 
     fn pod(
@@ -65,10 +79,10 @@ impl ParsedPod {
         source: Source,
         uid: PodUid,
         data_paths: BTreeSet<PathBuf>,
-        fs_group: Option<u32>,
+        fs_group: Option<FsGroup>,
+        volumes: Vec<Volume>,
         containers: Vec<Container>,
     ) -> Pod {
-        let policy = self.fs_group_policy;
         Pod {
             uid,
             namespace: self.namespace,
@@ -82,11 +96,25 @@ impl ParsedPod {
             readiness_gates: Vec::new(),
             depends_on: self.depends_on,
             data_paths,
-            fs_group: fs_group.map(|gid| FsGroup { gid, policy }),
-            volumes: self.volumes,
+            fs_group,
+            volumes,
             containers,
             manifest: self.manifest,
         }
+    }
+
+    fn looked_up(&self, lookup: &Lookup<'_>, out: &mut Findings) -> Vec<Volume> {
+        let one = |parsed: &ParsedVolume| {
+            let kind = lookup.volume(&parsed.kind).unwrap_or_else(|missing| {
+                if lookup.context.lives {
+                    let finding = Finding::new(Reason::InvalidConfiguration, &parsed.path, &missing);
+                    out.error(finding.hint("define it; the pod that lives stays as it is until then"));
+                }
+                waiting_volume(missing)
+            });
+            Volume { name: parsed.name.clone(), kind }
+        };
+        self.volumes.iter().map(one).collect()
     }
 
     /// What a preset says about a container, with its field's path from the root. `env[NAME]` is that variable.
@@ -99,20 +127,34 @@ impl ParsedPod {
         let finding = Finding::new(error.reason, &path, &error.message);
         Finding { hint: error.hint.clone(), ..finding }
     }
+}
 
-    /// Finds where the data of a container really lies.
-    fn data_paths(
+/// Where data lie.
+struct Data<'a> {
+    pod: &'a ParsedPod,
+    volumes: &'a [Volume],
+    claims_root: &'a Path,
+}
+
+impl Data<'_> {
+    /// Finds where the data of a container really lies. Of an incomplete one that is not known for certain yet.
+    fn find(
         &self,
         parsed: &ParsedContainer,
         resolved: &Resolved,
-        claims_root: &Path,
+        incomplete: bool,
         found: &mut BTreeSet<PathBuf>,
         out: &mut Findings,
     ) {
         let path = parsed.path.key("volumeMounts");
         for data in &resolved.data_paths {
-            let Some(place) = out.take(self.host_path(data, &resolved.launch.mounts, claims_root, &path)) else {
-                continue;
+            let place = match self.host_path(data, &resolved.launch.mounts, &path) {
+                Ok(place) => place,
+                Err(_) if incomplete => continue,
+                Err(finding) => {
+                    out.error(finding);
+                    continue;
+                }
             };
             if place.as_ref().is_some_and(|p| found.contains(p)) {
                 let message = format!("another container of this pod keeps its data in {} too", data.display());
@@ -124,13 +166,7 @@ impl ParsedPod {
     }
 
     /// The host's path of `data`; none if it is a directory of the pod's own.
-    fn host_path(
-        &self,
-        data: &Path,
-        mounts: &[VolumeMount],
-        claims_root: &Path,
-        path: &FieldPath,
-    ) -> Result<Option<PathBuf>, Finding> {
+    fn host_path(&self, data: &Path, mounts: &[VolumeMount], path: &FieldPath) -> Result<Option<PathBuf>, Finding> {
         let below = |m: &&VolumeMount| data.starts_with(&m.path);
         let Some(mount) = mounts.iter().filter(below).max_by_key(|m| m.path.components().count()) else {
             let message = format!("{} lies on no volume, so the data would be lost with the container", data.display());
@@ -143,10 +179,11 @@ impl ParsedPod {
             return Err(Finding::new(Reason::InvalidConfiguration, path, message).hint("remove readOnly"));
         }
         let rest = data.strip_prefix(&mount.path).unwrap_or(Path::new(""));
+        let namespace = self.pod.namespace.as_str();
         let root = volume.and_then(|v| match &v.kind {
             VolumeKind::EmptyDir { .. } | VolumeKind::Projected(_) => None,
             VolumeKind::HostPath { path, .. } => Some(path.clone()),
-            VolumeKind::Claim { claim, .. } => Some(claims_root.join(self.namespace.as_str()).join(claim)),
+            VolumeKind::Claim { claim, .. } => Some(self.claims_root.join(namespace).join(claim)),
         });
         Ok(root.map(|root| root.join(&mount.sub_path).join(rest).components().collect()))
     }
@@ -174,8 +211,47 @@ fn not_root(parsed: &ParsedContainer, launch: &Launch, out: &mut Findings) {
     }
 }
 
+/// What is known of a container before what it refers to exists. It is never started.
+fn stand_in(request: ContainerRequest) -> Resolved {
+    let launch = Launch {
+        argv: vec!["/bin/false".to_owned()],
+        init: None,
+        env: Env::default(),
+        cwd: PathBuf::from("/"),
+        user: Credentials { uid: 65534, gid: 65534, groups: Vec::new() },
+        root: Root::Host,
+        read_only_root: true,
+        mounts: request.mounts,
+        shared: Vec::new(),
+        files: Vec::new(),
+        owned_dirs: Vec::new(),
+        shm_size: Bytes(0),
+        capabilities: Vec::new(),
+        no_new_privileges: true,
+        rlimits: Vec::new(),
+        oom_score_adj: 0,
+        namespaces: request.namespaces,
+        tty: false,
+        hostname: request.hostname,
+        as_written: None,
+        network: request.network,
+        confinement: request.confinement,
+    };
+    Resolved {
+        preset: request.image,
+        launch,
+        fs_group: None,
+        stop: StopPlan::default(),
+        startup: None,
+        readiness: None,
+        liveness: None,
+        data_paths: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
 /// The manifest's probes take the place of the preset's, each for itself.
-fn container(parsed: &ParsedContainer, resolved: Resolved) -> Container {
+fn container(parsed: &ParsedContainer, resolved: Resolved, missing: Option<String>) -> Container {
     let mut stop = resolved.stop;
     if let (Some(signal), Some(first)) = (parsed.stop_signal, stop.stages.first_mut()) {
         first.signal = signal;
@@ -194,6 +270,6 @@ fn container(parsed: &ParsedContainer, resolved: Resolved) -> Container {
         lifecycle: parsed.lifecycle.clone(),
         restart: parsed.restart.clone(),
         termination_message: parsed.termination_message.clone(),
-        missing: None,
+        missing,
     }
 }

@@ -7,9 +7,9 @@ use crate::place::FieldPath;
 use crate::schema::{self, Field, Support, Type};
 use crate::yaml::{Entry, Node, Value};
 
-/// Checks a whole Pod.
-pub(crate) fn pod(node: &Node, out: &mut Findings) {
-    object(node, "Pod", &FieldPath::default(), Depth::Looked, out);
+/// Checks a whole object of this type.
+pub(crate) fn whole(node: &Node, type_name: &str, out: &mut Findings) {
+    object(node, type_name, &FieldPath::default(), Depth::Looked, out);
 }
 
 /// Whether it still matters what barepod does with a field: below one that has no effect or is refused, it does not.

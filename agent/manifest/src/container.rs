@@ -1,24 +1,24 @@
 //! One container of a Pod.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use barepod_model::{
-    Confinement, ContainerKind, ContainerName, ContainerRequest, ContainerRestart, Env, Lifecycle, NamespaceUse, Probe,
+    Confinement, ContainerKind, ContainerName, ContainerRequest, ContainerRestart, Lifecycle, NamespaceUse, Probe,
     ProbeKind, Reason, TerminationMessage, TerminationMessagePolicy, VolumeMount,
 };
 use k8s_openapi::api::core::v1;
 
 use crate::actions::{Actions, number};
 use crate::error::{Finding, Findings};
-use crate::expand::expand;
 use crate::network::Named;
 use crate::place::FieldPath;
+use crate::program::{NoSources, Program, Ran};
 use crate::{names, paths, probes, resources, restart, security, volumes};
 
 /// A container, checked, before it is known what stands in for its image.
 #[derive(Debug, Clone)]
 pub struct ParsedContainer {
-    /// What it asks for.
+    /// What it asks for; what its command, arguments and variables refer to is not looked up in it.
     pub request: ContainerRequest,
     /// Startup probe, if the manifest has one.
     pub startup: Option<Probe>,
@@ -36,6 +36,8 @@ pub struct ParsedContainer {
     pub termination_message: TerminationMessage,
     /// Ports it says it listens on.
     pub ports: Vec<Port>,
+    /// Command, arguments and variables as they are written.
+    pub(crate) program: Program,
     /// Where it stands in its object.
     pub(crate) path: FieldPath,
 }
@@ -86,7 +88,8 @@ pub(crate) fn parse(
     let stop_signal = from.lifecycle.as_ref().and_then(|l| l.stop_signal.as_deref());
     let stop_signal = stop_signal.and_then(|name| out.take(signal(name, &lifecycle_path.key("stopSignal"))));
     let termination_message = termination_message(from, path, out);
-    let request = request(from, kind, name?, pod, path, out);
+    let program = Program::parse(from, path, out);
+    let request = request(from, kind, name?, &program, pod, path, out);
     Some(ParsedContainer {
         request,
         startup,
@@ -97,6 +100,7 @@ pub(crate) fn parse(
         restart,
         termination_message,
         ports,
+        program,
         path: path.clone(),
     })
 }
@@ -140,13 +144,12 @@ fn request(
     from: &v1::Container,
     kind: ContainerKind,
     name: ContainerName,
+    program: &Program,
     pod: &Surroundings<'_>,
     path: &FieldPath,
     out: &mut Findings,
 ) -> ContainerRequest {
-    let env = env(from.env.as_deref().unwrap_or_default(), &path.key("env"), out);
-    let words = |list: &Option<Vec<String>>| list.iter().flatten().map(|word| expand(word, &env)).collect();
-    let (command, args) = (words(&from.command), words(&from.args));
+    let Ran { command, args, env, .. } = program.run(&NoSources);
     let own = from.security_context.as_ref();
     let own_path = path.key("securityContext");
     let user =
@@ -174,7 +177,7 @@ fn request(
         hostname: pod.named.hostname.clone(),
         network: pod.named.files.clone(),
         confinement: Confinement::default(),
-        env: Env(env),
+        env,
     }
 }
 
@@ -195,30 +198,6 @@ fn working_dir(from: &v1::Container, path: &FieldPath, out: &mut Findings) -> Op
 fn mounts(from: &v1::Container, pod: &Surroundings<'_>, path: &FieldPath, out: &mut Findings) -> Vec<VolumeMount> {
     let volumes = pod.spec.volumes.as_deref().unwrap_or_default();
     volumes::mounts(from.volume_mounts.as_deref().unwrap_or_default(), volumes, &path.key("volumeMounts"), out)
-}
-
-/// The variables in order, each expanded with those before it. Of two with one name, the later counts.
-fn env(from: &[v1::EnvVar], path: &FieldPath, out: &mut Findings) -> BTreeMap<String, String> {
-    let mut env = BTreeMap::new();
-    for (i, variable) in from.iter().enumerate() {
-        let path = path.index(i).key("name");
-        if !names::is_env_name(&variable.name) {
-            let message = format!("{:?} cannot name a variable", variable.name);
-            let finding = Finding::new(Reason::InvalidValue, &path, message);
-            out.error(finding.hint("use printable ASCII characters without '='"));
-        }
-        let value = variable.value.as_deref().unwrap_or_default();
-        if value.contains('\0') {
-            let finding = Finding::new(Reason::InvalidValue, &path, "its value holds a NUL character");
-            out.error(finding.hint("no program can be given such a value"));
-        }
-        let value = expand(value, &env);
-        if env.insert(variable.name.clone(), value).is_some() {
-            let message = format!("{:?} is given twice; this one counts", variable.name);
-            out.warn(Finding::new(Reason::Duplicate, &path, message).hint("remove the other"));
-        }
-    }
-    env
 }
 
 fn ports(from: &v1::Container, spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) -> Vec<Port> {

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!   text ──yaml──▶ values with places ──check──▶ fields known and honoured ──pod──▶ ParsedPod ──into_pod──▶ model::Pod
+//!                                          └────────────object──▶ Object ──▶ Objects ──────────────┘
 //! ```
 //!
-//! [`read`] takes a text and finds everything that is wrong with it at once: each field is looked up in Kubernetes' own
+//! [`read_all`] takes a text and finds everything that is wrong with it at once: each field is looked up in Kubernetes' own
 //! types and in the table of what barepod honours (`schema/`), then the values are held against Kubernetes' rules. What
-//! stands in for an image is not known here: [`ParsedPod::into_pod`] asks for it.
+//! stands in for an image is not known here: [`ParsedPod::into_pod`] asks for it, and looks up what the pod refers to, so that
+//! in a `model::Pod` nothing is left to look up.
 //!
 //! Pure: text in, values out. No file system, no clock.
 
@@ -14,24 +16,35 @@ mod actions;
 mod assemble;
 mod check;
 mod container;
+mod context;
 mod error;
 mod expand;
+mod kinds;
+mod lookup;
 mod names;
 mod network;
+mod object;
+mod objects;
 mod paths;
 mod place;
 mod pod;
 mod probes;
+mod program;
+mod projections;
 mod read;
+mod references;
 mod resources;
 mod restart;
 mod schema;
 mod security;
 mod volumes;
+mod workload;
 mod yaml;
 
 pub use assemble::Assembled;
 pub use container::{ParsedContainer, Port};
+pub use context::{Context, HostFacts};
 pub use error::ManifestError;
+pub use objects::{Object, ObjectBody, ObjectKind, ObjectRef, Objects};
 pub use pod::ParsedPod;
-pub use read::{read, read_bytes};
+pub use read::{Manifests, read, read_all, read_bytes};

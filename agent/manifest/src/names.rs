@@ -65,11 +65,21 @@ pub(crate) fn annotations(annotations: &BTreeMap<String, String>, path: &FieldPa
 const NAME_RULE: &str = "use at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit";
 
 /// The key of a label: a name, or a DNS subdomain, a slash and a name.
-fn label_key(key: &str, path: &FieldPath, out: &mut Findings) {
+pub(crate) fn label_key(key: &str, path: &FieldPath, out: &mut Findings) {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
     if !is_label_name(name) || prefix.is_some_and(|p| PodName::new(p).is_err()) {
         let finding = Finding::new(Reason::InvalidValue, path, format!("{key:?} is not a label's key"));
         out.error(finding.hint(format!("{NAME_RULE}, after an optional DNS name and '/'")));
+    }
+}
+
+/// A key of a ConfigMap or Secret, as apimachinery's `IsConfigMapKey`.
+pub(crate) fn data_key(key: &str, path: &FieldPath, out: &mut Findings) {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let valid = (1..=253).contains(&key.len()) && key.bytes().all(plain) && key != "." && !key.starts_with("..");
+    if !valid {
+        let finding = Finding::new(Reason::InvalidValue, path, format!("{key:?} is not a key"));
+        out.error(finding.hint("use at most 253 letters, digits, '-', '_' and '.', not beginning with '..'"));
     }
 }
 

@@ -49,6 +49,11 @@ impl FieldPath {
         })
     }
 
+    /// The path of `inner`, which begins where this one ends.
+    pub(crate) fn then(&self, inner: &FieldPath) -> Self {
+        Self(self.0.iter().chain(&inner.0).cloned().collect())
+    }
+
     /// The steps from the root.
     pub(crate) fn steps(&self) -> &[Step] {
         &self.0

@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use barepod_model::{
-    ContainerKind, FsGroupChangePolicy, Manifest, Namespace, PodName, PodRef, Reason, RestartPolicy, Volume,
+    ContainerKind, FsGroupChangePolicy, Manifest, Namespace, PodName, PodRef, Reason, RestartPolicy,
 };
 use k8s_openapi::api::core::v1;
 
+use crate::check::nearest;
 use crate::container::{self, ParsedContainer, Surroundings};
 use crate::error::{Finding, Findings, ManifestError};
+use crate::objects::{ObjectBody, ObjectKind, ObjectRef, Objects};
 use crate::place::FieldPath;
 use crate::read::Origin;
+use crate::volumes::{ParsedKind, ParsedVolume};
 use crate::{names, network, security, volumes};
 
 /// A Pod, checked, before it is known what stands in for its images. [`ParsedPod::into_pod`] makes it one.
@@ -35,14 +38,14 @@ pub struct ParsedPod {
     pub depends_on: Vec<PodRef>,
     /// `fsGroupChangePolicy`.
     pub fs_group_policy: FsGroupChangePolicy,
-    /// Its volumes.
-    pub volumes: Vec<Volume>,
     /// Its containers, those of init first.
     pub containers: Vec<ParsedContainer>,
     /// The object as its author wrote it.
     pub manifest: Manifest,
     /// What is accepted without effect, and what else its author should know.
     pub warnings: Vec<ManifestError>,
+    pub(crate) volumes: Vec<ParsedVolume>,
+    pub(crate) service_account: String,
     pub(crate) origin: Origin,
 }
 
@@ -55,7 +58,8 @@ pub(crate) struct Parts {
     pub(crate) active_deadline: Option<Duration>,
     pub(crate) depends_on: Vec<PodRef>,
     pub(crate) fs_group_policy: FsGroupChangePolicy,
-    pub(crate) volumes: Vec<Volume>,
+    pub(crate) volumes: Vec<ParsedVolume>,
+    pub(crate) service_account: String,
     pub(crate) containers: Vec<ParsedContainer>,
 }
 
@@ -95,6 +99,7 @@ pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
     let fs_group_policy = security::fs_group_policy(spec.security_context.as_ref(), &security, out);
     let named = network::parse(spec, name.as_ref(), namespace.as_ref(), &path, out);
     let containers = containers(&Surroundings { spec, named: &named, path: &path }, out);
+    resource_owners(&containers, &volumes, out);
     Some(Parts {
         namespace: namespace?,
         name: name?,
@@ -104,8 +109,64 @@ pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
         depends_on,
         fs_group_policy,
         volumes,
+        service_account: service_account(spec),
         containers,
     })
+}
+
+impl ParsedPod {
+    /// The objects that it refers to, whether they are there or not.
+    #[must_use]
+    pub fn references(&self, objects: &Objects) -> BTreeSet<ObjectRef> {
+        let own = |kind, name: &str| ObjectRef { kind, namespace: self.namespace.to_string(), name: name.to_owned() };
+        let mut found: BTreeSet<_> = self
+            .containers
+            .iter()
+            .flat_map(|container| container.program.objects())
+            .map(|object| own(object.kind, &object.name))
+            .collect();
+        for volume in &self.volumes {
+            match &volume.kind {
+                ParsedKind::Known(_) => {}
+                ParsedKind::Projection(projection) => {
+                    found.extend(projection.objects().map(|object| own(object.kind, &object.name)));
+                }
+                ParsedKind::Claim { claim, .. } => {
+                    let claim = own(ObjectKind::PersistentVolumeClaim, claim);
+                    if let Some(ObjectBody::Claim(Some(name))) = objects.get(&claim).map(|object| &object.body) {
+                        let (kind, namespace) = (ObjectKind::PersistentVolume, String::new());
+                        found.insert(ObjectRef { kind, namespace, name: name.clone() });
+                    }
+                    found.insert(claim);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// The admission plugin's default.
+fn service_account(spec: &v1::PodSpec) -> String {
+    let names = [&spec.service_account_name, &spec.service_account];
+    let named = names.into_iter().flatten().find(|name| !name.is_empty());
+    named.cloned().unwrap_or_else(|| "default".to_owned())
+}
+
+/// Containers whose resources are asked for must be there.
+fn resource_owners(containers: &[ParsedContainer], volumes: &[ParsedVolume], out: &mut Findings) {
+    let programs = containers.iter().flat_map(|c| c.program.containers().map(|name| (c.path.key("env"), name)));
+    let projections = volumes.iter().flat_map(|volume| match &volume.kind {
+        ParsedKind::Projection(projection) => projection.containers().map(|name| (volume.path.clone(), name)).collect(),
+        ParsedKind::Known(_) | ParsedKind::Claim { .. } => Vec::new(),
+    });
+    for (path, name) in programs.chain(projections) {
+        let names = || containers.iter().map(|container| container.request.name.as_str());
+        if !names().any(|known| known == name) {
+            let finding = Finding::new(Reason::InvalidValue, &path, format!("the pod has no container {name:?}"));
+            let hint = nearest(name, names()).map(|name| format!("did you mean {name:?}?"));
+            out.error(finding.hint(hint.unwrap_or_else(|| "name one of its containers".to_owned())));
+        }
+    }
 }
 
 fn pod_name(name: Option<&str>, path: &FieldPath) -> Result<PodName, Finding> {

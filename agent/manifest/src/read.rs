@@ -1,4 +1,4 @@
-//! A file to the Pods in it.
+//! A file to the pods and objects in it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,15 +8,29 @@ use k8s_openapi::api::core::v1;
 
 use crate::check;
 use crate::error::{Finding, Findings, ManifestError};
+use crate::kinds::{self, Kind, Workload};
+use crate::object;
+use crate::objects::Object;
 use crate::place::{FieldPath, Place};
 use crate::pod::{self, ParsedPod};
-use crate::yaml::{self, Fault, FaultKind, Node, Value};
+use crate::yaml::{self, Fault, FaultKind, Node};
 
-/// Reads the Pods in a file. `file` is only what errors call it.
+/// What a file holds.
+#[derive(Debug, Default)]
+pub struct Manifests {
+    /// Its pods, those of workloads too.
+    pub pods: Vec<ParsedPod>,
+    /// What pods refer to.
+    pub objects: Vec<Object>,
+    /// What is accepted without effect, in the order of the lines. Those of a pod are with the pod.
+    pub warnings: Vec<ManifestError>,
+}
+
+/// Reads all that a file holds. `file` is only what errors call it.
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of the lines; never empty.
-pub fn read(file: &str, text: &str) -> Result<Vec<ParsedPod>, Vec<ManifestError>> {
+pub fn read_all(file: &str, text: &str) -> Result<Manifests, Vec<ManifestError>> {
     let whole = |reason, message: String, hint: &str| Err(vec![of_file(file, reason, Place::START, message, hint)]);
     if text.len() > yaml::MAX_BYTES {
         let message = format!("it is {} bytes long; a manifest has at most {}", text.len(), yaml::MAX_BYTES);
@@ -30,6 +44,14 @@ pub fn read(file: &str, text: &str) -> Result<Vec<ParsedPod>, Vec<ManifestError>
         return whole(Reason::EmptyManifest, "it holds no object".to_owned(), "write a Pod, or remove the file");
     }
     all(file, documents)
+}
+
+/// Reads the Pods in a file.
+///
+/// # Errors
+/// As [`read_all`].
+pub fn read(file: &str, text: &str) -> Result<Vec<ParsedPod>, Vec<ManifestError>> {
+    read_all(file, text).map(|found| found.pods)
 }
 
 /// Reads the Pods in a file that may not even be text.
@@ -77,20 +99,45 @@ fn of_fault(file: &str, fault: &Fault) -> ManifestError {
     of_file(file, reason, fault.place, fault.message.clone(), hint)
 }
 
-fn all(file: &str, documents: Vec<Node>) -> Result<Vec<ParsedPod>, Vec<ManifestError>> {
-    let mut pods: Vec<ParsedPod> = Vec::new();
+fn all(file: &str, documents: Vec<Node>) -> Result<Manifests, Vec<ManifestError>> {
+    let mut found = Manifests::default();
     let mut errors = Vec::new();
     for node in documents {
-        match one(Origin { file: file.into(), node: Arc::new(node) }) {
-            Ok(pod) => {
-                errors.extend(twin(&pods, &pod));
-                pods.push(pod);
+        for origin in flat(Origin { file: file.into(), node: Arc::new(node), within: FieldPath::default() }) {
+            match one(&origin) {
+                Ok(One::Pod(pod)) => {
+                    errors.extend(twin(&found.pods, &pod));
+                    found.pods.push(*pod);
+                }
+                Ok(One::Object(object, warnings)) => {
+                    if found.objects.iter().any(|other| other.id == object.id) {
+                        let path = FieldPath::default().key("metadata").key("name");
+                        let finding = Finding::new(Reason::Duplicate, &path, format!("{} is there already", object.id));
+                        errors.push(origin.locate(finding.hint("give each its own name")));
+                    }
+                    found.objects.push(*object);
+                    found.warnings.extend(warnings);
+                }
+                Ok(One::Nothing(warnings)) => found.warnings.extend(warnings),
+                Err(more) => errors.extend(more),
             }
-            Err(found) => errors.extend(found),
         }
     }
     errors.sort_by_key(|e| (e.line, e.column));
-    if errors.is_empty() { Ok(pods) } else { Err(errors) }
+    if errors.is_empty() { Ok(found) } else { Err(errors) }
+}
+
+/// The objects of a list, and of lists in it; whatever is no list is itself.
+fn flat(origin: Origin) -> Vec<Origin> {
+    if !kinds::is_list(&origin.node) {
+        return vec![origin];
+    }
+    let items = origin.node.get("items").map(Node::items).unwrap_or_default().iter().enumerate();
+    let path = origin.within.key("items");
+    items
+        .map(|(i, item)| Origin { file: origin.file.clone(), node: Arc::new(item.clone()), within: path.index(i) })
+        .flat_map(flat)
+        .collect()
 }
 
 fn twin(pods: &[ParsedPod], pod: &ParsedPod) -> Option<ManifestError> {
@@ -101,15 +148,67 @@ fn twin(pods: &[ParsedPod], pod: &ParsedPod) -> Option<ManifestError> {
     Some(pod.origin.locate(Finding::new(Reason::Duplicate, &path, message).hint("give each its own name")))
 }
 
-fn one(origin: Origin) -> Result<ParsedPod, Vec<ManifestError>> {
+/// What one object is.
+enum One {
+    Pod(Box<ParsedPod>),
+    Object(Box<Object>, Vec<ManifestError>),
+    Nothing(Vec<ManifestError>),
+}
+
+fn one(origin: &Origin) -> Result<One, Vec<ManifestError>> {
     let mut found = Findings::default();
-    let parts = if is_pod(&origin.node, &mut found) { checked(&origin.node, &mut found) } else { None };
-    let locate = |findings: Vec<Finding>| -> Vec<ManifestError> {
-        let mut located: Vec<_> = findings.into_iter().map(|f| origin.locate(f)).collect();
-        located.sort_by_key(|e| (e.line, e.column));
-        located
+    match kinds::of(&origin.node, &mut found) {
+        None => Err(origin.locate_all(found.errors)),
+        Some(Kind::Pod) => {
+            check::whole(&origin.node, "Pod", &mut found);
+            pod(origin.clone(), found).map(|pod| One::Pod(Box::new(pod)))
+        }
+        Some(Kind::Object(kind)) => match object::parse(kind, &origin.node, &mut found) {
+            Some(object) if found.errors.is_empty() => {
+                Ok(One::Object(Box::new(object), origin.locate_all(found.warnings)))
+            }
+            Some(_) | None => Err(origin.locate_all(found.errors)),
+        },
+        Some(Kind::Workload(kind)) => workload(kind, origin, found),
+        Some(Kind::WithoutEffect(why)) => {
+            let message = format!("accepted without effect: {why}");
+            let finding = Finding::new(Reason::UnsupportedKind, &FieldPath::default().key("kind"), message);
+            Ok(One::Nothing(vec![origin.locate(finding)]))
+        }
+    }
+}
+
+/// The pod of a workload. What is found in the pod is told with the path of the template.
+fn workload(kind: Workload, origin: &Origin, mut found: Findings) -> Result<One, Vec<ManifestError>> {
+    check::whole(&origin.node, kind.type_name(), &mut found);
+    if found.errors.iter().any(|e| e.reason == Reason::InvalidType) {
+        return Err(origin.locate_all(found.errors));
+    }
+    let made = kind.pod(&origin.node, &mut found);
+    let warnings = origin.locate_all(std::mem::take(&mut found.warnings));
+    let mut errors = origin.locate_all(std::mem::take(&mut found.errors));
+    let Some(node) = made else {
+        return if errors.is_empty() { Ok(One::Nothing(warnings)) } else { Err(errors) };
     };
-    match parts {
+    let within = origin.within.then(&Workload::template());
+    match pod(Origin { file: origin.file.clone(), node: Arc::new(node), within }, found) {
+        Ok(mut pod) if errors.is_empty() => {
+            pod.warnings.extend(warnings);
+            pod.warnings.sort_by_key(|e| (e.line, e.column));
+            Ok(One::Pod(Box::new(pod)))
+        }
+        Ok(_) => Err(errors),
+        Err(more) => {
+            // What is wrong with a field is said once, by whoever looked first.
+            let known: Vec<_> = errors.iter().map(|e| (e.line, e.column)).collect();
+            errors.extend(more.into_iter().filter(|e| !known.contains(&(e.line, e.column))));
+            Err(errors)
+        }
+    }
+}
+
+fn pod(origin: Origin, mut found: Findings) -> Result<ParsedPod, Vec<ManifestError>> {
+    match typed(&origin.node, &mut found) {
         Some((pod, parts)) if found.errors.is_empty() => Ok(ParsedPod {
             namespace: parts.namespace,
             name: parts.name,
@@ -121,18 +220,18 @@ fn one(origin: Origin) -> Result<ParsedPod, Vec<ManifestError>> {
             depends_on: parts.depends_on,
             fs_group_policy: parts.fs_group_policy,
             volumes: parts.volumes,
+            service_account: parts.service_account,
             containers: parts.containers,
             manifest: Manifest(origin.node.to_json().to_string()),
-            warnings: locate(found.warnings),
-            origin: origin.clone(),
+            warnings: origin.locate_all(found.warnings),
+            origin,
         }),
-        _ => Err(locate(found.errors)),
+        Some(_) | None => Err(origin.locate_all(found.errors)),
     }
 }
 
-/// Checks against the tables, then by Kubernetes' rules for the values.
-fn checked(node: &Node, found: &mut Findings) -> Option<(v1::Pod, pod::Parts)> {
-    check::pod(node, found);
+/// Kubernetes' rules for the values, after the tables have been looked at.
+fn typed(node: &Node, found: &mut Findings) -> Option<(v1::Pod, pod::Parts)> {
     if found.errors.iter().any(|e| e.reason == Reason::InvalidType) {
         return None;
     }
@@ -150,48 +249,25 @@ fn checked(node: &Node, found: &mut Findings) -> Option<(v1::Pod, pod::Parts)> {
     }
 }
 
-/// Whether the object says that it is a Pod of API version v1.
-fn is_pod(node: &Node, found: &mut Findings) -> bool {
-    let root = FieldPath::default();
-    if !matches!(node.value, Value::Map(_)) {
-        let message = format!("a Kubernetes object is a map, this is {}", node.kind());
-        found.error(Finding::new(Reason::InvalidType, &root, message).hint("begin with apiVersion: v1 and kind: Pod"));
-        return false;
-    }
-    let version = expect_text(node, "apiVersion", "v1", found);
-    expect_text(node, "kind", "Pod", found) && version
-}
-
-fn expect_text(node: &Node, key: &str, wanted: &str, found: &mut Findings) -> bool {
-    let path = FieldPath::default().key(key);
-    let hint = format!("write {key}: {wanted}");
-    match node.get(key).map(|n| &n.value) {
-        Some(Value::Text(text)) if text == wanted => return true,
-        Some(Value::Text(text)) => {
-            let message = format!("barepod takes {key} {wanted:?}, not {text:?}");
-            found.error(Finding::new(Reason::UnsupportedKind, &path, message).hint(hint));
-        }
-        None | Some(Value::Null) => {
-            found.error(Finding::new(Reason::MissingField, &path, "this field is required").hint(hint));
-        }
-        Some(Value::Bool(_) | Value::Number(_) | Value::List(_) | Value::Map(_)) => {
-            found.error(Finding::new(Reason::InvalidType, &path, "expected a string").hint(hint));
-        }
-    }
-    false
-}
-
 /// Where a pod was read from, kept so that what is found out later can name file, line and column too.
 #[derive(Clone)]
 pub(crate) struct Origin {
     file: Arc<str>,
     node: Arc<Node>,
+    /// Where it stands in the object or list that the file holds.
+    within: FieldPath,
 }
 
 impl Origin {
+    fn locate_all(&self, findings: Vec<Finding>) -> Vec<ManifestError> {
+        let mut located: Vec<_> = findings.into_iter().map(|finding| self.locate(finding)).collect();
+        located.sort_by_key(|e| (e.line, e.column));
+        located
+    }
+
     pub(crate) fn locate(&self, finding: Finding) -> ManifestError {
         let Place { line, column } = finding.place.unwrap_or_else(|| self.node.place_of(&finding.field));
-        let field = finding.field.to_string();
+        let field = self.within.then(&finding.field).to_string();
         let Finding { reason, message, hint, .. } = finding;
         ManifestError { reason, file: self.file.to_string(), line, column, field, message, hint }
     }

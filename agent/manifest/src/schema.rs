@@ -1,6 +1,6 @@
-//! Kubernetes' Pod as a table, and what barepod does with each of its fields.
+//! Kubernetes' Pod and the objects beside it as tables, and what barepod does with each of their fields.
 //!
-//! `schema/pod.tsv` is generated from Kubernetes' own types, `schema/support.tsv` is written by hand. Both are data, so
+//! `schema/pod.tsv` and `schema/objects.tsv` are generated from Kubernetes' own types, `schema/support.tsv` is written by hand. All are data, so
 //! that a page of what is honoured can be made from them and cannot drift from what the code does.
 
 use std::collections::HashMap;
@@ -60,7 +60,7 @@ fn load() -> HashMap<&'static str, Vec<Field>> {
     let support: HashMap<&str, Vec<&'static str>> =
         rows(include_str!("../schema/support.tsv")).map(|row| (row[0], row)).collect();
     let mut types: HashMap<&'static str, Vec<Field>> = HashMap::new();
-    for row in rows(include_str!("../schema/pod.tsv")) {
+    for row in rows(include_str!("../schema/pod.tsv")).chain(rows(include_str!("../schema/objects.tsv"))) {
         let key = format!("{}.{}", row[0], row[1]);
         types.entry(row[0]).or_default().push(field(&row, support.get(key.as_str()).map_or(&[], Vec::as_slice)));
     }
@@ -109,7 +109,7 @@ mod tests {
     fn every_line_of_the_support_table_speaks_of_a_field_that_exists() {
         for row in rows(include_str!("../schema/support.tsv")) {
             let (owner, name) = row[0].split_once('.').expect("type and field");
-            assert!(fields(owner).iter().any(|f| f.name == name), "{} is not in pod.tsv", row[0]);
+            assert!(fields(owner).iter().any(|f| f.name == name), "{} is in no table", row[0]);
             assert!(matches!(row[1], "honoured" | "no-effect" | "refused"), "{row:?}");
             assert_eq!(row[1] == "honoured", row.len() == 2, "{row:?}: what is not honoured says why");
             if let Some(harmless) = row.get(2).filter(|h| **h != "-") {

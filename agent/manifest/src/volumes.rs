@@ -3,16 +3,36 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use barepod_model::{HostPathType, MountPropagation, Reason, Volume, VolumeKind, VolumeMount};
+use barepod_model::{HostPathType, MountPropagation, Reason, VolumeKind, VolumeMount};
 use k8s_openapi::api::core::v1;
 
 use crate::check::nearest;
 use crate::error::{Finding, Findings};
 use crate::place::FieldPath;
+use crate::projections::Projection;
 use crate::{names, paths, resources};
 
+/// A volume as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ParsedVolume {
+    pub(crate) name: String,
+    pub(crate) kind: ParsedKind,
+    pub(crate) path: FieldPath,
+}
+
+/// What it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ParsedKind {
+    /// Nothing has to be looked up.
+    Known(VolumeKind),
+    /// Where a claim lies may be said by other objects.
+    Claim { claim: String, read_only: bool },
+    /// Made from objects and the pod itself.
+    Projection(Projection),
+}
+
 /// Reads `spec.volumes`.
-pub(crate) fn volumes(from: &[v1::Volume], path: &FieldPath, out: &mut Findings) -> Vec<Volume> {
+pub(crate) fn volumes(from: &[v1::Volume], path: &FieldPath, out: &mut Findings) -> Vec<ParsedVolume> {
     let mut seen = BTreeSet::new();
     let mut volumes = Vec::new();
     for (i, volume) in from.iter().enumerate() {
@@ -23,17 +43,21 @@ pub(crate) fn volumes(from: &[v1::Volume], path: &FieldPath, out: &mut Findings)
             out.error(Finding::new(Reason::Duplicate, &path.key("name"), message).hint("give each its own name"));
         }
         if let (Some(name), Some(kind)) = (name, kind(volume, &path, out)) {
-            volumes.push(Volume { name, kind });
+            volumes.push(ParsedVolume { name, kind, path });
         }
     }
     volumes
 }
 
-fn kind(from: &v1::Volume, path: &FieldPath, out: &mut Findings) -> Option<VolumeKind> {
+fn kind(from: &v1::Volume, path: &FieldPath, out: &mut Findings) -> Option<ParsedKind> {
     let sources = [
         from.empty_dir.as_ref().map(|_| "emptyDir"),
         from.host_path.as_ref().map(|_| "hostPath"),
         from.persistent_volume_claim.as_ref().map(|_| "persistentVolumeClaim"),
+        from.config_map.as_ref().map(|_| "configMap"),
+        from.secret.as_ref().map(|_| "secret"),
+        from.downward_api.as_ref().map(|_| "downwardAPI"),
+        from.projected.as_ref().map(|_| "projected"),
     ];
     if sources.iter().flatten().count() > 1 {
         let message = format!(
@@ -44,15 +68,32 @@ fn kind(from: &v1::Volume, path: &FieldPath, out: &mut Findings) -> Option<Volum
         return None;
     }
     if let Some(from) = &from.host_path {
-        return host_path(from, &path.key("hostPath"), out);
+        return host_path(from, &path.key("hostPath"), out).map(ParsedKind::Known);
     }
     if let Some(from) = &from.persistent_volume_claim {
         let path = path.key("persistentVolumeClaim").key("claimName");
         let claim = out.take(names::subdomain(&from.claim_name, &path))?;
-        return Some(VolumeKind::Claim { claim, read_only: from.read_only.unwrap_or_default() });
+        return Some(ParsedKind::Claim { claim, read_only: from.read_only.unwrap_or_default() });
+    }
+    if let Some(projection) = projection(from, path, out) {
+        return projection.map(ParsedKind::Projection);
     }
     // A volume without a source is an emptyDir: Kubernetes' own default.
-    empty_dir(from.empty_dir.as_ref(), &path.key("emptyDir"), out)
+    empty_dir(from.empty_dir.as_ref(), &path.key("emptyDir"), out).map(ParsedKind::Known)
+}
+
+/// A volume of made files; `Some(None)` if it is one and cannot be read.
+fn projection(from: &v1::Volume, path: &FieldPath, out: &mut Findings) -> Option<Option<Projection>> {
+    if let Some(from) = &from.config_map {
+        return Some(Projection::config_map(from, &path.key("configMap"), out));
+    }
+    if let Some(from) = &from.secret {
+        return Some(Projection::secret(from, &path.key("secret"), out));
+    }
+    if let Some(from) = &from.downward_api {
+        return Some(Some(Projection::downward(from, &path.key("downwardAPI"), out)));
+    }
+    from.projected.as_ref().map(|from| Some(Projection::projected(from, &path.key("projected"), out)))
 }
 
 fn empty_dir(from: Option<&v1::EmptyDirVolumeSource>, path: &FieldPath, out: &mut Findings) -> Option<VolumeKind> {
@@ -75,7 +116,8 @@ fn empty_dir(from: Option<&v1::EmptyDirVolumeSource>, path: &FieldPath, out: &mu
     Some(VolumeKind::EmptyDir { memory, size_limit })
 }
 
-fn host_path(from: &v1::HostPathVolumeSource, path: &FieldPath, out: &mut Findings) -> Option<VolumeKind> {
+/// Reads a `hostPath`, of a pod or of a PersistentVolume.
+pub(crate) fn host_path(from: &v1::HostPathVolumeSource, path: &FieldPath, out: &mut Findings) -> Option<VolumeKind> {
     let kind = match from.type_.as_deref().unwrap_or_default() {
         "" => HostPathType::Unset,
         "DirectoryOrCreate" => HostPathType::DirectoryOrCreate,

@@ -7,6 +7,8 @@
 mod build;
 mod scalar;
 
+use std::collections::BTreeMap;
+
 use serde_json::Number;
 
 use crate::place::{FieldPath, Place, Step};
@@ -74,6 +76,53 @@ impl Node {
         match &self.value {
             Value::Map(entries) => entries.iter().find(|e| e.key == key).map(|e| &e.value),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) => None,
+        }
+    }
+
+    /// The value at these keys.
+    pub(crate) fn at(&self, keys: &[&str]) -> Option<&Node> {
+        keys.iter().try_fold(self, |node, key| node.get(key))
+    }
+
+    /// Its text, if it is one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::List(_) | Value::Map(_) => None,
+        }
+    }
+
+    /// Its number, if it is a whole one.
+    pub(crate) fn integer(&self) -> Option<i64> {
+        match &self.value {
+            Value::Number(number) => number.as_i64(),
+            Value::Null | Value::Bool(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => None,
+        }
+    }
+
+    /// Its elements, none if it is no list.
+    pub(crate) fn items(&self) -> &[Node] {
+        match &self.value {
+            Value::List(items) => items,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Map(_) => &[],
+        }
+    }
+
+    /// The entries of a map that are text.
+    pub(crate) fn texts(&self) -> BTreeMap<String, String> {
+        match &self.value {
+            Value::Map(entries) => {
+                entries.iter().filter_map(|e| Some((e.key.clone(), e.value.text()?.to_owned()))).collect()
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) => BTreeMap::new(),
+        }
+    }
+
+    /// Puts a value into a map, in the place of the one that is there.
+    pub(crate) fn set(&mut self, key: &str, value: Node) {
+        if let Value::Map(entries) = &mut self.value {
+            entries.retain(|entry| entry.key != key);
+            entries.push(Entry { key: key.to_owned(), place: value.place, value });
         }
     }
 

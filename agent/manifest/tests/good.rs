@@ -1,9 +1,10 @@
 //! What is honoured arrives as it was written; what has no effect is said; data are found on the host.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use barepod_manifest::{ManifestError, ParsedPod, read};
+use barepod_manifest::{Context, HostFacts, ManifestError, Objects, ParsedPod, read};
 use barepod_model::{
     Bytes, ContainerKind, ContainerRequest, Credentials, Launch, MilliCpu, PodUid, Probe, ProbeHandler, Reason,
     RequestError, Resolved, RestartPolicy, Root, Source, StopPlan,
@@ -120,6 +121,12 @@ fn debug_output_shows_no_secret() {
     assert!(!format!("{pod:?}").contains("hunter2"));
 }
 
+/// Nothing but the place of claims.
+fn around(claims_root: &str) -> Context<'_> {
+    static NOTHING: LazyLock<(Objects, HostFacts)> = LazyLock::new(Default::default);
+    Context { claims_root: Path::new(claims_root), objects: &NOTHING.0, host: &NOTHING.1, lives: false }
+}
+
 /// A preset that keeps its data in `data`.
 fn preset(data: &str) -> impl FnMut(&ContainerRequest) -> Result<Resolved, RequestError> {
     move |request| {
@@ -171,7 +178,7 @@ fn preset(data: &str) -> impl FnMut(&ContainerRequest) -> Result<Resolved, Reque
 
 fn data_paths(text: &str, data: &str) -> Result<Vec<PathBuf>, Vec<ManifestError>> {
     let uid = PodUid::new("0-1-2").expect("a UID");
-    let assembled = parse(text).into_pod(Source::File, uid, Path::new("/var/lib/barepod/volumes"), preset(data))?;
+    let assembled = parse(text).into_pod(Source::File, uid, &around("/var/lib/barepod/volumes"), preset(data))?;
     Ok(assembled.pod.data_paths.into_iter().collect())
 }
 
@@ -206,7 +213,7 @@ fn data_that_would_be_lost_or_shared_are_refused() {
 #[test]
 fn the_manifests_probes_take_the_place_of_the_presets_one_by_one() {
     let uid = PodUid::new("0-1-2").expect("a UID");
-    let pod = parse(FULL).into_pod(Source::File, uid, Path::new("/v"), preset("/data")).expect("valid").pod;
+    let pod = parse(FULL).into_pod(Source::File, uid, &around("/v"), preset("/data")).expect("valid").pod;
     let main = &pod.containers[1];
     assert_eq!(main.liveness.as_ref().map(|p| p.period), Some(Duration::from_secs(5)), "its own");
     assert_eq!(main.readiness.as_ref().map(|p| p.period), Some(Duration::from_secs(1)), "the preset's");
@@ -220,7 +227,7 @@ fn what_a_preset_refuses_has_the_line_of_the_field_it_blames() {
             let hint = Some("h".to_owned());
             Err(RequestError { reason: Reason::InvalidConfiguration, field: field.into(), message: "m".into(), hint })
         };
-        let errors = parse(FULL).into_pod(Source::File, uid, Path::new("/v"), refuse).expect_err("refused");
+        let errors = parse(FULL).into_pod(Source::File, uid, &around("/v"), refuse).expect_err("refused");
         errors[1].to_string()
     };
     let tail = "m; h [InvalidConfiguration]";

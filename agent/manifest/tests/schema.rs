@@ -1,33 +1,76 @@
-//! `schema/pod.tsv` is Kubernetes' own description of a Pod, in short. This test writes it from k8s-openapi and fails if
-//! the committed file differs; `BAREPOD_UPDATE=1` puts it right.
+//! `schema/pod.tsv` is Kubernetes' own description of a Pod, in short, and `schema/objects.tsv` that of the objects beside it,
+//! as far as they have types that a Pod has not. This test writes them from k8s-openapi and fails if a committed file
+//! differs; `BAREPOD_UPDATE=1` puts it right.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, ServiceAccount};
+use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 
 /// Types that are one value in JSON, whatever their definition says.
 const SCALARS: [&str; 4] = ["Quantity", "IntOrString", "Time", "MicroTime"];
-/// What a pod is, not what it shall be: not followed.
-const OPAQUE: [&str; 1] = ["PodStatus"];
+/// What an object is, not what it shall be: not followed.
+const OPAQUE: [&str; 9] = [
+    "PodStatus",
+    "PersistentVolumeStatus",
+    "PersistentVolumeClaimStatus",
+    "StatefulSetStatus",
+    "DeploymentStatus",
+    "DaemonSetStatus",
+    "JobStatus",
+    "PodFailurePolicy",
+    "SuccessPolicy",
+];
+
+const HEAD: &str = "# Written by tests/schema.rs from k8s-openapi. Type, field, the field's type, required.\n";
+
+type Lines = BTreeSet<String>;
 
 #[test]
 fn the_schema_is_that_of_the_pinned_kubernetes_release() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/pod.tsv");
-    let wanted = schema();
-    if std::env::var_os("BAREPOD_UPDATE").is_some() {
-        std::fs::write(file, &wanted).expect("the schema file can be written");
-    }
-    let found = std::fs::read_to_string(file).expect("the schema file can be read");
-    assert!(found == wanted, "schema/pod.tsv is stale: run this test again with BAREPOD_UPDATE=1");
+    let pod = lines::<Pod>("Pod");
+    let beside = [
+        lines::<ConfigMap>("ConfigMap"),
+        lines::<Secret>("Secret"),
+        lines::<PersistentVolumeClaim>("PersistentVolumeClaim"),
+        lines::<PersistentVolume>("PersistentVolume"),
+        lines::<ServiceAccount>("ServiceAccount"),
+        lines::<StatefulSet>("StatefulSet"),
+        lines::<Deployment>("Deployment"),
+        lines::<DaemonSet>("DaemonSet"),
+        lines::<Job>("Job"),
+    ];
+    let beside: Lines = beside.into_iter().flatten().filter(|line| !pod.contains(line)).collect();
+    let owners = |lines: &Lines| -> BTreeSet<String> {
+        lines.iter().filter_map(|line| line.split('\t').next().map(str::to_owned)).collect()
+    };
+    assert!(owners(&pod).is_disjoint(&owners(&beside)), "one name, one type");
+    compare("pod.tsv", &pod);
+    compare("objects.tsv", &beside);
 }
 
-fn schema() -> String {
-    let root = serde_json::to_value(schemars::schema_for!(Pod)).expect("a schema is JSON");
+fn compare(name: &str, lines: &Lines) {
+    let file = format!("{}/schema/{name}", env!("CARGO_MANIFEST_DIR"));
+    let mut wanted = String::from(HEAD);
+    for line in lines {
+        writeln!(wanted, "{line}").expect("a string takes all");
+    }
+    if std::env::var_os("BAREPOD_UPDATE").is_some() {
+        std::fs::write(&file, &wanted).expect("the schema file can be written");
+    }
+    let found = std::fs::read_to_string(&file).expect("the schema file can be read");
+    assert!(found == wanted, "schema/{name} is stale: run this test again with BAREPOD_UPDATE=1");
+}
+
+fn lines<T: JsonSchema>(root_name: &str) -> Lines {
+    let root = serde_json::to_value(schema_for!(T)).expect("a schema is JSON");
     let definitions = &root["$defs"];
-    let mut types: BTreeMap<String, &Value> = BTreeMap::from([("Pod".to_owned(), &root)]);
-    let mut queue = vec!["Pod".to_owned()];
+    let mut types: BTreeMap<String, &Value> = BTreeMap::from([(root_name.to_owned(), &root)]);
+    let mut queue = vec![root_name.to_owned()];
     let mut lines = BTreeSet::new();
     while let Some(name) = queue.pop() {
         let definition = types[&name];
@@ -45,12 +88,7 @@ fn schema() -> String {
             }
         }
     }
-    let mut text =
-        String::from("# Written by tests/schema.rs from k8s-openapi. Type, field, the field's type, required.\n");
-    for line in lines {
-        writeln!(text, "{line}").expect("a string takes all");
-    }
-    text
+    lines
 }
 
 fn type_name(property: &Value) -> String {

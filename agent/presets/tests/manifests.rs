@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use barepod_manifest::{Assembled, ManifestError};
+use barepod_manifest::{Assembled, Context, HostFacts, ManifestError, Objects};
 use barepod_model::{PodUid, Reason, Source};
 use barepod_presets::Catalogue;
 use support::{FakeHost, debian};
@@ -18,7 +18,10 @@ fn pod(path: &Path, host: &FakeHost) -> Result<Assembled, Vec<ManifestError>> {
     let parsed = barepod_manifest::read(name, &text)?.remove(0);
     let catalogue = Catalogue::built_in().expect("valid");
     let uid = PodUid::new("0-1-2").expect("a UID");
-    parsed.into_pod(Source::File, uid, Path::new("/var/lib/barepod/volumes"), |r| catalogue.resolve(r, host))
+    let (objects, facts) = (Objects::default(), HostFacts::default());
+    let claims_root = Path::new("/var/lib/barepod/volumes");
+    let context = Context { claims_root, objects: &objects, host: &facts, lives: false };
+    parsed.into_pod(Source::File, uid, &context, |r| catalogue.resolve(r, host))
 }
 
 fn corpus() -> Vec<PathBuf> {

@@ -56,7 +56,7 @@ fn render(d: &Diagnostic) -> String {
 }
 
 fn show(result: &PodResult) -> bool {
-    let pod = format!("pod/{}", result.name);
+    let pod = format!("{}/{}", kind(result), result.name);
     if !result.denied_reason.is_empty() {
         eprintln!("{pod} denied: {} [{}]", result.message, result.denied_reason);
         return false;
@@ -68,8 +68,12 @@ fn show(result: &PodResult) -> bool {
     true
 }
 
+fn kind(result: &PodResult) -> &str {
+    if result.kind.is_empty() { "pod" } else { &result.kind }
+}
+
 async fn wait(client: &mut Client, results: &[PodResult], limit: Duration) -> Result<()> {
-    for result in results {
+    for result in results.iter().filter(|result| result.kind.is_empty()) {
         let ready = until_ready(client, &result.uid);
         match tokio::time::timeout(limit, ready).await {
             Ok(outcome) => outcome?,

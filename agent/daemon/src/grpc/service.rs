@@ -16,7 +16,7 @@ use crate::board::Board;
 use crate::hands::Host;
 use crate::journal::{Entry, Journal};
 use crate::reader::Diagnostic;
-use crate::source::{FileError, Files, PodOutcome};
+use crate::source::{FileError, Files, ObjectOutcome, PodOutcome};
 use crate::supervisor::{self, Handle};
 
 /// What the calls need.
@@ -45,7 +45,7 @@ impl Barepod for Service {
         let outcome = self.files.apply(files, dry_run).await.ok_or_else(ending)?;
         Ok(Response::new(v1::ApplyResponse {
             diagnostics: outcome.diagnostics.0.into_iter().map(diagnostic).collect(),
-            results: outcome.pods.into_iter().map(result).collect(),
+            results: outcome.objects.into_iter().map(object).chain(outcome.pods.into_iter().map(result)).collect(),
         }))
     }
 
@@ -229,6 +229,20 @@ fn diagnostic(diagnostic: Diagnostic) -> v1::Diagnostic {
         message: diagnostic.message,
         hint: diagnostic.hint.unwrap_or_default(),
     }
+}
+
+fn object(outcome: ObjectOutcome) -> v1::PodResult {
+    let ObjectOutcome { id, result } = outcome;
+    let mut message =
+        v1::PodResult { kind: id.kind.to_string(), namespace: id.namespace, name: id.name, ..v1::PodResult::default() };
+    match result {
+        Ok(done) => verb(done).clone_into(&mut message.verb),
+        Err(Denied { reason, message: text }) => {
+            message.denied_reason = reason.to_string();
+            message.message = text;
+        }
+    }
+    message
 }
 
 fn result(outcome: PodOutcome) -> v1::PodResult {

@@ -1,47 +1,32 @@
-//! The source `file`: pods whose manifests lie in a directory of this host.
+//! The source `file`: pods whose manifests lie in a directory of this host, with the objects they refer to.
 //!
 //! One task owns the directory. It learns of changes by inotify, of other file systems mounted over it by mountinfo, and
-//! of `barepod apply` and `delete` by its channel; whatever comes, it compares the directory with what it knew.
+//! of `barepod apply` and `delete` by its channel; whatever comes, it compares the directory with what it knew. A changed
+//! object is looked up again for the pods of all files that refer to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use barepod_core::{Accepted, Denied, Evidence, Input, PodView};
+use barepod_core::{Accepted, Denied, Event, Evidence, Input, PodView, Severity};
+use barepod_manifest::{ObjectRef, ParsedPod};
 use barepod_model::{Pod, PodUid, Reason, Source};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::apply::ApplyOutcome;
 use super::directory::{self, Absence, Identity, Snapshot};
+use super::index::{Index, Name};
 use crate::board::Board;
+use crate::journal::Journal;
 use crate::reader::{Diagnostics, Reader};
 use crate::supervisor::{Handle, Request};
 use crate::watch::DirectoryWatch;
 
-/// A pod's name with its namespace.
-type Name = (String, String);
-
 /// A rename or an editor's save is several events; after this pause the directory is looked at as a whole.
 const SETTLE: Duration = Duration::from_millis(100);
-
-/// What became of one pod of an apply.
-#[derive(Debug)]
-pub(crate) struct PodOutcome {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-    pub(crate) result: Result<Accepted, Denied>,
-    /// Accepted, but something is not as it should be.
-    pub(crate) warning: Option<String>,
-}
-
-/// What became of an apply.
-#[derive(Debug)]
-pub(crate) struct ApplyOutcome {
-    pub(crate) diagnostics: Diagnostics,
-    pub(crate) pods: Vec<PodOutcome>,
-}
 
 /// Why a request to the source failed.
 #[derive(Debug, thiserror::Error)]
@@ -80,34 +65,36 @@ impl Files {
     }
 }
 
-/// A manifest file as it was last taken in.
-#[derive(Debug, Default)]
-struct Known {
-    text: String,
-    pods: BTreeSet<Name>,
-}
-
 /// The task that owns the manifests directory.
 pub(crate) struct FileSource {
-    dir: PathBuf,
-    reader: Arc<Reader>,
-    supervisor: Handle,
+    pub(super) dir: PathBuf,
+    pub(super) reader: Arc<Reader>,
+    pub(super) supervisor: Handle,
     board: Arc<Board>,
+    journal: Arc<Journal>,
     orders: mpsc::Receiver<Order>,
     identity: Option<Identity>,
-    known: BTreeMap<PathBuf, Known>,
+    pub(super) index: Index,
 }
 
 impl FileSource {
-    pub(crate) fn new(dir: PathBuf, reader: Arc<Reader>, supervisor: Handle, board: Arc<Board>) -> (Self, Files) {
+    pub(crate) fn new(
+        dir: PathBuf,
+        reader: Arc<Reader>,
+        supervisor: Handle,
+        board: Arc<Board>,
+        journal: Arc<Journal>,
+    ) -> (Self, Files) {
         let (sender, orders) = mpsc::channel(16);
-        let source = Self { dir, reader, supervisor, board, orders, identity: None, known: BTreeMap::new() };
+        let source = Self { dir, reader, supervisor, board, journal, orders, identity: None, index: Index::default() };
         (source, Files { orders: sender })
     }
 
     /// Runs until `stop`. Pods of files run on.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut watch = DirectoryWatch::new(&self.dir);
+        // Which pods there are must be known before their UIDs are asked for.
+        self.supervisor.pulse().await;
         self.look().await;
         self.report_missing().await;
         loop {
@@ -154,7 +141,7 @@ impl FileSource {
             }
         };
         let gone: Vec<PathBuf> =
-            self.known.keys().filter(|path| !snapshot.files.contains_key(*path)).cloned().collect();
+            self.index.files.keys().filter(|path| !snapshot.files.contains_key(*path)).cloned().collect();
         let before = self.identity.replace(snapshot.identity);
         // First what is there: a pod whose file was renamed is then known under its new one.
         self.take_in(&snapshot).await;
@@ -165,32 +152,66 @@ impl FileSource {
     }
 
     async fn take_in(&mut self, snapshot: &Snapshot) {
+        let mut changed = Vec::new();
         for (path, contents) in &snapshot.files {
             match contents {
                 Err(message) => {
                     tracing::warn!(path = %path.display(), message, "a manifest cannot be read; its pods run on")
                 }
-                Ok(text) if self.known.get(path).is_some_and(|known| known.text == *text) => {}
-                Ok(text) => self.take_in_file(path, text).await,
+                Ok(text) if self.index.files.get(path).is_some_and(|known| known.text == *text) => {}
+                Ok(text) => changed.push((path.clone(), text.clone())),
             }
+        }
+        self.take_in_files(changed).await;
+    }
+
+    /// All objects first, whatever the files are called, then the pods that need them.
+    pub(super) async fn take_in_files(&mut self, files: Vec<(PathBuf, String)>) {
+        let (mut touched, mut read) = (BTreeSet::new(), Vec::new());
+        for (path, text) in files {
+            let mut diagnostics = Diagnostics::default();
+            let found = self.reader.read(&path.display().to_string(), &text, &mut diagnostics);
+            warn(&path, &diagnostics);
+            // What was accepted from this file stands; the text is kept so that it is complained about once.
+            self.index.files.entry(path.clone()).or_default().text = text;
+            let Some(found) = found else { continue };
+            let change = self.index.take(&path, found.objects, Path::exists);
+            change.said.iter().for_each(|said| tracing::warn!(path = %path.display(), "{said}"));
+            self.tell_dropped(&change.dropped);
+            touched.extend(change.touched);
+            read.push((path, found.pods));
+        }
+        for path in self.index.referring(&touched) {
+            if !read.iter().any(|(known, _)| *known == path) {
+                read.extend(self.read_again(&path).map(|pods| (path, pods)));
+            }
+        }
+        for (path, pods) in read {
+            self.take_in_pods(&path, pods).await;
         }
     }
 
-    async fn take_in_file(&mut self, path: &Path, text: &str) {
-        let read = self.reader.read(&path.display().to_string(), text, Source::File);
-        for diagnostic in &read.diagnostics.0 {
-            tracing::warn!(path = %path.display(), "{diagnostic}");
-        }
-        let before = self.known.get(path).map(|known| known.pods.clone()).unwrap_or_default();
-        if read.diagnostics.has_errors() {
-            // What was accepted from this file stands; the text is kept so that it is complained about once.
-            self.known.insert(path.to_owned(), Known { text: text.to_owned(), pods: before });
-            return;
-        }
+    /// The pods of a file whose text is known. What is to be said of it has been said.
+    fn read_again(&self, path: &Path) -> Option<Vec<ParsedPod>> {
+        let text = &self.index.files.get(path)?.text;
+        let found = self.reader.read(&path.display().to_string(), text, &mut Diagnostics::default())?;
+        Some(found.pods)
+    }
+
+    async fn take_in_pods(&mut self, path: &Path, parsed: Vec<ParsedPod>) {
+        let refers = parsed.iter().flat_map(|pod| pod.references(&self.index.objects)).collect();
+        let known = self.index.files.entry(path.to_owned()).or_default();
+        known.refers = refers;
+        let before = known.pods.clone();
+        let mut diagnostics = Diagnostics::default();
+        let objects = &self.index.objects;
+        let read = self.reader.assemble(parsed, Source::File, objects, |pod| self.living(pod), &mut diagnostics);
+        warn(path, &diagnostics);
+        let Some(read) = read else { return };
         let mut pods = BTreeSet::new();
-        for pod in read.pods {
+        for pod in read {
             let name = name_of(&pod);
-            if let Some(other) = self.file_of(&name).filter(|other| *other != path && other.exists()) {
+            if let Some(other) = self.index.file_of(&name).filter(|other| *other != path && other.exists()) {
                 tracing::warn!(path = %path.display(), other = %other.display(), namespace = name.0, pod = name.1,
                     "two manifests describe one pod; the earlier one stands");
                 continue;
@@ -201,31 +222,79 @@ impl FileSource {
             }
         }
         let dropped: Vec<Name> = before.difference(&pods).cloned().collect();
-        self.known.insert(path.to_owned(), Known { text: text.to_owned(), pods });
+        self.index.files.entry(path.to_owned()).or_default().pods = pods;
         // Edited out of a file that is there and sound: as good as its removal.
         self.remove(&dropped).await;
     }
 
+    /// The UID of the living pod that a manifest describes.
+    pub(super) fn living(&self, parsed: &ParsedPod) -> Option<PodUid> {
+        self.pods().find(|pod| pod.namespace == parsed.namespace && pod.name == parsed.name).map(|pod| pod.uid.clone())
+    }
+
     async fn take_out(&mut self, gone: Vec<PathBuf>, absence: &Absence) {
+        let mut dropped = BTreeSet::new();
         for path in gone {
-            let Some(known) = self.known.remove(&path) else { continue };
-            let pods: Vec<Name> = known.pods.into_iter().filter(|name| self.file_of(name).is_none()).collect();
+            let (pods, objects) = match absence {
+                Absence::Removed => match self.index.remove(&path) {
+                    Some((known, objects)) => (known.pods, objects),
+                    None => continue,
+                },
+                // Nobody saw its objects go: they stay as they were.
+                Absence::Unknown => match self.index.files.remove(&path) {
+                    Some(known) => (known.pods, BTreeSet::new()),
+                    None => continue,
+                },
+            };
+            dropped.extend(objects);
+            let pods: Vec<Name> = pods.into_iter().filter(|name| self.index.file_of(name).is_none()).collect();
             match absence {
                 Absence::Removed => self.remove(&pods).await,
                 Absence::Unknown => self.missing(&pods).await,
             }
         }
+        self.tell_dropped(&dropped);
+        // Another file may define one of them too.
+        let heirs = self.index.shadowed(&dropped).into_iter();
+        let heirs = heirs.filter_map(|path| Some((path.clone(), self.index.files.get(&path)?.text.clone())));
+        let heirs: Vec<_> = heirs.collect();
+        Box::pin(self.take_in_files(heirs)).await;
+    }
+
+    /// Pods keep what they have of an object that is gone; who looks at them should know.
+    fn tell_dropped(&self, dropped: &BTreeSet<ObjectRef>) {
+        for id in dropped {
+            tracing::warn!(object = %id, namespace = id.namespace, "it is described by no file any more; pods keep what they have of it");
+            for path in self.index.referring(&BTreeSet::from([id.clone()])) {
+                let names = self.index.files.get(&path).map(|known| known.pods.iter().cloned().collect::<Vec<_>>());
+                for uid in self.uids(&names.unwrap_or_default()) {
+                    let message = format!("{id} was removed: the pod keeps what it has of it, but may not start again");
+                    let view = self.board.get(&uid);
+                    let event = Event {
+                        pod: uid,
+                        container: None,
+                        severity: Severity::Warning,
+                        reason: Reason::Degraded,
+                        message,
+                    };
+                    self.journal.add(event, view.as_deref());
+                }
+            }
+        }
     }
 
     async fn all_unknown(&mut self) {
-        let pods: Vec<Name> = std::mem::take(&mut self.known).into_values().flat_map(|known| known.pods).collect();
+        // Their objects stay as they were: nobody saw them go.
+        let pods: Vec<Name> =
+            std::mem::take(&mut self.index.files).into_values().flat_map(|known| known.pods).collect();
         self.identity = None;
         self.missing(&pods).await;
     }
 
     /// Pods of this source that no file describes: nobody saw their file go, so they run on and are shown as orphaned.
     async fn report_missing(&mut self) {
-        let described: BTreeSet<Name> = self.known.values().flat_map(|known| known.pods.iter().cloned()).collect();
+        let described: BTreeSet<Name> =
+            self.index.files.values().flat_map(|known| known.pods.iter().cloned()).collect();
         let missing: Vec<Name> =
             self.pods().map(|pod| name_of(&pod)).filter(|name| !described.contains(name)).collect();
         self.missing(&missing).await;
@@ -246,10 +315,6 @@ impl FileSource {
         }
     }
 
-    fn file_of(&self, name: &Name) -> Option<&Path> {
-        self.known.iter().find(|(_, known)| known.pods.contains(name)).map(|(path, _)| path.as_path())
-    }
-
     fn pods(&self) -> impl Iterator<Item = Arc<Pod>> {
         let living = |view: &Arc<PodView>| view.deletion.is_none();
         self.board
@@ -266,75 +331,11 @@ impl FileSource {
 
     // ---- requests ----
 
-    async fn apply(&mut self, files: Vec<(String, String)>, dry_run: bool) -> ApplyOutcome {
-        let mut outcome = ApplyOutcome { diagnostics: Diagnostics::default(), pods: Vec::new() };
-        for (name, text) in files {
-            let read = self.reader.read(&name, &text, Source::File);
-            let sound = !read.diagnostics.has_errors();
-            outcome.diagnostics.0.extend(read.diagnostics.0);
-            if !sound || dry_run {
-                continue;
-            }
-            let alone = read.pods.len() == 1;
-            for pod in read.pods {
-                // The author's own words, comments and all, where the file is this pod's alone.
-                let text = if alone { text.clone() } else { pretty(&pod) };
-                outcome.pods.push(self.apply_pod(pod, text).await);
-            }
-        }
-        outcome
-    }
-
-    async fn apply_pod(&mut self, pod: Pod, text: String) -> PodOutcome {
-        let name = name_of(&pod);
-        let (namespace, pod_name) = name.clone();
-        let outcome = |result, warning| PodOutcome { namespace, name: pod_name, result, warning };
-        let path = match self.home(&name) {
-            Ok(path) => path,
-            Err(denied) => return outcome(Err(denied), None),
-        };
-        let result = self.supervisor.ask(Request::Apply(Box::new(pod))).await;
-        let warning = match &result {
-            Err(_) => None,
-            Ok(_) => self.save(&path, name, text).await.err().map(|error| {
-                format!("the pod is accepted and runs, but its manifest could not be saved as {}: {error}; apply it again once that is mended", path.display())
-            }),
-        };
-        outcome(result, warning)
-    }
-
-    /// The file in which a pod's manifest lies or will lie.
-    fn home(&self, name: &Name) -> Result<PathBuf, Denied> {
-        let Some(path) = self.file_of(name) else {
-            return Ok(self.dir.join(format!("{}_{}.yaml", name.0, name.1)));
-        };
-        let count = self.known.get(path).map_or(0, |known| known.pods.len());
-        if count > 1 {
-            let message = format!(
-                "pod {}/{} is one of {count} in {}; edit or remove that file instead",
-                name.0,
-                name.1,
-                path.display()
-            );
-            return Err(Denied { reason: Reason::NotOwner, message });
-        }
-        Ok(path.to_owned())
-    }
-
-    /// The disk is waited for where nobody else waits: the pod is being started meanwhile.
-    async fn save(&mut self, path: &Path, name: Name, text: String) -> io::Result<()> {
-        let to = path.to_owned();
-        let written = tokio::task::spawn_blocking(move || write_atomically(&to, &text).map(|()| text)).await;
-        let text = written.map_err(io::Error::other)??;
-        self.known.insert(path.to_owned(), Known { text, pods: BTreeSet::from([name]) });
-        Ok(())
-    }
-
     /// The file goes first, aside: if the daemon dies in between, a pod without a file is orphaned and runs on, while a
     /// file without a pod would bring the pod back.
     async fn delete(&mut self, view: &PodView, grace: Option<Duration>) -> Result<Accepted, FileError> {
         let name = view.pod.as_deref().map(name_of);
-        let path = match name.as_ref().and_then(|name| self.file_of(name).map(|_| name)) {
+        let path = match name.as_ref().and_then(|name| self.index.file_of(name).map(|_| name)) {
             Some(name) => Some(self.home(name)?),
             None => None,
         };
@@ -344,7 +345,7 @@ impl FileSource {
         if let (Some(path), Some(aside)) = (path, aside) {
             match &result {
                 Ok(_) => {
-                    self.known.remove(&path);
+                    self.index.remove(&path);
                     put_away(fs_err::remove_file(&aside), &aside);
                 }
                 Err(_) => put_away(fs_err::rename(&aside, &path), &aside),
@@ -354,28 +355,14 @@ impl FileSource {
     }
 }
 
-fn name_of(pod: &Pod) -> Name {
+fn warn(path: &Path, diagnostics: &Diagnostics) {
+    for diagnostic in &diagnostics.0 {
+        tracing::warn!(path = %path.display(), "{diagnostic}");
+    }
+}
+
+pub(super) fn name_of(pod: &Pod) -> Name {
     (pod.namespace.to_string(), pod.name.to_string())
-}
-
-fn pretty(pod: &Pod) -> String {
-    let value: serde_json::Value = serde_json::from_str(&pod.manifest.0).unwrap_or_default();
-    format!("{value:#}\n")
-}
-
-/// Temporary file, sync, rename, sync of the directory; 0600, for a manifest may hold passwords.
-fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let temporary = hidden(path, "new");
-    let mut options = fs_err::OpenOptions::new();
-    options.write(true).create(true).truncate(true).options_mut().mode(0o600);
-    let mut file = options.open(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs_err::rename(&temporary, path)?;
-    fs_err::File::open(dir)?.sync_all()
 }
 
 fn set_aside(path: &Path) -> Result<PathBuf, FileError> {
@@ -390,7 +377,7 @@ fn put_away(result: io::Result<()>, aside: &Path) {
     }
 }
 
-fn hidden(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn hidden(path: &Path, suffix: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{suffix}"))
 }
