@@ -154,7 +154,10 @@ fn make(dirs: &Dirs, pod: &Pod, volume: &Volume) -> Result<Warnings, VolumeError
             let path = dirs.empty_dir(&pod.uid, &volume.name);
             let made = empty_dir(&path, *memory, *size_limit).and_then(|()| group::give(pod, volume, &path));
             made.map_err(|source| at(&title(&volume.name), &path, source))?;
-            Ok(Warnings::new())
+            let unbounded = size_limit.filter(|_| !memory);
+            let warn =
+                |limit| format!("volume {:?} is not held to its sizeLimit of {limit}: it is on a disk", volume.name);
+            Ok(unbounded.map(warn).into_iter().collect())
         }
         VolumeKind::Claim { claim, .. } => {
             check_name(claim)?;
