@@ -168,7 +168,7 @@ fn a_container_waits_for_what_it_refers_to_and_another_value_touches_no_process(
 fn volumes() -> (Value, Value) {
     let fields = json!([{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]);
     let volumes = json!([
-        {"name": "config-map", "configMap": {"name": "c", "items": [{"key": "k", "path": "dir/file", "mode": 0o440}, {"key": "k", "path": "plain"}]}},
+        {"name": "config-map", "configMap": {"name": "c", "items": [{"key": "k", "path": "dir/file", "mode": 0o444}, {"key": "k", "path": "plain"}]}},
         {"name": "secret", "secret": {"secretName": "s", "defaultMode": 0o444}},
         {"name": "downward", "downwardAPI": {"items": fields}},
         {"name": "projected", "projected": {"sources": [
@@ -217,7 +217,7 @@ fn volumes_follow_their_objects_within_two_seconds_and_touch_no_process() -> Res
 
     assert_eq!(
         exec(&host, "files", "stat -Lc %a,%u:%g /v/config-map/dir/file /v/config-map/plain /v/secret/token")?,
-        "440,0:0\n644,0:0\n444,0:0"
+        "444,0:0\n644,0:0\n444,0:0"
     );
     for volume in ["secret", "downward", "projected"] {
         assert_eq!(exec(&host, "files", &format!("stat -fc %T /v/{volume}"))?, "tmpfs", "{volume}");

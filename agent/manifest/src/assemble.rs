@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use barepod_model::{
-    Bytes, Confinement, Container, ContainerRequest, Credentials, Env, FsGroup, Launch, Pod, PodUid, Reason,
-    RequestError, Resolved, Root, Source, StopPlan, Volume, VolumeKind, VolumeMount,
+    Bytes, Container, ContainerRequest, Credentials, Env, FsGroup, Launch, Pod, PodUid, Reason, RequestError, Resolved,
+    Root, Source, StopPlan, Volume, VolumeKind, VolumeMount,
 };
 
 use crate::container::ParsedContainer;

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use barepod_model::{
-    ContainerKind, FsGroupChangePolicy, Manifest, Namespace, PodName, PodRef, Reason, RestartPolicy,
-};
+use barepod_model::{ContainerKind, FsGroupChangePolicy, Manifest, Namespace, PodName, PodRef, Reason, RestartPolicy};
 use k8s_openapi::api::core::v1;
 
 use crate::check::nearest;

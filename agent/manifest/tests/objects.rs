@@ -36,10 +36,13 @@ fn plain(request: &ContainerRequest) -> Result<Resolved, RequestError> {
         tty: false,
         hostname: request.hostname.clone(),
         as_written: None,
+        network: request.network.clone(),
+        confinement: request.confinement.clone(),
     };
     Ok(Resolved {
         preset: "plain 1".to_owned(),
         launch,
+        fs_group: None,
         stop: StopPlan::default(),
         startup: None,
         readiness: None,
