@@ -122,7 +122,7 @@ mod tests {
 
     fn object(text: &str, immutable: bool) -> Object {
         let text = format!(
-            "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: c}}, data: {{a: {text}}}, immutable: {immutable}}}"
+            "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: c}}, data: {{a: \"{text}\"}}, immutable: {immutable}}}"
         );
         barepod_manifest::read_all("c.yaml", &text).expect("valid").objects.remove(0)
     }
