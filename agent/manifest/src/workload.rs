@@ -58,7 +58,7 @@ impl Workload {
             entry("metadata", Node { place, value: Value::Map(metadata) }, place),
             entry("spec", spec, place),
         ];
-        (wanted == Wanted::One).then(|| Node { place: node.place, value: Value::Map(pod) })
+        (wanted == Wanted::One).then_some(Node { place: node.place, value: Value::Map(pod) })
     }
 
     fn name(self, node: &Node, path: &FieldPath, out: &mut Findings) -> Option<String> {
