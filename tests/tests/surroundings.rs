@@ -163,3 +163,73 @@ fn groups_of_the_account_are_merged_unless_the_policy_is_strict() -> Result {
     }
     Ok(())
 }
+
+// ---- how volumes are mounted ----
+
+fn mount_on(source: &std::path::Path, flags: nix::mount::MsFlags, kind: Option<&str>) -> Result {
+    Ok(nix::mount::mount(kind, source, kind, flags, None::<&str>)?)
+}
+
+/// A tree that is shared, as systemd has the whole of it, with another file system in it.
+fn shared_tree(host: &Host) -> Result<std::path::PathBuf> {
+    use nix::mount::MsFlags;
+    let tree = host.path("tree");
+    std::fs::create_dir(&tree)?;
+    mount_on(&tree, MsFlags::empty(), Some("tmpfs"))?;
+    mount_on(&tree, MsFlags::MS_SHARED, None)?;
+    std::fs::create_dir(tree.join("below"))?;
+    std::fs::create_dir(tree.join("later"))?;
+    mount_on(&tree.join("below"), MsFlags::empty(), Some("tmpfs"))?;
+    Ok(tree)
+}
+
+#[test]
+fn read_only_is_the_mount_itself_unless_it_is_recursive_and_later_mounts_arrive_only_where_asked() -> Result {
+    use nix::mount::MsFlags;
+    let host = Host::started("")?;
+    let tree = shared_tree(&host)?;
+    let mut pod = pods::idle("pod");
+    pod["spec"]["securityContext"] = json!({"runAsUser": 0});
+    pod["spec"]["volumes"] = json!([{"name": "tree", "hostPath": {"path": tree}}]);
+    pod["spec"]["containers"][0]["volumeMounts"] = json!([
+        {"name": "tree", "mountPath": "/plain", "readOnly": true, "mountPropagation": "None"},
+        {"name": "tree", "mountPath": "/whole", "readOnly": true, "recursiveReadOnly": "Enabled"},
+        {"name": "tree", "mountPath": "/slave", "mountPropagation": "HostToContainer"}]);
+    host.apply_object(&pod)?;
+    host.ready("pod")?;
+    let script = "for at in /plain /plain/below /whole /whole/below /slave; do \
+        if touch $at/x 2>/dev/null; then echo $at; fi; done";
+    assert_eq!(asked(&host, "pod", script)?, "/plain/below\n/slave", "these can be written to");
+    mount_on(&tree.join("later"), MsFlags::empty(), Some("tmpfs"))?;
+    std::fs::write(tree.join("later/seen"), "")?;
+    assert_eq!(asked(&host, "pod", "ls /plain/later /slave/later")?, "/plain/later:\n\n/slave/later:\nseen");
+    Ok(())
+}
+
+#[test]
+fn a_sub_path_is_made_of_the_containers_variables() -> Result {
+    let host = running("", |spec| {
+        spec["volumes"] = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
+        spec["containers"][0]["env"] = json!([{"name": "SHARD", "value": "7"}]);
+        spec["containers"][0]["volumeMounts"] =
+            json!([{"name": "data", "mountPath": "/data", "subPathExpr": "shard-$(SHARD)/$$(x)"}]);
+    })?;
+    asked(&host, "pod", "touch /data/here")?;
+    assert!(host.path("var/lib/barepod/volumes/default/data/shard-7/$(x)/here").exists());
+    Ok(())
+}
+
+// ---- terminals ----
+
+#[test]
+fn a_terminal_has_a_name_in_the_container() -> Result {
+    let host = running("", |_| {})?;
+    // `script` gives the command line a terminal, as a person has one.
+    let barepod = host.command(&["exec", "-it", "pod", "--", "tty"])?;
+    let words = std::iter::once(barepod.get_program()).chain(barepod.get_args());
+    let line: Vec<String> = words.map(|word| format!("'{}'", word.to_string_lossy())).collect();
+    let output = std::process::Command::new("script").args(["-qec", &line.join(" "), "/dev/null"]).output()?;
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    assert!(said.starts_with("/dev/pts/"), "{said}");
+    Ok(())
+}

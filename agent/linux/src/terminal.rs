@@ -3,10 +3,13 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use barepod_model::Credentials;
 use barepod_sys::terminal::{self, Size};
+use barepod_sys::{path, proc};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd;
 use tokio::io::unix::AsyncFd;
@@ -16,12 +19,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Debug)]
 pub struct Master(AsyncFd<File>);
 
-/// A new terminal: our side, and the process's.
+/// A new terminal of a container's own, for its user: our side, and the process's. The container is known by its main
+/// process and when that began.
 ///
 /// # Errors
-/// As posix_openpt(3).
-pub fn open() -> io::Result<(Master, OwnedFd)> {
-    let pair = terminal::open()?;
+/// As openat2(2), ioctl(2); `ESRCH` when that process has ended.
+pub fn open(pid: u32, start_ticks: u64, user: &Credentials) -> io::Result<(Master, OwnedFd)> {
+    let proc = Path::new("/proc");
+    let root = path::refer(&proc.join(pid.to_string()).join("root"))?;
+    if proc::stat(proc, pid)?.start_ticks != start_ticks {
+        return Err(nix::errno::Errno::ESRCH.into());
+    }
+    let pair = terminal::open_in(root.as_fd())?;
+    terminal::give_to(&pair.terminal, user.uid, user.gid)?;
     fcntl(&pair.controller, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
     #[expect(
         deprecated,

@@ -28,5 +28,5 @@ mod witness;
 mod real;
 
 pub use host_dirs::{Host, HostDirs, HostMount, Kind, Node};
-pub use plan::{Place, Placement, Request, ViewError, plan};
+pub use plan::{Manner, Place, Placement, Request, ViewError, plan};
 pub use witness::{Witness, plan_witnessed};

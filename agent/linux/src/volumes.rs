@@ -26,12 +26,13 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as 
 use std::path::{Component, Path, PathBuf};
 
 use barepod_model::{
-    Attempt, Bytes, Container, ContainerKey, Launch, Pod, PodUid, Root, SharedDir, Volume, VolumeKind, VolumeMount,
+    Attempt, Bytes, Container, ContainerKey, Launch, MountPropagation, Pod, PodUid, Root, SharedDir, Volume,
+    VolumeKind, VolumeMount,
 };
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::Dirs;
-use crate::view::{Place, Placement};
+use crate::view::{Manner, Place, Placement};
 
 pub use error::VolumeError;
 use error::{at, refused};
@@ -245,7 +246,19 @@ fn volume_placement(dirs: &Dirs, pod: &Pod, mount: &VolumeMount) -> Result<Place
         place,
         read_only: read_only || mount.read_only,
         devices,
+        manner: manner(mount, place),
     })
+}
+
+/// A directory alone can have something mounted below it.
+fn manner(mount: &VolumeMount, place: Place) -> Manner {
+    Manner {
+        writable_below: place == Place::Directory && !mount.recursive_read_only,
+        slave: match mount.propagation {
+            MountPropagation::None => false,
+            MountPropagation::HostToContainer | MountPropagation::Bidirectional => true,
+        },
+    }
 }
 
 /// Where a sub path begins. A missing one is made in what the pod writes to, not among made files.
@@ -281,6 +294,7 @@ fn shared_placement(shared: &SharedDir, uid: u32, gid: u32) -> Result<Placement,
         place: Place::Directory,
         read_only: false,
         devices: false,
+        manner: Manner::default(),
     })
 }
 

@@ -163,7 +163,7 @@ fn request(
         args,
         working_dir: working_dir(from, path, out),
         resources: resources::parse(from.resources.as_ref(), &path.key("resources"), out),
-        mounts: mounts(from, pod, path, out),
+        mounts: mounts(from, pod, &env, path, out),
         user,
         read_only_root: own.and_then(|s| s.read_only_root_filesystem).unwrap_or_default(),
         capabilities: security::capabilities(capabilities, &own_path.key("capabilities"), out),
@@ -195,9 +195,16 @@ fn working_dir(from: &v1::Container, path: &FieldPath, out: &mut Findings) -> Op
     out.take(paths::absolute(dir, &path.key("workingDir")))
 }
 
-fn mounts(from: &v1::Container, pod: &Surroundings<'_>, path: &FieldPath, out: &mut Findings) -> Vec<VolumeMount> {
+fn mounts(
+    from: &v1::Container,
+    pod: &Surroundings<'_>,
+    env: &barepod_model::Env,
+    path: &FieldPath,
+    out: &mut Findings,
+) -> Vec<VolumeMount> {
     let volumes = pod.spec.volumes.as_deref().unwrap_or_default();
-    volumes::mounts(from.volume_mounts.as_deref().unwrap_or_default(), volumes, &path.key("volumeMounts"), out)
+    let path = path.key("volumeMounts");
+    volumes::mounts(from.volume_mounts.as_deref().unwrap_or_default(), volumes, &env.0, &path, out)
 }
 
 fn ports(from: &v1::Container, spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) -> Vec<Port> {

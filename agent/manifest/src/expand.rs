@@ -17,6 +17,13 @@ pub(crate) fn expand(text: &str, env: &BTreeMap<String, String>) -> String {
     out
 }
 
+/// Names of which there is no variable.
+pub(crate) fn unknown_names(text: &str, env: &BTreeMap<String, String>) -> Vec<String> {
+    let plain = text.replace("$$", "");
+    let names = plain.split("$(").skip(1).filter_map(|rest| rest.split_once(')').map(|(name, _)| name));
+    names.filter(|name| !env.contains_key(*name)).map(str::to_owned).collect()
+}
+
 /// What stands for the text after a dollar sign, and how much of that text it uses up.
 fn reference(after: &str, env: &BTreeMap<String, String>) -> (String, usize) {
     if after.starts_with('$') {
@@ -32,6 +39,12 @@ fn reference(after: &str, env: &BTreeMap<String, String>) -> (String, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_without_a_variable_is_found_unless_its_dollar_is_doubled() {
+        let env = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
+        assert_eq!(unknown_names("$(A)/$(B)/$$(C)/$(D", &env), ["B"]);
+    }
 
     #[test]
     fn expansion_does_what_kubernetes_documents() {

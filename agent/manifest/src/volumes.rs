@@ -1,6 +1,6 @@
 //! Volumes and where containers mount them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use barepod_model::{HostPathType, MountPropagation, Reason, VolumeKind, VolumeMount};
@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1;
 
 use crate::check::nearest;
 use crate::error::{Finding, Findings};
+use crate::expand::{expand, unknown_names};
 use crate::place::FieldPath;
 use crate::projections::Projection;
 use crate::{names, paths, resources};
@@ -143,13 +144,14 @@ pub(crate) fn host_path(from: &v1::HostPathVolumeSource, path: &FieldPath, out: 
 pub(crate) fn mounts(
     from: &[v1::VolumeMount],
     volumes: &[v1::Volume],
+    env: &BTreeMap<String, String>,
     path: &FieldPath,
     out: &mut Findings,
 ) -> Vec<VolumeMount> {
     let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
     let mut mounts = Vec::new();
     for (i, from) in from.iter().enumerate() {
-        let Some(mount) = mount(from, volumes, &path.index(i), out) else { continue };
+        let Some(mount) = mount(from, volumes, env, &path.index(i), out) else { continue };
         if !seen.insert(mount.path.clone()) {
             let message = format!("another volume is already mounted at {}", mount.path.display());
             let path = path.index(i).key("mountPath");
@@ -161,7 +163,13 @@ pub(crate) fn mounts(
     mounts
 }
 
-fn mount(from: &v1::VolumeMount, volumes: &[v1::Volume], path: &FieldPath, out: &mut Findings) -> Option<VolumeMount> {
+fn mount(
+    from: &v1::VolumeMount,
+    volumes: &[v1::Volume],
+    env: &BTreeMap<String, String>,
+    path: &FieldPath,
+    out: &mut Findings,
+) -> Option<VolumeMount> {
     if !volumes.iter().any(|v| v.name == from.name) {
         let message = format!("the pod has no volume {:?}", from.name);
         let finding = Finding::new(Reason::UnknownVolume, &path.key("name"), message);
@@ -174,16 +182,86 @@ fn mount(from: &v1::VolumeMount, volumes: &[v1::Volume], path: &FieldPath, out: 
             Finding::new(Reason::InvalidValue, &path.key("mountPath"), "a volume cannot take the place of '/'");
         out.error(finding.hint("mount it below"));
     }
-    let sub_path = match &from.sub_path {
-        None => PathBuf::new(),
-        Some(sub_path) => out.take(paths::relative(sub_path, &path.key("subPath")))?,
-    };
+    let sub_path = sub_path(from, env, path, out)?;
+    let propagation = propagation(from, path, out);
     Some(VolumeMount {
         volume: from.name.clone(),
         path: mount_path,
         sub_path,
         read_only: from.read_only.unwrap_or_default(),
-        recursive_read_only: false,
-        propagation: MountPropagation::None,
+        recursive_read_only: recursive_read_only(from, propagation, path, out),
+        propagation,
     })
+}
+
+/// `subPath`, or `subPathExpr` with the container's variables in it.
+fn sub_path(
+    from: &v1::VolumeMount,
+    env: &BTreeMap<String, String>,
+    path: &FieldPath,
+    out: &mut Findings,
+) -> Option<PathBuf> {
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    match (given(&from.sub_path), given(&from.sub_path_expr)) {
+        (None, None) => Some(PathBuf::new()),
+        (Some(plain), None) => out.take(paths::relative(&plain, &path.key("subPath"))),
+        (Some(_), Some(_)) => {
+            let finding =
+                Finding::new(Reason::InvalidValue, &path.key("subPathExpr"), "it cannot stand beside subPath");
+            out.error(finding.hint("remove one of them"));
+            None
+        }
+        (None, Some(expression)) => {
+            let path = path.key("subPathExpr");
+            if let Some(unknown) = unknown_names(&expression, env).first() {
+                let finding =
+                    Finding::new(Reason::InvalidValue, &path, format!("{unknown:?} has no value in this manifest"));
+                out.error(finding.hint("write the value into the container's env (valueFrom is not looked up here yet), or $$ for a dollar sign"));
+                return None;
+            }
+            out.take(paths::relative(&expand(&expression, env), &path))
+        }
+    }
+}
+
+fn propagation(from: &v1::VolumeMount, path: &FieldPath, out: &mut Findings) -> MountPropagation {
+    let path = path.key("mountPropagation");
+    let refuse = |message: String, hint: &str| Finding::new(Reason::InvalidValue, &path, message).hint(hint);
+    match from.mount_propagation.as_deref() {
+        None | Some("" | "None") => MountPropagation::None,
+        Some("HostToContainer") => MountPropagation::HostToContainer,
+        Some("Bidirectional") => {
+            let message = "only a privileged container may mount on the host".to_owned();
+            out.error(refuse(message, "use HostToContainer, which shows what the host mounts"));
+            MountPropagation::None
+        }
+        Some(other) => {
+            out.error(refuse(format!("there is no propagation {other:?}"), "use None or HostToContainer"));
+            MountPropagation::None
+        }
+    }
+}
+
+/// Every kernel that barepod runs on can do it, so `IfPossible` is the same as `Enabled`.
+fn recursive_read_only(
+    from: &v1::VolumeMount,
+    propagation: MountPropagation,
+    path: &FieldPath,
+    out: &mut Findings,
+) -> bool {
+    let path = path.key("recursiveReadOnly");
+    let mut refuse = |message: String, hint: &str| {
+        out.error(Finding::new(Reason::InvalidValue, &path, message).hint(hint));
+    };
+    match from.recursive_read_only.as_deref() {
+        None | Some("" | "Disabled") => return false,
+        Some("IfPossible" | "Enabled") => {}
+        Some(other) => refuse(format!("there is no such thing as {other:?}"), "use Disabled, IfPossible or Enabled"),
+    }
+    if from.read_only != Some(true) {
+        refuse("it needs readOnly: true".to_owned(), "set readOnly, or remove it");
+    } else if propagation != MountPropagation::None {
+        refuse("it cannot stand beside mountPropagation".to_owned(), "remove one of them");
+    }
+    true
 }

@@ -2,9 +2,16 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
 
 use crate::result::{check, done};
+use crate::{descriptor, path};
+
+/// `/dev/ptmx`, in the kernel's list of devices.
+const TTYAUX_MAJOR: u32 = 5;
+const PTMX_MINOR: u32 = 2;
 
 /// Size of a terminal in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +39,26 @@ pub fn open() -> io::Result<Pair> {
     // SAFETY: takes numbers only.
     let fd = check(unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) })?;
     // SAFETY: a new descriptor that nobody else owns.
-    let controller = unsafe { File::from_raw_fd(fd) };
+    pair(unsafe { File::from_raw_fd(fd) })
+}
+
+/// Makes one on the `/dev/pts` of whoever has this directory as the root, so that its programs can name it.
+///
+/// # Errors
+/// As openat2(2), ioctl(2); `ENODEV` when what is there is no such device.
+pub fn open_in(root: BorrowedFd<'_>) -> io::Result<Pair> {
+    let found = File::from(path::refer_inside(root, Path::new("/dev/pts/ptmx"))?);
+    let metadata = found.metadata()?;
+    if !metadata.file_type().is_char_device() || metadata.rdev() != libc::makedev(TTYAUX_MAJOR, PTMX_MINOR) {
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+    }
+    let mut options = File::options();
+    options.read(true).write(true).custom_flags(libc::O_NOCTTY);
+    pair(options.open(descriptor::path_of(found.as_fd()))?)
+}
+
+fn pair(controller: File) -> io::Result<Pair> {
+    let fd = controller.as_raw_fd();
     let unlocked: libc::c_int = 0;
     // SAFETY: TIOCSPTLCK reads one int.
     done(unsafe { libc::ioctl(fd, libc::TIOCSPTLCK as _, &raw const unlocked) })?;

@@ -8,14 +8,14 @@ use barepod_api::refusal;
 use barepod_api::v1::{self, exec_request, exec_response};
 use barepod_core::PodView;
 use barepod_linux::terminal;
-use barepod_model::{ContainerKey, Reason};
+use barepod_model::{Container, ContainerKey, Reason};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tonic::{Code, Status, Streaming};
 
 use super::logs::container;
 use super::stream::{Answers, Sink, answer};
-use crate::hands::{ExecError, Executed, Host, Stdio, exec};
+use crate::hands::{ExecError, Executed, Host, Process, Stdio, exec};
 
 /// Bytes of one answer.
 const CHUNK: usize = 32 << 10;
@@ -41,18 +41,18 @@ pub(super) async fn stream(
     }
     let name = container(view, &start.container)?;
     let key = ContainerKey { pod: view.uid.clone(), container: name };
-    if host.process(&key).is_none() {
+    let (Some(process), Some(wanted)) = (host.process(&key), host.container(&key)) else {
         let message = format!("container {} is not running; see `barepod describe {}`", key.container, start.name);
         return Err(refusal(Code::FailedPrecondition, Reason::NotReady.as_str(), message));
-    }
-    let (ours, theirs) = streams(&start).map_err(|error| Status::internal(error.to_string()))?;
+    };
+    let (ours, theirs) = streams(&start, process, &wanted).map_err(|error| Status::internal(error.to_string()))?;
     let host = Arc::clone(host);
-    Ok(answer(move |sink| run(host, key, start, ours, theirs, input, sink)))
+    Ok(answer(move |sink| run(host, key, wanted, start, (ours, theirs), input, sink)))
 }
 
-fn streams(start: &v1::ExecStart) -> io::Result<(Ours, Stdio)> {
+fn streams(start: &v1::ExecStart, process: Process, wanted: &Container) -> io::Result<(Ours, Stdio)> {
     if start.tty {
-        let (master, slave) = terminal::open()?;
+        let (master, slave) = terminal::open(process.pid, process.start_ticks, &wanted.launch.user)?;
         if let Some(size) = &start.size {
             resize(&master, size);
         }
@@ -83,13 +83,12 @@ fn resize(master: &terminal::Master, size: &v1::TerminalSize) {
 async fn run(
     host: Arc<Host>,
     key: ContainerKey,
+    wanted: Container,
     start: v1::ExecStart,
-    ours: Ours,
-    theirs: Stdio,
+    (ours, theirs): (Ours, Stdio),
     input: Input,
     sink: Sink<v1::ExecResponse>,
 ) {
-    let Some(wanted) = host.container(&key) else { return };
     let process = exec(&host, &key, &wanted, start.command, theirs, start.tty);
     let streams = async {
         match ours {
@@ -104,6 +103,10 @@ async fn run(
         (result, ()) = both => result,
         () = sink.closed() => return,
     };
+    let result = result.map(|ran| {
+        ran.warnings.iter().for_each(|warning| host.warn(&key, Reason::Degraded, warning));
+        ran.executed
+    });
     sink.send(ending(result)).await.ok();
 }
 

@@ -31,7 +31,13 @@ pub(super) async fn run(host: &Arc<Host>, key: &ContainerKey, command: &[String]
         Ok(pair) => pair,
         Err(error) => return Ended::NotRun(error.to_string()),
     };
-    match exec(host, key, &container, command.to_vec(), stdio, false).await {
+    let ran = exec(host, key, &container, command.to_vec(), stdio, false).await;
+    // A probe runs every second: what it could not be given has been said when the container began.
+    let executed = ran.map(|ran| {
+        ran.warnings.iter().for_each(|warning| tracing::debug!(container = %key, warning, "a command in a container"));
+        ran.executed
+    });
+    match executed {
         Ok(Executed::Ended(0)) => Ended::Well,
         Ok(Executed::Ended(code)) => Ended::Badly(format!("exit code {code}: {}", words(said))),
         Ok(Executed::Failed(message)) => Ended::Badly(message),

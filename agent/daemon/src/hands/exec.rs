@@ -21,6 +21,14 @@ pub(crate) enum Executed {
     Failed(String),
 }
 
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) executed: Executed,
+    /// What was not as asked.
+    pub(crate) warnings: Vec<String>,
+}
+
 /// Why nothing was executed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExecError {
@@ -41,7 +49,7 @@ pub(crate) async fn exec(
     command: Vec<String>,
     stdio: Stdio,
     tty: bool,
-) -> Result<Executed, ExecError> {
+) -> Result<Ran, ExecError> {
     let process = host.process(key).ok_or_else(|| ExecError::NotRunning(key.container.to_string()))?;
     let launched = &container.launch;
     let request = wire::Exec {
@@ -57,12 +65,14 @@ pub(crate) async fn exec(
         tty,
         oom_score_adj: launched.oom_score_adj,
     };
-    let result = shim::exec(host.shim_binary.clone(), request, stdio).await?;
-    Ok(match result {
+    let (result, warnings) = shim::exec(host.shim_binary.clone(), request, stdio).await?;
+    let warnings = warnings.iter().map(translate::warning).collect();
+    let executed = match result {
         exec_result::Result::Exit(exit) => {
             let (status, _, _) = translate::exit(Some(&exit), &host.boot_id);
             Executed::Ended(status.kubernetes_code())
         }
         exec_result::Result::Failure(failed) => Executed::Failed(translate::start_failure(&failed).message),
-    })
+    };
+    Ok(Ran { executed, warnings })
 }

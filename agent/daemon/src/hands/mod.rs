@@ -30,7 +30,7 @@ use self::container::{ContainerTask, Order};
 use crate::supervisor::Handle;
 
 pub(crate) use exec::{ExecError, Executed, Stdio, exec};
-pub(crate) use host::{Host, LogRules, MountTable, Processes};
+pub(crate) use host::{Host, LogRules, MountTable, Process, Processes};
 
 /// Carries effects out.
 #[derive(Debug)]

@@ -26,11 +26,16 @@ pub struct Joined {
     pub stderr: OwnedFd,
 }
 
-/// Runs a process in a container and waits for its end. Dropped before that, the process is killed.
+/// Runs a process in a container and waits for its end, and says what was not as asked. Dropped before that, the process
+/// is killed.
 ///
 /// # Errors
 /// The helper cannot be started, or died.
-pub async fn exec(program: PathBuf, request: wire::Exec, stdio: Joined) -> Result<Executed, ShimError> {
+pub async fn exec(
+    program: PathBuf,
+    request: wire::Exec,
+    stdio: Joined,
+) -> Result<(Executed, Vec<wire::Warning>), ShimError> {
     let broken = ShimError::Broken;
     let (ours, theirs) = StdStream::pair().map_err(broken)?;
     ours.set_nonblocking(true).map_err(broken)?;
@@ -50,12 +55,12 @@ pub async fn exec(program: PathBuf, request: wire::Exec, stdio: Joined) -> Resul
     answer(&mut connection).await
 }
 
-async fn answer(connection: &mut UnixStream) -> Result<Executed, ShimError> {
+async fn answer(connection: &mut UnixStream) -> Result<(Executed, Vec<wire::Warning>), ShimError> {
     let mut frames = Frames::default();
     let mut buffer = [0; 4096];
     loop {
-        if let Some(wire::ExecResult { result: Some(result), .. }) = frames.take()? {
-            return Ok(result);
+        if let Some(wire::ExecResult { result: Some(result), warnings }) = frames.take()? {
+            return Ok((result, warnings));
         }
         match connection.read(&mut buffer).await.map_err(ShimError::Broken)? {
             0 => return Err(ShimError::Broken(io::ErrorKind::UnexpectedEof.into())),

@@ -42,6 +42,17 @@ pub struct Placement {
     pub read_only: bool,
     /// Device nodes in it work.
     pub devices: bool,
+    /// How it is mounted beyond that.
+    pub manner: Manner,
+}
+
+/// How something is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Manner {
+    /// Where it is not writable, what the host has mounted below it stays as it is there.
+    pub writable_below: bool,
+    /// What the host mounts below it later arrives.
+    pub slave: bool,
 }
 
 /// What a plan is made from.
@@ -330,6 +341,9 @@ impl<'a> Planner<'a> {
         utf8(&placement.source)?;
         let mut mounts = self.mount_point(placement, &path)?;
         mounts.push(self.bound(placement, &path));
+        if placement.manner.writable_below && placement.read_only {
+            mounts.push(read_only(&path));
+        }
         mounts.extend(self.secrets_in(placement, &path));
         self.placed.extend(mounts);
         self.located.push(Located {
@@ -349,7 +363,9 @@ impl<'a> Planner<'a> {
             None => bind(&placement.source, path, without),
             Some(root) => bind_within(root, &placement.source, path, without),
         };
-        Mount { read_only: placement.read_only, recursive, ..mount }
+        // What is to be read-only by itself alone is made so when it is in its place: no process runs there yet.
+        let all_read_only = placement.read_only && !placement.manner.writable_below;
+        Mount { read_only: all_read_only, recursive, slave: placement.manner.slave, ..mount }
     }
 
     /// A volume that holds barepod's own directories shows them empty.

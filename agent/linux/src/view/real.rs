@@ -81,6 +81,7 @@ impl Case {
             place,
             read_only,
             devices: false,
+            manner: super::Manner::default(),
         }
     }
 

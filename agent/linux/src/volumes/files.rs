@@ -11,7 +11,7 @@ use nix::unistd::{Gid, Uid, fchown};
 
 use super::error::{VolumeError, at};
 use super::{etc, remove};
-use crate::view::{Place, Placement};
+use crate::view::{Manner, Place, Placement};
 
 /// Writes all of them anew into `directory`, which only root can enter, and says where they go.
 pub(super) fn write(
@@ -46,6 +46,7 @@ fn write_one(source: PathBuf, file: &RenderedFile, owner: &Credentials) -> Resul
         place: Place::File,
         read_only: true,
         devices: false,
+        manner: Manner::default(),
     })
 }
 

@@ -10,7 +10,7 @@ use barepod_model::{Attempt, ContainerKey, TerminationMessage};
 use super::error::{VolumeError, at};
 use super::private;
 use crate::Dirs;
-use crate::view::{Place, Placement};
+use crate::view::{Manner, Place, Placement};
 
 /// kubelet's `MaxContainerTerminationMessageLength`.
 const MAX: u64 = 4096;
@@ -35,6 +35,7 @@ pub(super) fn place(
         place: Place::File,
         read_only: false,
         devices: false,
+        manner: Manner::default(),
     }))
 }
 

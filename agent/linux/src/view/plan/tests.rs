@@ -192,6 +192,7 @@ fn volume(path: &str) -> Placement {
         place: Place::Directory,
         read_only: false,
         devices: false,
+        manner: super::Manner::default(),
     }
 }
 
