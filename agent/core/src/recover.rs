@@ -41,13 +41,22 @@ impl Machine {
     /// The shim died: what became of its process must be found out. Until then it counts as running.
     pub(crate) fn shim_lost(&mut self, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
         match (&self.state, &self.observing) {
-            (State::Starting { .. } | State::Running(_), Observing::No) => self.observe(scene, ctx),
-            (State::Recovering | State::Starting { .. } | State::Running(_), Observing::Asked(_)) => {
+            // Of what drains too: nobody else would tell that nothing is left.
+            (State::Starting { .. } | State::Running(_) | State::Draining { .. }, Observing::No) => {
+                self.observe(scene, ctx);
+            }
+            (
+                State::Recovering | State::Starting { .. } | State::Running(_) | State::Draining { .. },
+                Observing::Asked(_),
+            ) => {
                 self.observing = Observing::Again;
             }
-            (State::Starting { .. } | State::Running(_) | State::Recovering, Observing::Again)
+            (
+                State::Starting { .. } | State::Running(_) | State::Recovering | State::Draining { .. },
+                Observing::Again,
+            )
             | (State::Recovering, Observing::No)
-            | (State::Idle | State::Draining { .. }, _) => {}
+            | (State::Idle, _) => {}
         }
     }
 
@@ -80,7 +89,29 @@ impl Machine {
                 let attempt = run.attempt;
                 self.confirm(attempt, about == Some(attempt), seen, rec, scene, ctx);
             }
-            State::Idle | State::Draining { .. } => {}
+            State::Draining { attempt, .. } => {
+                let mine = *attempt;
+                self.drained(mine, seen, rec, scene, ctx);
+            }
+            State::Idle => {}
+        }
+    }
+
+    /// What there is of an attempt whose main process has ended: its emptiness is all that counts.
+    fn drained(
+        &mut self,
+        mine: Attempt,
+        seen: Observation,
+        rec: &mut ContainerRecord,
+        scene: Scene<'_>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        match seen {
+            Observation::Exited { attempt, empty: true, message, .. } if attempt == mine => {
+                rec.hear_last_words(message);
+                self.emptied(rec, scene, ctx);
+            }
+            Observation::Exited { .. } | Observation::Running { .. } | Observation::Absent => {}
         }
     }
 
