@@ -105,8 +105,9 @@ impl Installed {
 
     /// Applies a manifest given as text.
     pub fn apply(&self, manifest: &str) -> Result<String, GuestError> {
-        self.vm.put("/root/pod.yaml", manifest, 0o600)?;
-        self.barepod(&["apply", "-f", "/root/pod.yaml"])
+        const FILE: &str = "/run/applied.yaml";
+        self.vm.put(FILE, manifest, 0o600)?;
+        self.barepod(&["apply", "-f", FILE])
     }
 
     /// A property of the daemon's unit.

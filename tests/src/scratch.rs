@@ -12,7 +12,7 @@ use tempfile::TempDir;
 pub struct Scratch(TempDir);
 
 impl Scratch {
-    /// A new directory `/tmp/bp-XXXXXX` (or under `$TMPDIR`) of mode 0755.
+    /// A new directory where temporary files go, its name `bp-` and some letters, of mode 0755.
     pub fn new() -> io::Result<Self> {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = std::fs::Permissions::from_mode(0o755);

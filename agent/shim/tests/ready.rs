@@ -106,18 +106,24 @@ fn a_process_cannot_tell_whether_its_view_stood_ready() {
     assert!(host.lines(1).contains(&"pid 1".to_owned()) && host.lines(1).contains(&"inside".to_owned()));
 }
 
+/// A view that stands ready under the name `one`; what it shows has changed since.
+fn made_before_a_change(host: &Host, shim: &mut Shim) -> View {
+    let data = data(host, "before\n");
+    let view = view(host, &data);
+    get_ready(shim, "one", &view);
+    shim.stats();
+    until_made(host);
+    fs::rename(&data, host.scratch().join("moved")).unwrap();
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("file"), "after\n").unwrap();
+    view
+}
+
 #[test]
 fn it_is_really_used_and_shows_what_there_was_when_it_was_made() {
     let mut host = host_or_skip!();
     let mut shim = host.shim();
-    let data = data(&host, "before\n");
-    let view = view(&host, &data);
-    get_ready(&mut shim, "one", &view);
-    shim.stats();
-    until_made(&host);
-    fs::rename(&data, host.scratch().join("moved")).unwrap();
-    fs::create_dir(&data).unwrap();
-    fs::write(data.join("file"), "after\n").unwrap();
+    let view = made_before_a_change(&host, &mut shim);
 
     shim.run(Start { ready: "one".into(), ..start(&host, 1, &view) });
     shim.run(Start { ready: "one".into(), ..start(&host, 2, &view) });
@@ -130,14 +136,7 @@ fn it_is_really_used_and_shows_what_there_was_when_it_was_made() {
 fn a_start_that_means_another_one_makes_its_own() {
     let mut host = host_or_skip!();
     let mut shim = host.shim();
-    let data = data(&host, "before\n");
-    let view = view(&host, &data);
-    get_ready(&mut shim, "one", &view);
-    shim.stats();
-    until_made(&host);
-    fs::rename(&data, host.scratch().join("moved")).unwrap();
-    fs::create_dir(&data).unwrap();
-    fs::write(data.join("file"), "after\n").unwrap();
+    let view = made_before_a_change(&host, &mut shim);
 
     shim.run(Start { ready: "other".into(), ..start(&host, 1, &view) });
 

@@ -6,13 +6,14 @@ use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use barepod_model::{
     Bytes, CapabilityRequest, ContainerKind, ContainerName, ContainerRequest, Env, NamespaceUse, ProbeHandler,
     Resolved, Resources, UserRequest,
 };
 use barepod_presets::{Catalogue, LocalHost};
+use barepod_tests::wait_for;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 
@@ -182,13 +183,12 @@ impl Container<'_> {
     /// Waits until the readiness probe succeeds.
     pub(crate) fn ready(&mut self) {
         let resolved = self.sandbox.resolve();
-        let give_up = Instant::now() + PATIENCE;
-        while !self.sandbox.probe(&resolved).status.success() {
+        let ready = || {
             let ended = self.child.try_wait().expect("wait");
             assert!(ended.is_none(), "it ended with {ended:?}: {}", self.sandbox.log());
-            assert!(Instant::now() < give_up, "it is not ready: {}", self.sandbox.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            self.sandbox.probe(&resolved).status.success().then_some(())
+        };
+        wait_for("readiness", PATIENCE, ready).unwrap_or_else(|vain| panic!("{vain}: {}", self.sandbox.log()));
     }
 
     /// Waits for a line of its output that is one of `lines`; none if it ends without one.
@@ -222,14 +222,13 @@ impl Container<'_> {
     fn signal(&self, signal: Signal) {
         let pid = self.child.id();
         let path = format!("/proc/{pid}/task/{pid}/children");
-        let give_up = Instant::now() + PATIENCE;
-        while Instant::now() < give_up {
-            let Ok(children) = fs::read_to_string(&path) else { return };
-            if let Ok(first) = children.trim().parse() {
-                let _ = kill(Pid::from_raw(first), signal);
-                return;
-            }
-            std::thread::yield_now();
+        let first = || match fs::read_to_string(&path) {
+            Ok(children) => children.trim().parse().ok().map(Some),
+            // it has ended
+            Err(_) => Some(None),
+        };
+        if let Ok(Some(first)) = wait_for("its first process", PATIENCE, first) {
+            let _ = kill(Pid::from_raw(first), signal);
         }
     }
 

@@ -7,13 +7,14 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use barepod_shim::layout;
 use barepod_shim::wire::{
     self, Cgroup, Event, Hello, Kill, Log, Namespaces, Quit, Request, Start, Stats, User, Welcome, event, read_frame,
     request, write_frame,
 };
+use barepod_tests::wait_for;
 
 /// Longer than anything takes here.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -195,23 +196,15 @@ fn kill_group(group: &Path) {
         .unwrap_or_default();
     for leaf in leaves.iter().map(PathBuf::as_path).chain([group]) {
         fs::write(leaf.join("cgroup.kill"), "1").ok();
-        let end = Instant::now() + PATIENCE;
-        while fs::remove_dir(leaf).is_err() && leaf.exists() && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let gone = || (fs::remove_dir(leaf).is_ok() || !leaf.exists()).then_some(());
+        // what stays shows in the next run's list of groups
+        wait_for("the group to be empty", PATIENCE, gone).ok();
     }
 }
 
 /// Looks again and again until there is something.
-pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+pub(crate) fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_for(what, PATIENCE, look).unwrap_or_else(|vain| panic!("{vain}"))
 }
 
 /// A connection with a shim.
