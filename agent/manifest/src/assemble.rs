@@ -215,7 +215,7 @@ fn not_root(parsed: &ParsedContainer, launch: &Launch, out: &mut Findings) {
 fn stand_in(request: ContainerRequest) -> Resolved {
     let launch = Launch {
         argv: vec!["/bin/false".to_owned()],
-        init: None,
+        init: Vec::new(),
         env: Env::default(),
         cwd: PathBuf::from("/"),
         user: Credentials { uid: 65534, gid: 65534, groups: Vec::new() },

@@ -26,7 +26,6 @@ mod network;
 mod object;
 mod objects;
 mod paths;
-mod place;
 mod pod;
 mod probes;
 mod program;
@@ -39,7 +38,8 @@ mod schema;
 mod security;
 mod volumes;
 mod workload;
-mod yaml;
+
+use barepod_yaml::{self as yaml, place};
 
 pub use assemble::Assembled;
 pub use container::{ParsedContainer, Port};

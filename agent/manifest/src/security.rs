@@ -1,56 +1,11 @@
 //! `securityContext` of pod and container.
 
-use barepod_model::{CapabilityRequest, FsGroupChangePolicy, Reason, UserRequest};
+use barepod_model::{CAPABILITIES, CapabilityRequest, FsGroupChangePolicy, Reason, UserRequest};
 use k8s_openapi::api::core::v1::{Capabilities, PodSecurityContext, SecurityContext};
 
 use crate::check::nearest;
 use crate::error::{Finding, Findings};
 use crate::place::FieldPath;
-
-/// Linux' capabilities by number, `linux/capability.h`.
-const CAPABILITIES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
 
 /// Who a container asks to run as: what it says itself, else what its pod says.
 pub(crate) fn user(

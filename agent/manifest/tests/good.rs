@@ -143,7 +143,7 @@ fn preset(data: &str) -> impl FnMut(&ContainerRequest) -> Result<Resolved, Reque
             preset: "test 1".to_owned(),
             launch: Launch {
                 argv: vec!["true".to_owned()],
-                init: None,
+                init: Vec::new(),
                 env: request.env.clone(),
                 cwd: "/".into(),
                 user: Credentials { uid: request.user.uid.unwrap_or(0), gid: 0, groups: Vec::new() },

@@ -17,7 +17,7 @@ fn all(text: &str) -> Manifests {
 fn plain(request: &ContainerRequest) -> Result<Resolved, RequestError> {
     let launch = Launch {
         argv: request.command.iter().chain(&request.args).cloned().collect(),
-        init: None,
+        init: Vec::new(),
         env: request.env.clone(),
         cwd: "/".into(),
         user: Credentials { uid: 1, gid: 1, groups: Vec::new() },

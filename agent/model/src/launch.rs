@@ -12,8 +12,9 @@ use crate::{Bytes, Confinement, Env, NetworkFiles};
 pub struct Launch {
     /// Program (absolute, or found on `PATH` of `env`) and arguments. Never empty.
     pub argv: Vec<String>,
-    /// What comes before the main program while its mark is absent.
-    pub init: Option<InitStep>,
+    /// What comes before the main program, in order, each step while its mark is absent.
+    #[serde(deserialize_with = "init_steps")]
+    pub init: Vec<InitStep>,
     /// The whole environment; nothing is inherited.
     pub env: Env,
     /// Working directory inside the view.
@@ -92,7 +93,7 @@ impl Launch {
         if let Some(words) = &launch.as_written {
             // What presets make of the values follows from them; the words stand for all of it.
             launch.argv.clear();
-            launch.init = None;
+            launch.init.clear();
             launch.env = Env::default();
             launch.cwd = words.working_dir.clone().unwrap_or_default();
             launch.files.clear();
@@ -115,14 +116,30 @@ impl std::fmt::Debug for Launch {
     }
 }
 
-/// Work before the first start, run as the container's user in the container's view, in place of the main program, which
+/// Work before the first start, run as the container's user in the container's view, in place of what comes after it, which
 /// it must exec at its end. It must be safe to repeat after being killed at any point.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InitStep {
     /// Path inside the view whose presence says that this step is done.
     pub creates: PathBuf,
-    /// Put before `Launch::argv` while `creates` is absent.
+    /// Put before the next step and `Launch::argv` while `creates` is absent.
     pub argv_prefix: Vec<String>,
+}
+
+/// A ledger written when there was one step at most has that step, or null.
+fn init_steps<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<InitStep>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Steps {
+        Many(Vec<InitStep>),
+        One(InitStep),
+        None(()),
+    }
+    Ok(match Steps::deserialize(deserializer)? {
+        Steps::Many(steps) => steps,
+        Steps::One(step) => vec![step],
+        Steps::None(()) => Vec::new(),
+    })
 }
 
 /// A Unix identity.
@@ -253,7 +270,7 @@ mod tests {
         };
         Launch {
             argv: vec!["/bin/true".to_owned()],
-            init: None,
+            init: Vec::new(),
             env: Env::default(),
             cwd: "/".into(),
             user: Credentials { uid: 1, gid: 1, groups: Vec::new() },
@@ -299,6 +316,15 @@ mod tests {
         user.user.uid = 2;
         assert!(!looked_up("a", "secret db/password").serves(&user), "the rest counts as ever");
         assert!(!format!("{:?}", looked_up("hunter2", "secret db/password")).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_ledger_of_one_step_or_none_is_read() {
+        let step = r#"{"creates": "/mark", "argv_prefix": ["/bin/true"]}"#;
+        let read = |text: &str| init_steps(&mut serde_json::Deserializer::from_str(text)).map(|steps| steps.len());
+        for (text, steps) in [("null", 0), ("[]", 0), (step, 1), (&format!("[{step},{step}]"), 2)] {
+            assert_eq!(read(text).ok(), Some(steps), "{text}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Ring 0: nothing here reads a clock, a file or the environment. A value of these types has been checked; raw input is
 //! parsed in `barepod-manifest` and `barepod-presets`.
 
+mod capability;
 mod confinement;
 mod id;
 mod launch;
@@ -19,6 +20,7 @@ mod status;
 mod stop;
 mod time;
 
+pub use capability::CAPABILITIES;
 pub use confinement::{AppArmor, Confinement, Seccomp};
 pub use id::{Attempt, ContainerKey, ContainerName, InvalidName, Namespace, PodName, PodUid};
 pub use launch::{

@@ -66,6 +66,8 @@ reasons! {
     InvalidPreset,
     /// The contract of the image asks for something that is missing, e.g. a password.
     InvalidConfiguration,
+    /// The host is not as the preset needs or advises it to be, e.g. a sysctl.
+    HostCheckFailed,
     /// A user or group the preset maps to does not exist on this host.
     UnknownUser,
 

@@ -1,255 +1,497 @@
-//! A preset file as it is written. Unknown keys are errors; what a text means is looked at in `load`.
+//! A preset file as it is written. The rustdoc of each key is what the JSON Schema and `configs/presets/README.md` say of
+//! it (`cargo xtask gen`). What a text means is looked at in `load`.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_saphyr::Spanned;
+use crate::read::{Placed, Text, record};
+use crate::word::{AbsolutePath, Capability, FileMode, Limit, PortText, Resource, Signal, choice};
 
-use crate::word::{AbsolutePath, FileMode, Signal};
+/// The format of preset files.
+pub(crate) const API_VERSION: &str = "barepod.dev/v1alpha1";
 
-/// A text that is a template or an expression, with its place.
-pub(crate) type Text = Spanned<String>;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PresetFile {
-    /// Its name, unique in the catalogue.
-    pub(crate) preset: Text,
-    /// What it is called in lists.
-    pub(crate) title: String,
-    /// Image names it answers to, without tags.
-    pub(crate) images: Vec<Text>,
-    /// Where the software lies. Absent: it has no version.
-    pub(crate) versions: Option<VersionsFile>,
-    /// Who it runs as.
-    pub(crate) user: UserFile,
-    /// What it sees as `/`. Absent: the host's own root.
-    pub(crate) root: Option<RootFile>,
-    /// Environment below the manifest's, in templates.
-    #[serde(default)]
-    pub(crate) env: BTreeMap<String, Text>,
-    /// Directories shared with the host.
-    #[serde(default)]
-    pub(crate) shared: Vec<SharedFile>,
-    /// Capabilities by kernel number.
-    #[serde(default)]
-    pub(crate) capabilities: Vec<u32>,
-    /// The contract of the image's own service. Absent: it only runs the commands it is given.
-    pub(crate) service: Option<ServiceFile>,
+record! {
+    /// What stands in for a container image.
+    pub(crate) struct PresetFile {
+        /// The format of this file: `barepod.dev/v1alpha1`.
+        "apiVersion" => api_version: Text,
+        /// `Preset`.
+        "kind" => kind: Text,
+        /// Its name: lower case letters, digits and `-`. A preset of the administrator takes the place of a built-in one of
+        /// the same name.
+        "name" => name: Text,
+        /// What it is called in lists and messages; its name if absent.
+        "title" => title: Option<String>,
+        /// The preset it is a change of: all that is not written here is as there. Its own name means the built-in one.
+        "extends" => extends: Option<Text>,
+        /// Image names it answers to, without tags. `postgres` and `docker.io/library/postgres` are one name. `*` stands
+        /// for anything but `/`, `**` for anything. The most precise name wins, then the administrator's preset. A
+        /// preset without images and without a parent answers to `command:NAME`.
+        "images" => images: Vec<Text>,
+        /// Where the software lies. Absent: it has no version.
+        "versions" => versions: Option<VersionsFile>,
+        /// Whom it runs as. With a tree as root it may be absent: then as the image's own user, but never as root.
+        "user" => user: Option<UserFile>,
+        /// A directory tree that it sees as `/`. Absent: the host's own root, read-only.
+        "root" => root: Option<RootFile>,
+        /// Environment, below the manifest's own; templates.
+        "env" => env: BTreeMap<String, Text>,
+        /// Directories shared with the host; merged by `path`.
+        "shared" => shared: Vec<SharedFile>,
+        /// Capabilities, without `CAP_`.
+        "capabilities" => capabilities: Vec<Capability>,
+        /// What the host should be like; merged by `name`. Looked at when a pod is applied; the host is never changed.
+        "hostChecks" => host_checks: Vec<HostCheckFile>,
+        /// The contract of the image's own service. Absent: it runs the commands it is given.
+        "service" => service: Option<Placed<ServiceFile>>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RootFile {
-    pub(crate) tree: AbsolutePath,
+record! {
+    /// A directory tree as root, for instance an unpacked image.
+    pub(crate) struct RootFile {
+        /// Absolute path of the tree. `{name}` stands for the last part of the image's name, `{repository}` for all of it
+        /// without the registry, `{registry}` for the registry, `{tag}` for the tag (`latest` if there is none).
+        "tree" => tree: Text,
+        /// A file with the image's configuration, as OCI has it (`config.Entrypoint`, `Cmd`, `Env`, `User`, `WorkingDir`,
+        /// `StopSignal`). Absent: `TREE.json` beside the tree, if it is there.
+        "config" => config: Option<Text>,
+        /// The configuration itself, in the place of a file; what is missing here is taken from the file.
+        "image" => image: Option<ImageFile>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct VersionsFile {
-    /// Where it may lie, in order of preference.
-    pub(crate) places: Vec<PlaceFile>,
-    /// Command whose first number with a dot or digit is the full version; templates with `dir`.
-    pub(crate) read: Vec<Text>,
-    /// How an installed version is held against a longer one in the tag.
-    pub(crate) minor: Minor,
-    /// How a missing version is installed: the first whose `when_exists` is there; templates with `version`.
-    pub(crate) install: Vec<InstallFile>,
+record! {
+    /// The configuration of an image.
+    pub(crate) struct ImageFile {
+        /// Program and first arguments; `command` of a container takes its place, and that of `cmd`.
+        "entrypoint" => entrypoint: Option<Vec<String>>,
+        /// Further arguments; `args` of a container take their place.
+        "cmd" => cmd: Option<Vec<String>>,
+        /// Environment.
+        "env" => env: BTreeMap<String, String>,
+        /// User, or `user:group`, by name or number; names are looked up in the tree's own `/etc/passwd`.
+        "user" => user: Option<String>,
+        /// Working directory.
+        "workingDir" => working_dir: Option<AbsolutePath>,
+        /// What ends it; SIGTERM if absent.
+        "stopSignal" => stop_signal: Option<Signal>,
+    }
 }
 
-/// How the rest of a version, beyond what the directory's name says, must agree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Minor {
-    /// What is installed may be newer: minor releases are compatible.
-    AtLeast,
-    /// It must be the same.
-    Exact,
+record! {
+    /// Where the software lies, and which of it a tag means.
+    pub(crate) struct VersionsFile {
+        /// Where it may lie; several versions may be there side by side.
+        "places" => places: Vec<PlaceFile>,
+        /// Command whose first number is the full version; templates with `dir`.
+        "read" => read: Vec<Text>,
+        /// Which version may stand in for another one; `minor` if absent.
+        "compatible" => compatible: Option<Compatible>,
+        /// Letters that tags begin with before the number, like `RELEASE.`; a `v` is always understood.
+        "tagPrefix" => tag_prefix: Option<String>,
+        /// How a missing version is installed; the first that fits the distribution. `command` and `about` are templates
+        /// with `version`.
+        "install" => install: Vec<InstallFile>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PlaceFile {
-    /// Absolute path; `{version}` stands for what is the version, once at most.
-    pub(crate) dir: Text,
-    /// A file in it without which it does not count.
-    pub(crate) program: String,
+choice! {
+    /// How the rest of a version, beyond what the directory's name says, must agree.
+    pub(crate) enum Compatible as "kind of compatibility" {
+        /// A newer release of the series that the tag names: minor releases only mend faults.
+        "minor" => Minor,
+        /// The same.
+        "exact" => Exact,
+        /// Any newer one.
+        "newer" => Newer,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct InstallFile {
-    pub(crate) when_exists: AbsolutePath,
-    pub(crate) command: Text,
+record! {
+    /// A place for software.
+    pub(crate) struct PlaceFile {
+        /// Absolute path; `{version}` stands for the version, once at most.
+        "dir" => dir: Text,
+        /// A file in it without which it does not count.
+        "program" => program: String,
+        /// Distributions that have it there, by `ID` or `ID_LIKE` of `/etc/os-release`, with `:VERSION_ID` for one
+        /// release of it. Absent: all.
+        "distributions" => distributions: Vec<String>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct UserFile {
-    /// Host account.
-    pub(crate) name: String,
-    /// Host group; absent: the account's own.
-    pub(crate) group: Option<String>,
-    /// Ids in the image that stand for this account, as users and as groups.
-    #[serde(default)]
-    pub(crate) image_ids: Vec<u32>,
+record! {
+    /// How software is installed.
+    pub(crate) struct InstallFile {
+        /// As in `places`.
+        "distributions" => distributions: Vec<String>,
+        /// The command.
+        "command" => command: Text,
+        /// What else is to be known, like which repository has it.
+        "about" => about: Option<Text>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SharedFile {
-    pub(crate) host: AbsolutePath,
-    pub(crate) path: AbsolutePath,
-    pub(crate) mode: FileMode,
+record! {
+    /// Whom it runs as.
+    pub(crate) struct UserFile {
+        /// Account of the host; with a tree as root, of the tree.
+        "name" => name: String,
+        /// Group; absent: the account's own.
+        "group" => group: Option<String>,
+        /// Ids in the image that stand for this account, as users and as groups.
+        "imageIds" => image_ids: Vec<u32>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ServiceFile {
-    /// The program's name in `args` and `command`.
-    pub(crate) program: String,
-    /// Names of the image's own entry points, which do here what the preset does.
-    #[serde(default)]
-    pub(crate) entrypoints: Vec<String>,
-    /// Values in order, each seeing those before.
-    #[serde(default)]
-    pub(crate) vars: Vec<VarFile>,
-    /// What makes a request impossible.
-    #[serde(default)]
-    pub(crate) checks: Vec<CheckFile>,
-    /// What its author should know.
-    #[serde(default)]
-    pub(crate) warnings: Vec<CheckFile>,
-    /// Settings that follow the limits.
-    #[serde(default)]
-    pub(crate) tuning: Vec<TuningFile>,
-    /// Program and arguments; those of the manifest are added.
-    pub(crate) argv: Vec<Text>,
-    /// Working directory where the manifest has none.
-    pub(crate) cwd: Option<Text>,
-    pub(crate) init: Option<InitFile>,
-    #[serde(default)]
-    pub(crate) files: Vec<RenderedFileFile>,
-    #[serde(default)]
-    pub(crate) owned_dirs: Vec<OwnedDirFile>,
-    /// Directories that no two pods may write at once; an empty text is left out.
-    #[serde(default)]
-    pub(crate) data_paths: Vec<Text>,
-    /// Size of `/dev/shm` in bytes.
-    pub(crate) shm_bytes: Option<Text>,
-    #[serde(default)]
-    pub(crate) oom_score_adj: i32,
-    #[serde(default)]
-    pub(crate) rlimits: Vec<RlimitFile>,
-    #[serde(default)]
-    pub(crate) probes: ProbesFile,
-    pub(crate) stop: StopFile,
+record! {
+    /// A directory that host and container share.
+    pub(crate) struct SharedFile {
+        /// Path on the host; made if it is missing.
+        "host" => host: AbsolutePath,
+        /// Path in the container.
+        "path" => path: AbsolutePath,
+        /// Mode when it has to be made.
+        "mode" => mode: FileMode,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct VarFile {
-    pub(crate) name: Text,
-    /// An expression.
-    pub(crate) value: Text,
+record! {
+    /// Something that the host should be like. One of `sysctl`, `file`, `limit`, `clock` says what is looked at.
+    pub(crate) struct HostCheckFile {
+        /// Its name, for lists and merges.
+        "name" => name: Text,
+        /// The value of this sysctl, like `vm.overcommit_memory`.
+        "sysctl" => sysctl: Option<Text>,
+        /// The contents of this file of the host, without the last line break.
+        "file" => file: Option<AbsolutePath>,
+        /// The hard value of this resource limit, which no container can exceed.
+        "limit" => limit: Option<Resource>,
+        /// Whether the kernel holds its clock to be synchronised.
+        "clock" => clock: bool,
+        /// An expression that sees `value`, `memory`, `cpu`, `version`: if it is true, there is something to say. What
+        /// the host does not have is not looked at.
+        "when" => when: Text,
+        /// `warn` if absent.
+        "severity" => severity: Option<Severity>,
+        /// What is wrong; a template.
+        "message" => message: Text,
+        /// What to do; a template.
+        "hint" => hint: Text,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CheckFile {
-    /// An expression: if it is true, there is something to say.
-    pub(crate) when: Text,
-    /// The container's field that is to blame.
-    pub(crate) field: String,
-    pub(crate) message: Text,
-    pub(crate) hint: Text,
+choice! {
+    /// What becomes of a pod whose host is not as it should be.
+    pub(crate) enum Severity as "severity" {
+        /// It runs, and is told.
+        "warn" => Warn,
+        /// It is not admitted.
+        "refuse" => Refuse,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TuningFile {
-    /// The setting's name.
-    pub(crate) set: String,
-    /// An expression: whether it is set at all.
-    pub(crate) when: Text,
-    pub(crate) value: Text,
-    /// Why this value, for people.
-    pub(crate) why: String,
+record! {
+    /// The contract of the image's own service.
+    pub(crate) struct ServiceFile {
+        /// The program's name in `args` and `command`; the file name of `argv[0]` if absent.
+        "program" => program: Option<String>,
+        /// Names of the image's own entry points, which do here what the preset does.
+        "entrypoints" => entrypoints: Vec<String>,
+        /// What the image documents of its environment, arguments and files.
+        "contract" => contract: Option<ContractFile>,
+        /// Values in order, each seeing those before; merged by `name`.
+        "vars" => vars: Vec<VarFile>,
+        /// What makes a request impossible; merged by `name`.
+        "checks" => checks: Vec<CheckFile>,
+        /// What its author should know; merged by `name`.
+        "warnings" => warnings: Vec<CheckFile>,
+        /// Settings that follow the limits, each with its reason; merged by `set`.
+        "tuning" => tuning: Vec<TuningFile>,
+        /// Program and arguments; those of the manifest are added. Templates.
+        "argv" => argv: Vec<Text>,
+        /// Working directory where the manifest has none; a template.
+        "workingDir" => working_dir: Option<Text>,
+        /// Steps before the first start, in order; merged by `name`.
+        "init" => init: Vec<InitFile>,
+        /// Files made for it; merged by `path`.
+        "files" => files: Vec<RenderedFileFile>,
+        /// Directories in volumes that its user must own; merged by `path`.
+        "ownedDirs" => owned_dirs: Vec<OwnedDirFile>,
+        /// Directories that no two pods may write at once; templates, an empty text is left out.
+        "dataPaths" => data_paths: Vec<Text>,
+        /// Size of `/dev/shm` in bytes, a template; 64 MiB if absent.
+        "shmBytes" => shm_bytes: Option<Text>,
+        /// From -1000, never killed for memory, to 1000; 0 if absent.
+        "oomScoreAdj" => oom_score_adj: Option<Placed<i64>>,
+        /// Resource limits; merged by `resource`.
+        "rlimits" => rlimits: Vec<RlimitFile>,
+        /// Probes where the manifest has none of the kind.
+        "probes" => probes: Option<ProbesFile>,
+        /// How it is stopped; SIGTERM and the manifest's grace if absent.
+        "stop" => stop: Option<Placed<StopFile>>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct InitFile {
-    pub(crate) creates: Text,
-    pub(crate) argv_prefix: Vec<Text>,
+record! {
+    /// What an image documents.
+    pub(crate) struct ContractFile {
+        /// Where it is documented.
+        "source" => source: String,
+        /// Variables it reads; merged by `name`.
+        "env" => env: Vec<VariableFile>,
+        /// Beginnings of names that are its own: a variable that begins so and is not listed is a warning.
+        "prefixes" => prefixes: Vec<String>,
+        /// Arguments it does not take here; merged by `name`.
+        "args" => args: Vec<ArgumentFile>,
+        /// Paths it reads; merged by `path`.
+        "files" => files: Vec<ContractPathFile>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RenderedFileFile {
-    /// Path in the view.
-    pub(crate) path: AbsolutePath,
-    pub(crate) mode: FileMode,
-    /// A file beside the preset that holds the contents.
-    pub(crate) source: Option<Text>,
-    /// The contents themselves.
-    pub(crate) contents: Option<Text>,
-    /// No template: taken as it is.
-    #[serde(default)]
-    pub(crate) raw: bool,
-    /// See `RenderedFile::follows_resources`.
-    #[serde(default)]
-    pub(crate) follows_resources: bool,
+record! {
+    /// A variable of an image.
+    pub(crate) struct VariableFile {
+        /// Its name.
+        "name" => name: Text,
+        /// What it does.
+        "about" => about: String,
+        /// There is also NAME_FILE, which names a file with the value; not both may be given.
+        "file" => file: bool,
+        /// It must be there and not be empty, it or its file.
+        "required" => required: bool,
+        /// The values it may have.
+        "values" => values: Vec<String>,
+        /// What is to be known of it here: it is accepted, and this is a warning. A template.
+        "warning" => warning: Option<Text>,
+        /// Why it cannot be given here: a request that has it is refused. A template.
+        "refused" => refused: Option<Text>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct OwnedDirFile {
-    /// A template; an empty text is left out.
-    pub(crate) path: Text,
-    pub(crate) mode: FileMode,
+record! {
+    /// Arguments that are not taken.
+    pub(crate) struct ArgumentFile {
+        /// Its name, for merges.
+        "name" => name: Text,
+        /// The flags, as they are written: `-D`, `--data-directory`; each also with `=VALUE`.
+        "flags" => flags: Vec<String>,
+        /// Names of settings, given as `-c NAME=VALUE` or `--NAME=VALUE`.
+        "settings" => settings: Vec<String>,
+        /// Why they are not taken; a template.
+        "message" => message: Text,
+        /// What to do instead; a template.
+        "hint" => hint: Text,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RlimitFile {
-    /// Linux' number.
-    pub(crate) resource: u32,
-    pub(crate) soft: u64,
-    pub(crate) hard: u64,
+record! {
+    /// A path of an image.
+    pub(crate) struct ContractPathFile {
+        /// The path.
+        "path" => path: AbsolutePath,
+        /// What is done with what lies there.
+        "about" => about: String,
+    }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ProbesFile {
-    pub(crate) startup: Option<ProbeFile>,
-    pub(crate) readiness: Option<ProbeFile>,
-    pub(crate) liveness: Option<ProbeFile>,
+record! {
+    /// A value of its own.
+    pub(crate) struct VarFile {
+        /// Its name in templates.
+        "name" => name: Text,
+        /// An expression.
+        "value" => value: Text,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ProbeFile {
-    pub(crate) command: Vec<Text>,
-    #[serde(default)]
-    pub(crate) initial_delay_seconds: u32,
-    pub(crate) period_seconds: u32,
-    pub(crate) timeout_seconds: u32,
-    pub(crate) failure_threshold: u32,
+record! {
+    /// A condition with something to say.
+    pub(crate) struct CheckFile {
+        /// Its name, for merges.
+        "name" => name: Text,
+        /// An expression: if it is true, there is something to say.
+        "when" => when: Text,
+        /// The container's field that is to blame, like `args` or `env[NAME]`.
+        "field" => field: String,
+        /// What is wrong; a template.
+        "message" => message: Text,
+        /// What to do; a template.
+        "hint" => hint: Text,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct StopFile {
-    pub(crate) stages: Vec<StageFile>,
-    pub(crate) min_grace_seconds: u32,
+record! {
+    /// A setting that follows the limits. It is given to the service as an argument, as a variable, or by a file's
+    /// template, which sees all of them as `tuning` (a list of `name`, `value`, `why`) and each as `tuned.NAME`. What the
+    /// manifest gives wins.
+    pub(crate) struct TuningFile {
+        /// The setting's name.
+        "set" => set: Text,
+        /// An expression: whether it is set at all; always if absent.
+        "when" => when: Option<Text>,
+        /// The value; a template.
+        "value" => value: Text,
+        /// An expression: what the manifest itself gives. If it is defined, that wins and nothing is set.
+        "given" => given: Option<Text>,
+        /// The flag that it is given with: as `FLAG=VALUE`, unless the manifest's `args` have the flag.
+        "flag" => flag: Option<String>,
+        /// Arguments that it is given with, which see `value`, unless the manifest's `args` have the first of them.
+        "args" => args: Vec<Text>,
+        /// The variable that it is given with, unless the manifest's `env` has it.
+        "env" => env: Option<String>,
+        /// Why this value.
+        "why" => why: String,
+        /// Where that is documented.
+        "source" => source: Option<String>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct StageFile {
-    /// `SIGINT`.
-    pub(crate) signal: Signal,
-    /// Absent: at once.
-    pub(crate) before_end_seconds: Option<u32>,
+record! {
+    /// A step before the first start. It runs as the container's user in the container's view, and may be killed at any
+    /// point: it is done when its mark is there. One of `run` and `exec`.
+    pub(crate) struct InitFile {
+        /// Its name.
+        "name" => name: Text,
+        /// An expression: whether there is this step; always if absent.
+        "when" => when: Option<Text>,
+        /// Its mark: the path whose presence says that it is done. A template.
+        "creates" => creates: Text,
+        /// A command; when it has succeeded, the mark is made if it is not there yet. Needs `/bin/sh` in the view.
+        "run" => run: Vec<Text>,
+        /// A command that makes the mark itself, last of all, and then becomes its further arguments.
+        "exec" => exec: Vec<Text>,
+    }
+}
+
+record! {
+    /// A file made for the container. One of `source` and `contents`.
+    pub(crate) struct RenderedFileFile {
+        /// Path in the container.
+        "path" => path: Placed<AbsolutePath>,
+        /// Its mode; it belongs to the container's user.
+        "mode" => mode: FileMode,
+        /// A file beside this one that holds the contents.
+        "source" => source: Option<Text>,
+        /// The contents themselves; a template.
+        "contents" => contents: Option<Text>,
+        /// The contents are no template.
+        "raw" => raw: bool,
+        /// The contents follow the limits: new ones take force at the next start and are no reason for one.
+        "followsResources" => follows_resources: bool,
+    }
+}
+
+record! {
+    /// A directory in a volume that the container's user must own.
+    pub(crate) struct OwnedDirFile {
+        /// A template; an empty text is left out.
+        "path" => path: Text,
+        /// Mode when it has to be made.
+        "mode" => mode: FileMode,
+    }
+}
+
+record! {
+    /// A resource limit.
+    pub(crate) struct RlimitFile {
+        /// Its name, like `nofile`.
+        "resource" => resource: Resource,
+        /// A number or `infinity`.
+        "soft" => soft: Limit,
+        /// A number or `infinity`; as `soft` if absent.
+        "hard" => hard: Option<Limit>,
+    }
+}
+
+record! {
+    /// Probes, as in a container's manifest.
+    pub(crate) struct ProbesFile {
+        /// Whether it has started.
+        "startup" => startup: Option<Placed<ProbeFile>>,
+        /// Whether it may be asked.
+        "readiness" => readiness: Option<Placed<ProbeFile>>,
+        /// Whether it must be started anew.
+        "liveness" => liveness: Option<Placed<ProbeFile>>,
+    }
+}
+
+record! {
+    /// A probe. One of `exec`, `httpGet`, `tcpSocket`, `grpc`.
+    pub(crate) struct ProbeFile {
+        /// A command in the container.
+        "exec" => exec: Option<ExecFile>,
+        /// An HTTP request.
+        "httpGet" => http_get: Option<HttpGetFile>,
+        /// A connection.
+        "tcpSocket" => tcp_socket: Option<PortFile>,
+        /// gRPC's health service.
+        "grpc" => grpc: Option<GrpcFile>,
+        /// 0 if absent.
+        "initialDelaySeconds" => initial_delay_seconds: Option<u32>,
+        /// 10 if absent.
+        "periodSeconds" => period_seconds: Option<u32>,
+        /// 1 if absent.
+        "timeoutSeconds" => timeout_seconds: Option<u32>,
+        /// 3 if absent.
+        "failureThreshold" => failure_threshold: Option<u32>,
+    }
+}
+
+record! {
+    /// A command.
+    pub(crate) struct ExecFile {
+        /// Program and arguments; templates.
+        "command" => command: Vec<Text>,
+    }
+}
+
+record! {
+    /// An HTTP request.
+    pub(crate) struct HttpGetFile {
+        /// The path; a template.
+        "path" => path: Text,
+        /// The port: a number or a template.
+        "port" => port: PortText,
+        /// By HTTPS, without looking at the certificate.
+        "https" => https: bool,
+    }
+}
+
+record! {
+    /// A port.
+    pub(crate) struct PortFile {
+        /// Its number, or a template.
+        "port" => port: PortText,
+    }
+}
+
+record! {
+    /// gRPC's health service.
+    pub(crate) struct GrpcFile {
+        /// Its port: a number or a template.
+        "port" => port: PortText,
+        /// The service's name; empty if absent.
+        "service" => service: Option<String>,
+    }
+}
+
+record! {
+    /// How a service is stopped.
+    pub(crate) struct StopFile {
+        /// Signals, the first at once.
+        "stages" => stages: Vec<StageFile>,
+        /// The least time it gets: a pod's own grace counts if it is longer.
+        "minGraceSeconds" => min_grace_seconds: Option<u32>,
+    }
+}
+
+record! {
+    /// A signal on the way to the end.
+    pub(crate) struct StageFile {
+        /// Its name, like `SIGINT`.
+        "signal" => signal: Signal,
+        /// So long before the end of the grace; at once if absent.
+        "beforeEndSeconds" => before_end_seconds: Option<u32>,
+    }
 }

@@ -1,6 +1,9 @@
 //! What a preset asks the host: its own small window, so that everything else here is pure.
 
 use std::ffi::CString;
+use std::fs;
+use std::io::Read as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -25,6 +28,10 @@ pub trait Host {
     fn exists(&self, path: &Path) -> bool;
     /// The names in a directory; none if it cannot be read.
     fn list_dir(&self, path: &Path) -> Vec<String>;
+    /// A small text file; nothing if it cannot be read.
+    fn read(&self, path: &Path) -> Option<String>;
+    /// A small text file of a directory tree, with the tree as root: no symbolic link leads out of it.
+    fn read_inside(&self, tree: &Path, path: &Path) -> Option<String>;
     /// What a program prints; for reading versions.
     ///
     /// # Errors
@@ -36,7 +43,12 @@ pub trait Host {
     fn account_of(&self, uid: u32) -> Option<Account>;
     /// The id of the group of this name.
     fn group(&self, name: &str) -> Option<u32>;
+    /// Whether the kernel holds its clock to be synchronised; nothing if it does not say.
+    fn clock_synchronised(&self) -> Option<bool>;
 }
+
+/// The largest file that is read whole, in bytes.
+const MAX_READ: u64 = 1 << 20;
 
 /// The host this process runs on. Accounts are asked of the name service, so LDAP's count too.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,15 +60,32 @@ impl Host for LocalHost {
     }
 
     fn list_dir(&self, path: &Path) -> Vec<String> {
-        let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
         entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect()
+    }
+
+    fn read(&self, path: &Path) -> Option<String> {
+        let mut text = String::new();
+        fs::File::open(path).ok()?.take(MAX_READ).read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    fn read_inside(&self, tree: &Path, path: &Path) -> Option<String> {
+        let root = barepod_sys::path::refer(tree).ok()?;
+        let file = barepod_sys::path::refer_inside(root.as_fd(), path).ok()?;
+        // What it refers to is opened anew, and only if it is a file: a FIFO would wait for ever.
+        let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
+        fs::metadata(&opened).ok()?.is_file().then(|| self.read(Path::new(&opened)))?
     }
 
     fn run_version(&self, argv: &[String]) -> Result<String, String> {
         let Some((program, args)) = argv.split_first() else { return Err("no program is named".to_owned()) };
         let output = Command::new(program).args(args).env_clear().env("LC_ALL", "C").stdin(Stdio::null()).output();
         match output {
-            Ok(output) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            // Some say it on the standard error.
+            Ok(output) if output.status.success() => {
+                Ok([output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat())
+            }
             Ok(output) => Err(format!("{program} ended with {}", output.status)),
             Err(e) => Err(format!("{program} could not be run: {e}")),
         }
@@ -72,6 +101,10 @@ impl Host for LocalHost {
 
     fn group(&self, name: &str) -> Option<u32> {
         Group::from_name(name).ok().flatten().map(|g| g.gid.as_raw())
+    }
+
+    fn clock_synchronised(&self) -> Option<bool> {
+        barepod_sys::clock::synchronised().ok()
     }
 }
 

@@ -1,135 +1,237 @@
-//! A preset file, read and checked: what can be wrong with it is found before anybody needs it.
+//! A preset file, read and checked: what can be wrong with it is found before anybody needs it, and all at once.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use barepod_model::ContainerName;
-use serde_saphyr::{Location, Options, Spanned};
+use barepod_yaml::place::{FieldPath, Place};
 
-use crate::error::{Fault, PresetError};
-use crate::file::{PresetFile, ServiceFile, Text, VersionsFile};
+use crate::error::Fault;
+use crate::file::{
+    API_VERSION, HostCheckFile, InitFile, PresetFile, ProbeFile, RenderedFileFile, RootFile, ServiceFile, VersionsFile,
+};
 use crate::image;
+use crate::read::{Faults, Placed, Read, Text};
 use crate::template::{check_expression, check_template};
+use crate::tree::{Branch, Entry, Origin, Spot, Tree};
 
 /// The largest preset file, in bytes.
-const MAX_BYTES: usize = 256 << 10;
+pub(crate) const MAX_BYTES: usize = 256 << 10;
 
-/// Reads a preset. `beside` gives the contents of a file that lies beside it.
-pub(crate) fn load(file: &str, text: &str, beside: &dyn Fn(&str) -> Option<String>) -> Result<PresetFile, PresetError> {
-    if text.len() > MAX_BYTES {
-        let message = format!("it is {} bytes long; a preset has at most {MAX_BYTES}", text.len());
-        return Err(Fault::new(Location::UNKNOWN, message).in_file(file));
-    }
-    let mut preset = parse(text).map_err(|fault| fault.in_file(file))?;
-    fetch_sources(&mut preset, beside).and_then(|()| check(&preset)).map_err(|fault| fault.in_file(file))?;
-    Ok(preset)
-}
-
-fn parse(text: &str) -> Result<PresetFile, Fault> {
-    let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
-    parse_with(text, options).map_err(|error| {
-        let at = error.location().unwrap_or(Location::UNKNOWN);
-        let message = error.without_snippet().to_string();
-        Fault::new(at, one_line(&message)).hint("compare with the presets in configs/presets")
-    })
-}
-
-fn parse_with(text: &str, options: Options) -> Result<PresetFile, serde_saphyr::Error> {
-    serde_saphyr::from_str_with_options(text, options)
-}
-
-/// An error's first line, without the place, which is told apart from it.
-fn one_line(message: &str) -> String {
-    let line = message.lines().next().unwrap_or_default();
-    line.split(" at line ").next().unwrap_or(line).trim_start_matches("error: ").to_owned()
-}
-
-/// Puts the contents of files beside the preset where their names are.
-fn fetch_sources(preset: &mut PresetFile, beside: &dyn Fn(&str) -> Option<String>) -> Result<(), Fault> {
-    for file in preset.service.iter_mut().flat_map(|s| &mut s.files) {
-        match (&file.source, &file.contents) {
-            (None, Some(_)) => {}
-            (Some(source), None) => {
-                let Some(contents) = beside(&source.value) else {
-                    let message = format!("there is no file {:?} beside this preset", source.value);
-                    return Err(Fault::new(source.referenced, message).hint("put it there or correct its name"));
-                };
-                file.contents = Some(Spanned::new(contents, source.referenced, source.defined));
+/// Puts the contents of files beside the preset where their names are: a child of another directory then inherits them.
+pub(crate) fn fetch_sources(tree: &mut Tree, beside: &dyn Fn(&str) -> Option<(String, String)>, faults: &mut Faults) {
+    let Some(files) = tree.at_mut(&["service", "files"]) else { return };
+    for (index, file) in files.items_mut().iter_mut().enumerate() {
+        let path = FieldPath::default().key("service").key("files").index(index);
+        let both = file.get("contents").is_some();
+        let Some(entry) = file.entries_mut().and_then(|all| all.iter_mut().find(|e| e.key == "source")) else {
+            continue;
+        };
+        let path = path.key("source");
+        match entry.value.text() {
+            Some(_) if both => {
+                let fault = Fault::new(&entry.spot, &path, "source and contents exclude each other");
+                faults.push(fault.hint("keep one of the two"));
             }
-            (Some(source), Some(_)) => return Err(Fault::new(source.referenced, "give source or contents, not both")),
-            (None, None) => {
-                let message = format!("the file {} has neither source nor contents", file.path.0.display());
-                return Err(Fault::new(preset.preset.referenced, message).hint("give it one of the two"));
-            }
+            Some(name) => match beside(name) {
+                Some((file, text)) => *entry = contents(entry, file, text),
+                None => {
+                    let message = format!("there is no file {name:?} beside this preset");
+                    faults.push(Fault::new(&entry.value.spot, &path, message).hint("put it there or correct its name"));
+                }
+            },
+            // Its type is found wrong where all types are looked at.
+            None => {}
         }
     }
-    Ok(())
 }
 
-fn check(preset: &PresetFile) -> Result<(), Fault> {
-    if ContainerName::new(preset.preset.value.as_str()).is_err() {
-        let message = format!("{:?} cannot name a preset", preset.preset.value);
-        return Err(Fault::new(preset.preset.referenced, message).hint("use lower case letters, digits and '-'"));
-    }
-    if preset.images.is_empty() {
-        return Err(Fault::new(preset.preset.referenced, "it answers to no image").hint("list names below images"));
-    }
-    preset.images.iter().try_for_each(image_name)?;
-    preset.env.values().try_for_each(check_template)?;
-    preset.versions.iter().try_for_each(versions)?;
-    preset.service.iter().try_for_each(|s| service(s, &preset.preset))
+fn contents(entry: &Entry, file: String, text: String) -> Entry {
+    let origin = Arc::new(Origin { file, text: text.clone() });
+    let value = Tree { spot: Spot { origin, place: Place::START }, value: Branch::Text(text) };
+    Entry { key: "contents".to_owned(), spot: entry.spot.clone(), value }
 }
 
-fn image_name(text: &Text) -> Result<(), Fault> {
-    match image::parse(&text.value) {
-        Ok(image) if image.tag.is_none() && image.digest.is_none() => Ok(()),
-        Ok(_) => {
-            Err(Fault::new(text.referenced, format!("{:?} has a tag", text.value))
-                .hint("a preset answers to every tag"))
-        }
-        Err(e) => Err(Fault::new(text.referenced, e.message).hint(e.hint.unwrap_or_default())),
+/// Reads and checks a preset whose parents have been merged into it.
+pub(crate) fn load(tree: &Tree, faults: &mut Faults) -> Option<PresetFile> {
+    let before = faults.len();
+    let preset = PresetFile::read(tree, &FieldPath::default(), faults)?;
+    check(&preset, faults);
+    (faults.len() == before).then_some(preset)
+}
+
+fn check(preset: &PresetFile, faults: &mut Faults) {
+    identity(preset, faults);
+    preset.images.iter().for_each(|text| image_name(text, faults));
+    preset.env.values().for_each(|text| check_template(text, faults));
+    preset.versions.iter().for_each(|v| versions(v, faults));
+    preset.host_checks.iter().for_each(|check| host_check(check, faults));
+    preset.root.iter().for_each(|r| root(r, faults));
+    if preset.user.is_none() && preset.root.is_none() {
+        let fault = preset.name.fault("it does not say whom it runs as");
+        faults.push(fault.hint("add user: {name: ACCOUNT} with an account of the host"));
+    }
+    preset.service.iter().for_each(|s| service(s, faults));
+    if let (Some(_), Some(user)) = (&preset.root, preset.user.as_ref().filter(|user| !user.image_ids.is_empty())) {
+        let fault = preset.name.fault(format!("user.imageIds stand for the host's account {}", user.name));
+        faults.push(fault.hint("leave them out: a tree as root has accounts and ids of its own"));
     }
 }
 
-fn versions(versions: &VersionsFile) -> Result<(), Fault> {
+fn identity(preset: &PresetFile, faults: &mut Faults) {
+    if preset.api_version.value != API_VERSION {
+        let fault =
+            preset.api_version.fault(format!("this barepod does not know the format {:?}", preset.api_version.value));
+        faults.push(fault.hint(format!("write {API_VERSION}")));
+    }
+    if preset.kind.value != "Preset" {
+        faults.push(
+            preset.kind.fault(format!("this is a {:?}, not a Preset", preset.kind.value)).hint("write kind: Preset"),
+        );
+    }
+    if ContainerName::new(preset.name.value.as_str()).is_err() {
+        let fault = preset.name.fault(format!("{:?} cannot name a preset", preset.name.value));
+        faults.push(fault.hint("use lower case letters, digits and '-'"));
+    }
+    if preset.images.is_empty() && preset.service.is_none() {
+        faults.push(preset.name.fault("it answers to no image").hint("list names below images"));
+    }
+}
+
+fn image_name(text: &Text, faults: &mut Faults) {
+    if let Err((message, hint)) = image::Pattern::parse(&text.value) {
+        faults.push(text.fault(message).hint(hint));
+    }
+}
+
+fn versions(versions: &VersionsFile, faults: &mut Faults) {
     for place in &versions.places {
         let dir = &place.dir;
         if !dir.value.starts_with('/') || dir.value.matches("{version}").count() > 1 {
-            let message = format!("{:?} is not a place for software", dir.value);
-            return Err(
-                Fault::new(dir.referenced, message).hint("write an absolute path with {version} in it once at most")
-            );
+            let fault = dir.fault(format!("{:?} is not a place for software", dir.value));
+            faults.push(fault.hint("write an absolute path with {version} in it once at most"));
         }
     }
-    versions.read.iter().chain(versions.install.iter().map(|i| &i.command)).try_for_each(check_template)
+    let install = versions.install.iter().flat_map(|i| i.about.iter().chain([&i.command]));
+    versions.read.iter().chain(install).for_each(|text| check_template(text, faults));
 }
 
-fn service(service: &ServiceFile, name: &Text) -> Result<(), Fault> {
-    if service.argv.is_empty() || service.stop.stages.is_empty() {
-        let message = "a service has a program in argv and a signal in stop.stages";
-        return Err(Fault::new(name.referenced, message).hint("add what is missing"));
+fn root(root: &RootFile, faults: &mut Faults) {
+    for text in root.config.iter().chain([&root.tree]) {
+        if !text.value.starts_with('/') || text.value.contains("..") {
+            let fault = text.fault(format!("{:?} is not an absolute path without '..'", text.value));
+            faults.push(fault.hint("begin it with /"));
+        }
+        if let Some(name) = image::unknown_placeholder(&text.value) {
+            let fault = text.fault(format!("{{{name}}} stands for nothing here"));
+            faults.push(fault.hint("there are {name}, {repository}, {registry}, {tag}"));
+        }
     }
-    templates(service).try_for_each(check_template)?;
-    expressions(service).try_for_each(check_expression)
+}
+
+fn host_check(check: &HostCheckFile, faults: &mut Faults) {
+    let looked_at = [check.sysctl.is_some(), check.file.is_some(), check.limit.is_some(), check.clock];
+    exactly_one(&looked_at, &check.name, "sysctl, file, limit, clock", faults);
+    check_expression(&check.when, faults);
+    [&check.message, &check.hint].into_iter().for_each(|text| check_template(text, faults));
+}
+
+fn exactly_one<T>(given: &[bool], at: &Placed<T>, names: &str, faults: &mut Faults) {
+    if given.iter().filter(|is| **is).count() != 1 {
+        faults.push(at.fault(format!("it needs one of {names}")).hint("give exactly one of them"));
+    }
+}
+
+fn service(service: &Placed<ServiceFile>, faults: &mut Faults) {
+    if service.argv.is_empty() {
+        faults.push(service.fault("it has no program").hint("add argv: [PROGRAM]"));
+    }
+    if let Some(stop) = service.stop.as_ref().filter(|stop| stop.stages.is_empty()) {
+        faults.push(stop.fault("it has no signal in its stages").hint("add - signal: SIGTERM"));
+    }
+    if let Some(adj) = service.oom_score_adj.as_ref().filter(|adj| !(-1000..=1000).contains(&adj.value)) {
+        faults.push(adj.fault(format!("{adj} is out of range")).hint("write a number from -1000 to 1000"));
+    }
+    service.init.iter().for_each(|step| init(step, faults));
+    service.files.iter().for_each(|file| rendered(file, faults));
+    let probes = service.probes.iter().flat_map(|p| [&p.startup, &p.readiness, &p.liveness]).flatten();
+    probes.for_each(|p| probe(p, faults));
+    doubles(service, faults);
+    templates(service).for_each(|text| check_template(text, faults));
+    expressions(service).for_each(|text| check_expression(text, faults));
+}
+
+fn init(step: &InitFile, faults: &mut Faults) {
+    exactly_one(&[!step.run.is_empty(), !step.exec.is_empty()], &step.name, "run, exec", faults);
+}
+
+fn rendered(file: &RenderedFileFile, faults: &mut Faults) {
+    if file.contents.is_none() && file.source.is_none() {
+        faults.push(file.path.fault("this file has neither source nor contents").hint("give it one of the two"));
+    }
+}
+
+fn probe(probe: &Placed<ProbeFile>, faults: &mut Faults) {
+    let asked = [probe.exec.is_some(), probe.http_get.is_some(), probe.tcp_socket.is_some(), probe.grpc.is_some()];
+    exactly_one(&asked, probe, "exec, httpGet, tcpSocket, grpc", faults);
+}
+
+/// One name, two elements: the second would hide the first.
+fn doubles(service: &ServiceFile, faults: &mut Faults) {
+    let contract = service.contract.as_ref();
+    let lists: [Vec<&Text>; 7] = [
+        contract.iter().flat_map(|c| &c.env).map(|v| &v.name).collect(),
+        contract.iter().flat_map(|c| &c.args).map(|a| &a.name).collect(),
+        service.vars.iter().map(|v| &v.name).collect(),
+        service.checks.iter().map(|c| &c.name).collect(),
+        service.warnings.iter().map(|c| &c.name).collect(),
+        service.tuning.iter().map(|t| &t.set).collect(),
+        service.init.iter().map(|i| &i.name).collect(),
+    ];
+    for list in lists {
+        let mut seen = BTreeSet::new();
+        for text in list.into_iter().filter(|text| !seen.insert(text.value.as_str())) {
+            faults
+                .push(text.fault(format!("there is another {:?} before it", text.value)).hint("give it another name"));
+        }
+    }
 }
 
 fn templates(service: &ServiceFile) -> impl Iterator<Item = &Text> {
     let said = service.checks.iter().chain(&service.warnings).flat_map(|c| [&c.message, &c.hint]);
-    let init = service.init.iter().flat_map(|i| i.argv_prefix.iter().chain([&i.creates]));
+    let contract = service.contract.iter().flat_map(|c| {
+        let variables = c.env.iter().flat_map(|v| v.warning.iter().chain(&v.refused));
+        variables.chain(c.args.iter().flat_map(|a| [&a.message, &a.hint]))
+    });
+    let init = service.init.iter().flat_map(|i| i.run.iter().chain(&i.exec).chain([&i.creates]));
     let files = service.files.iter().filter(|f| !f.raw).filter_map(|f| f.contents.as_ref());
-    let probes = [&service.probes.startup, &service.probes.readiness, &service.probes.liveness];
+    let probes = service.probes.iter().flat_map(|p| [&p.startup, &p.readiness, &p.liveness]).flatten();
     service
         .argv
         .iter()
-        .chain(&service.cwd)
+        .chain(&service.working_dir)
         .chain(&service.data_paths)
         .chain(&service.shm_bytes)
         .chain(service.owned_dirs.iter().map(|d| &d.path))
-        .chain(service.tuning.iter().map(|t| &t.value))
-        .chain(probes.into_iter().flatten().flat_map(|p| &p.command))
+        .chain(service.tuning.iter().flat_map(|t| t.args.iter().chain([&t.value])))
+        .chain(probes.flat_map(|p| probe_texts(p)))
         .chain(said)
+        .chain(contract)
         .chain(init)
         .chain(files)
 }
 
+fn probe_texts(probe: &ProbeFile) -> impl Iterator<Item = &Text> {
+    let http = probe.http_get.iter().flat_map(|h| [&h.path, &h.port.0]);
+    let ports = probe.tcp_socket.iter().map(|p| &p.port.0).chain(probe.grpc.iter().map(|g| &g.port.0));
+    probe.exec.iter().flat_map(|e| &e.command).chain(http).chain(ports)
+}
+
 fn expressions(service: &ServiceFile) -> impl Iterator<Item = &Text> {
     let conditions = service.checks.iter().chain(&service.warnings).map(|c| &c.when);
-    conditions.chain(service.vars.iter().map(|v| &v.value)).chain(service.tuning.iter().map(|t| &t.when))
+    let tuning = service.tuning.iter().flat_map(|t| t.when.iter().chain(&t.given));
+    conditions
+        .chain(service.vars.iter().map(|v| &v.value))
+        .chain(tuning)
+        .chain(service.init.iter().filter_map(|i| i.when.as_ref()))
 }

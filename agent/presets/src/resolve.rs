@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use barepod_model::{Bytes, ContainerRequest, Env, Launch, Reason, RequestError, Resolved, Root, SharedDir, StopPlan};
+use barepod_model::{
+    Bytes, ContainerRequest, Env, Launch, Reason, RequestError, Resolved, Root, SharedDir, StopPlan, StopStage,
+};
 use minijinja::Value;
 
 use crate::contract::{self, Mode};
@@ -12,37 +14,92 @@ use crate::file::PresetFile;
 use crate::host::Host;
 use crate::image::Image;
 use crate::template::{self, Scope};
+use crate::tree_root::TreeRoot;
+use crate::tuning::Setting;
+use crate::user::Who;
 use crate::version::{self, Chosen, Version};
-use crate::{service, user};
+use crate::{host_check, service, user};
 
 /// Kubernetes' and runc's size of `/dev/shm`.
 const DEFAULT_SHM: Bytes = Bytes(64 << 20);
 
-/// Resolves a request with the preset that answers to its image.
+/// Resolves a request with the preset that answers to its image, and says what became of its tuning.
 pub(crate) fn resolve(
     preset: &PresetFile,
     image: &Image,
     request: &ContainerRequest,
     host: &dyn Host,
-) -> Result<Resolved, RequestError> {
-    let mode = contract::mode(request, preset.service.as_ref());
+) -> Result<(Resolved, Vec<Setting>), RequestError> {
+    let tree = preset.root.as_ref().map(|root| TreeRoot::find(root, image, host)).transpose()?;
+    let mode = mode(preset, request, tree.as_ref());
     let chosen = match &preset.versions {
-        Some(versions) => Some(version::choose(image, &preset.title, versions, host)?),
+        Some(versions) => Some(version::choose(image, preset.title(), versions, host)?),
         None => None,
     };
-    let who = user::resolve(&request.user, &preset.user, &mode, host)?;
-    let mut scope = scope(request, chosen.as_ref());
-    let name = who.name.unwrap_or_else(|| who.user.uid.to_string());
+    let who = who(preset, request, tree.as_ref(), &mode, host)?;
+    let mut scope = scope(request, image, chosen.as_ref());
+    let name = who.name.clone().unwrap_or_else(|| who.user.uid.to_string());
     scope.set("user", template::map([("name", Value::from(name)), ("uid", who.user.uid.into())]));
-    let env = env(preset, request, &scope)?;
+    let env = env(preset, request, tree.as_ref(), &who, &scope)?;
     scope.set("env", template::map(env.iter().map(|(name, value)| (name, Value::from(value.as_str())))));
-    let launch = Launch {
+    let warnings = host_check::look(&preset.host_checks, &scope, host)?;
+    let launch = launch(preset, request, tree.as_ref(), &who, env);
+    let mut resolved = plain(label(preset, image, chosen.as_ref()), launch, tree.as_ref());
+    resolved.fs_group = who.fs_group;
+    resolved.warnings.extend(chosen.and_then(|c| c.warning).into_iter().chain(warnings));
+    match (mode, &preset.service) {
+        (Mode::Service(args), Some(service)) => {
+            let settings = service::resolve(service, args, request, scope, &mut resolved)?;
+            Ok((resolved, settings))
+        }
+        (Mode::Service(words) | Mode::Command(words), _) => Ok((command(words, resolved)?, Vec::new())),
+    }
+}
+
+/// A tree without a service has its own entry point.
+fn mode(preset: &PresetFile, request: &ContainerRequest, tree: Option<&TreeRoot>) -> Mode {
+    match (tree, &preset.service) {
+        (Some(tree), None) => Mode::Command(tree.words(request)),
+        (_, service) => contract::mode(request, service.as_deref()),
+    }
+}
+
+fn who(
+    preset: &PresetFile,
+    request: &ContainerRequest,
+    tree: Option<&TreeRoot>,
+    mode: &Mode,
+    host: &dyn Host,
+) -> Result<Who, RequestError> {
+    match (tree, &preset.user) {
+        (Some(tree), of_preset) => {
+            user::resolve_in_tree(&request.user, of_preset.as_ref(), tree.config.user.as_deref(), &tree.accounts)
+        }
+        (None, Some(of_preset)) => user::resolve(&request.user, of_preset, mode, host),
+        (None, None) => Err(refuse(
+            Reason::InvalidPreset,
+            "image",
+            format!("the preset {} does not say whom it runs as", preset.name),
+            "add user to it",
+        )),
+    }
+}
+
+fn launch(
+    preset: &PresetFile,
+    request: &ContainerRequest,
+    tree: Option<&TreeRoot>,
+    who: &Who,
+    env: BTreeMap<String, String>,
+) -> Launch {
+    let of_image = tree.and_then(|tree| tree.config.working_dir.clone());
+    Launch {
         argv: Vec::new(),
-        init: None,
+        init: Vec::new(),
         env: Env(env),
-        cwd: request.working_dir.clone().unwrap_or_else(|| PathBuf::from("/")),
-        user: who.user,
-        root: preset.root.as_ref().map_or(Root::Host, |root| Root::Tree(root.tree.0.clone())),
+        cwd: request.working_dir.clone().or(of_image).unwrap_or_else(|| PathBuf::from("/")),
+        user: who.user.clone(),
+        root: tree.map_or(Root::Host, |tree| Root::Tree(tree.tree.clone())),
         read_only_root: request.read_only_root,
         mounts: request.mounts.clone(),
         shared: shared(preset),
@@ -59,27 +116,24 @@ pub(crate) fn resolve(
         as_written: None,
         network: request.network.clone(),
         confinement: request.confinement.clone(),
-    };
-    let resolved = plain(label(preset, chosen.as_ref()), launch, chosen.and_then(|c| c.warning));
-    let resolved = Resolved { fs_group: who.fs_group, ..resolved };
-    match (mode, &preset.service) {
-        (Mode::Service(args), Some(service)) => service::resolve(service, args, request, scope, resolved),
-        (Mode::Service(words) | Mode::Command(words), _) => command(words, resolved),
     }
 }
 
-/// Without a service of its own: no probes, SIGTERM.
-fn plain(preset: String, launch: Launch, warning: Option<RequestError>) -> Resolved {
+/// Without a service of its own: no probes, and the signal that the image names, or SIGTERM.
+fn plain(preset: String, launch: Launch, tree: Option<&TreeRoot>) -> Resolved {
+    let signal = tree.and_then(|tree| tree.config.stop_signal);
+    let stages = signal.map(|signal| vec![StopStage { signal, before_end: None }]);
+    let default = StopPlan::default();
     Resolved {
         preset,
         launch,
-        stop: StopPlan::default(),
+        stop: StopPlan { stages: stages.unwrap_or(default.stages), ..default },
         startup: None,
         readiness: None,
         liveness: None,
         data_paths: Vec::new(),
         fs_group: None,
-        warnings: warning.into_iter().collect(),
+        warnings: Vec::new(),
     }
 }
 
@@ -92,32 +146,51 @@ fn command(words: Vec<String>, mut resolved: Resolved) -> Result<Resolved, Reque
     Ok(resolved)
 }
 
-fn label(preset: &PresetFile, chosen: Option<&Chosen>) -> String {
-    let name = &preset.preset.value;
-    chosen.map_or_else(|| name.clone(), |c| format!("{name} {}", c.installed.version))
+impl PresetFile {
+    /// What it is called in messages.
+    pub(crate) fn title(&self) -> &str {
+        self.title.as_deref().unwrap_or(&self.name.value)
+    }
 }
 
-fn scope(request: &ContainerRequest, chosen: Option<&Chosen>) -> Scope {
+fn label(preset: &PresetFile, image: &Image, chosen: Option<&Chosen>) -> String {
+    let name = &preset.name.value;
+    match (chosen, &preset.root) {
+        (Some(chosen), _) => format!("{name} {}", chosen.installed.version),
+        (None, Some(_)) => format!("{name} {}", image.fill("{name}:{tag}")),
+        (None, None) => name.clone(),
+    }
+}
+
+fn scope(request: &ContainerRequest, image: &Image, chosen: Option<&Chosen>) -> Scope {
     let mut scope = Scope::default();
     if let Some(chosen) = chosen {
         let Version(numbers) = &chosen.installed.version;
-        let major = numbers.first().copied().unwrap_or_default();
-        let full = chosen.installed.version.to_string();
-        scope.set("version", template::map([("full", Value::from(full)), ("major", major.into())]));
+        let number = |index: usize| Value::from(numbers.get(index).copied().unwrap_or_default());
+        let full = Value::from(chosen.installed.version.to_string());
+        scope.set("version", template::map([("full", full), ("major", number(0)), ("minor", number(1))]));
         scope.set("dir", chosen.installed.dir.display().to_string());
     }
+    scope.set(
+        "image",
+        template::map([("name", Value::from(image.fill("{name}"))), ("tag", image.fill("{tag}").into())]),
+    );
+    scope.set("container", request.name.as_str());
+    scope.set("hostname", request.hostname.as_str());
     scope.set("memory", request.resources.memory_limit.map(|m| m.0));
     scope.set("cpu", request.resources.cpu_limit.map(|c| c.0));
     scope
 }
 
-/// The preset's variables, below those of the manifest.
+/// The image's variables, below the preset's, below those of the manifest.
 fn env(
     preset: &PresetFile,
     request: &ContainerRequest,
+    tree: Option<&TreeRoot>,
+    who: &Who,
     scope: &Scope,
 ) -> Result<BTreeMap<String, String>, RequestError> {
-    let mut env = BTreeMap::new();
+    let mut env = tree.map(|tree| tree.env(who.home.as_deref())).unwrap_or_default();
     for (name, text) in &preset.env {
         env.insert(name.clone(), scope.render(text)?);
     }
@@ -138,7 +211,7 @@ fn shared(preset: &PresetFile) -> Vec<SharedDir> {
 fn capabilities(preset: &PresetFile, request: &ContainerRequest) -> Vec<u32> {
     let wanted = &request.capabilities;
     let dropped = |c: &u32| wanted.drop_all || wanted.drop.contains(c);
-    let mut kept: Vec<u32> = preset.capabilities.iter().copied().filter(|c| !dropped(c)).collect();
+    let mut kept: Vec<u32> = preset.capabilities.iter().map(|c| c.0).filter(|c| !dropped(c)).collect();
     kept.extend(&wanted.add);
     kept.sort_unstable();
     kept.dedup();

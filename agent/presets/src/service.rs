@@ -4,55 +4,90 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use barepod_model::{
-    Bytes, ContainerRequest, InitStep, OwnedDir, Probe, ProbeHandler, Reason, RenderedFile, RequestError, Resolved,
-    Rlimit, StopPlan, StopStage,
+    Bytes, ContainerRequest, HttpGet, HttpScheme, InitStep, OwnedDir, Probe, ProbeHandler, Reason, RenderedFile,
+    RequestError, Resolved, Rlimit, StopPlan, StopStage,
 };
 use minijinja::Value;
 
+use crate::arguments::shell_quoted;
+use crate::contract;
 use crate::error::refuse;
-use crate::file::{CheckFile, InitFile, OwnedDirFile, ProbeFile, RenderedFileFile, ServiceFile, StopFile, Text};
-use crate::template::{self, Scope};
+use crate::file::{CheckFile, InitFile, OwnedDirFile, ProbeFile, RenderedFileFile, RlimitFile, ServiceFile, StopFile};
+use crate::read::{Placed, Text};
+use crate::template::Scope;
+use crate::tuning::{Setting, Tuned};
+use crate::word::PortText;
 
-/// Adds to `resolved` what the service brings. `args` are those of the manifest.
+/// Adds to `resolved` what the service brings; the answer is what became of its tuning. `args` are those of the manifest.
 pub(crate) fn resolve(
     service: &ServiceFile,
     args: Vec<String>,
     request: &ContainerRequest,
     mut scope: Scope,
-    mut resolved: Resolved,
-) -> Result<Resolved, RequestError> {
+    resolved: &mut Resolved,
+) -> Result<Vec<Setting>, RequestError> {
     scope.set("args", args.iter().map(String::as_str).collect::<Value>());
     for var in &service.vars {
         let value = scope.value(&var.value)?;
         scope.set(var.name.value.as_str(), value);
     }
+    if let Some(contract) = &service.contract {
+        resolved.warnings.extend(contract::look(contract, &args, request, &scope)?);
+    }
     if let Some(error) = said(&service.checks, &scope)?.into_iter().next() {
         return Err(error);
     }
     resolved.warnings.extend(said(&service.warnings, &scope)?);
-    scope.set("tuning", tuning(service, &scope)?);
+    let tuned = Tuned::of(&service.tuning, &args, request, &scope)?;
+    let (list, by_name) = tuned.values();
+    scope.set("tuning", list);
+    scope.set("tuned", by_name);
+    launch(service, tuned.args, args, request, &scope, resolved)?;
+    resolved.launch.env.0.extend(tuned.env);
+    around(service, &scope, resolved)?;
+    Ok(tuned.settings)
+}
+
+/// What is started, and what it finds.
+fn launch(
+    service: &ServiceFile,
+    tuned: Vec<String>,
+    args: Vec<String>,
+    request: &ContainerRequest,
+    scope: &Scope,
+    resolved: &mut Resolved,
+) -> Result<(), RequestError> {
     let launch = &mut resolved.launch;
     launch.argv = scope.render_all(&service.argv)?;
-    launch.argv.extend(args);
-    if let (None, Some(cwd)) = (&request.working_dir, &service.cwd) {
-        launch.cwd = PathBuf::from(scope.render(cwd)?);
+    launch.argv.extend(tuned.into_iter().chain(args));
+    if let (None, Some(dir)) = (&request.working_dir, &service.working_dir) {
+        launch.cwd = PathBuf::from(scope.render(dir)?);
     }
-    launch.init = service.init.as_ref().map(|init| init_step(init, &scope)).transpose()?;
-    launch.files = service.files.iter().map(|file| rendered(file, &scope)).collect::<Result<_, _>>()?;
-    launch.owned_dirs = owned_dirs(&service.owned_dirs, &scope)?;
+    launch.init = init(&service.init, scope)?;
+    launch.files = service.files.iter().map(|file| rendered(file, scope)).collect::<Result<_, _>>()?;
+    launch.owned_dirs = owned_dirs(&service.owned_dirs, scope)?;
     if let Some(bytes) = &service.shm_bytes {
-        launch.shm_size = shm_size(bytes, &scope)?;
+        launch.shm_size = shm_size(bytes, scope)?;
     }
-    launch.oom_score_adj = service.oom_score_adj;
-    launch.rlimits =
-        service.rlimits.iter().map(|r| Rlimit { resource: r.resource, soft: r.soft, hard: r.hard }).collect();
-    resolved.data_paths = paths(&service.data_paths, &scope)?;
-    let probe = |from: &Option<ProbeFile>| from.as_ref().map(|p| probe(p, &scope)).transpose();
-    resolved.startup = probe(&service.probes.startup)?;
-    resolved.readiness = probe(&service.probes.readiness)?;
-    resolved.liveness = probe(&service.probes.liveness)?;
-    resolved.stop = stop(&service.stop);
-    Ok(resolved)
+    launch.oom_score_adj =
+        service.oom_score_adj.as_deref().and_then(|adj| i32::try_from(*adj).ok()).unwrap_or_default();
+    launch.rlimits = service.rlimits.iter().map(rlimit).collect();
+    Ok(())
+}
+
+/// How it is asked and stopped.
+fn around(service: &ServiceFile, scope: &Scope, resolved: &mut Resolved) -> Result<(), RequestError> {
+    resolved.data_paths = paths(&service.data_paths, scope)?;
+    if let Some(probes) = &service.probes {
+        let probe = |from: &Option<Placed<ProbeFile>>| from.as_ref().map(|p| probe(p, scope)).transpose();
+        resolved.startup = probe(&probes.startup)?;
+        resolved.readiness = probe(&probes.readiness)?;
+        resolved.liveness = probe(&probes.liveness)?;
+    }
+    if let Some(from) = &service.stop {
+        resolved.stop = stop(from);
+    }
+    Ok(())
 }
 
 fn said(checks: &[CheckFile], scope: &Scope) -> Result<Vec<RequestError>, RequestError> {
@@ -66,24 +101,37 @@ fn said(checks: &[CheckFile], scope: &Scope) -> Result<Vec<RequestError>, Reques
     Ok(said)
 }
 
-/// The settings that apply, as a list of `name`, `value`, `why`.
-fn tuning(service: &ServiceFile, scope: &Scope) -> Result<Value, RequestError> {
-    let mut settings = Vec::new();
-    for rule in &service.tuning {
-        if scope.is_true(&rule.when)? {
-            let value = scope.render(&rule.value)?;
-            let texts = [("name", rule.set.clone()), ("value", value), ("why", rule.why.clone())];
-            settings.push(template::map(texts.map(|(name, text)| (name, Value::from(text)))));
+fn init(steps: &[InitFile], scope: &Scope) -> Result<Vec<InitStep>, RequestError> {
+    let mut all = Vec::new();
+    for step in steps {
+        if scope.holds(step.when.as_ref())? {
+            all.push(init_step(step, scope)?);
         }
     }
-    Ok(Value::from(settings))
+    Ok(all)
 }
 
-fn init_step(init: &InitFile, scope: &Scope) -> Result<InitStep, RequestError> {
-    Ok(InitStep {
-        creates: PathBuf::from(scope.render(&init.creates)?),
-        argv_prefix: scope.render_all(&init.argv_prefix)?,
-    })
+fn init_step(step: &InitFile, scope: &Scope) -> Result<InitStep, RequestError> {
+    let creates = scope.render(&step.creates)?;
+    let argv_prefix = if step.run.is_empty() {
+        scope.render_all(&step.exec)?
+    } else {
+        let script = run_once(&step.name.value, &scope.render_all(&step.run)?, &creates);
+        ["/bin/sh", "-euc", &script, "barepod-init"].map(str::to_owned).into()
+    };
+    Ok(InitStep { creates: PathBuf::from(creates), argv_prefix })
+}
+
+/// A command that is not repeated once it has succeeded. Its mark is on the disk before anything follows; killed before
+/// that, it is run again.
+fn run_once(name: &str, command: &[String], mark: &str) -> String {
+    let command: Vec<String> = command.iter().map(|word| shell_quoted(word)).collect();
+    let (name, mark, made) = (shell_quoted(name), shell_quoted(mark), shell_quoted(&format!("{mark}.barepod-new")));
+    format!(
+        "echo barepod: init step {name}\n{}\nif [ ! -e {mark} ]; then : > {made}; sync; mv {made} {mark}; fi\nsync\n\
+         exec \"$@\"\n",
+        command.join(" ")
+    )
 }
 
 fn rendered(file: &RenderedFileFile, scope: &Scope) -> Result<RenderedFile, RequestError> {
@@ -93,7 +141,7 @@ fn rendered(file: &RenderedFileFile, scope: &Scope) -> Result<RenderedFile, Requ
         None => String::new(),
     };
     Ok(RenderedFile {
-        path: file.path.0.clone(),
+        path: file.path.value.0.clone(),
         contents,
         mode: file.mode.0,
         follows_resources: file.follows_resources,
@@ -125,22 +173,52 @@ fn shm_size(text: &Text, scope: &Scope) -> Result<Bytes, RequestError> {
     })
 }
 
+fn rlimit(from: &RlimitFile) -> Rlimit {
+    Rlimit { resource: from.resource.0, soft: from.soft.0, hard: from.hard.unwrap_or(from.soft).0 }
+}
+
+/// A probe, with Kubernetes' figures where it says none.
 fn probe(from: &ProbeFile, scope: &Scope) -> Result<Probe, RequestError> {
     Ok(Probe {
-        handler: ProbeHandler::Exec { command: scope.render_all(&from.command)? },
-        initial_delay: seconds(from.initial_delay_seconds),
-        period: seconds(from.period_seconds),
-        timeout: seconds(from.timeout_seconds),
+        handler: handler(from, scope)?,
+        initial_delay: seconds(from.initial_delay_seconds.unwrap_or(0)),
+        period: seconds(from.period_seconds.unwrap_or(10)),
+        timeout: seconds(from.timeout_seconds.unwrap_or(1)),
         success_threshold: 1,
-        failure_threshold: from.failure_threshold,
+        failure_threshold: from.failure_threshold.unwrap_or(3),
         termination_grace: None,
+    })
+}
+
+fn handler(from: &ProbeFile, scope: &Scope) -> Result<ProbeHandler, RequestError> {
+    if let Some(http) = &from.http_get {
+        let scheme = if http.https { HttpScheme::Https } else { HttpScheme::Http };
+        let (port, path) = (port(&http.port, scope)?, scope.render(&http.path)?);
+        return Ok(ProbeHandler::Http(HttpGet { scheme, host: None, port, path, headers: Vec::new() }));
+    }
+    if let Some(tcp) = &from.tcp_socket {
+        return Ok(ProbeHandler::Tcp { host: None, port: port(&tcp.port, scope)? });
+    }
+    if let Some(grpc) = &from.grpc {
+        let service = grpc.service.clone().unwrap_or_default();
+        return Ok(ProbeHandler::Grpc { port: port(&grpc.port, scope)?, service });
+    }
+    let command = from.exec.as_ref().map(|exec| scope.render_all(&exec.command)).transpose()?;
+    Ok(ProbeHandler::Exec { command: command.unwrap_or_default() })
+}
+
+fn port(text: &PortText, scope: &Scope) -> Result<u16, RequestError> {
+    let value = scope.render(&text.0)?;
+    value.trim().parse().ok().filter(|port| *port != 0).ok_or_else(|| {
+        let message = format!("{value:?} is no port, and the preset's probe asks there");
+        refuse(Reason::InvalidConfiguration, "args", message, "give the service a port, or a probe of your own")
     })
 }
 
 fn stop(from: &StopFile) -> StopPlan {
     let stages = from.stages.iter();
     let stages = stages.map(|s| StopStage { signal: s.signal.0, before_end: s.before_end_seconds.map(seconds) });
-    StopPlan { stages: stages.collect(), min_grace: seconds(from.min_grace_seconds) }
+    StopPlan { stages: stages.collect(), min_grace: seconds(from.min_grace_seconds.unwrap_or(0)) }
 }
 
 fn seconds(value: u32) -> Duration {

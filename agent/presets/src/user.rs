@@ -5,40 +5,80 @@ use barepod_model::{Credentials, Reason, RequestError, UserRequest};
 use crate::contract::Mode;
 use crate::error::refuse;
 use crate::file::UserFile;
-use crate::host::Host;
+use crate::host::{Account, Host};
+use crate::tree_root::TreeAccounts;
 
 /// Whom a request stands for on this host.
 pub(crate) struct Who {
     pub(crate) user: Credentials,
     /// Of its account, if it has one.
     pub(crate) name: Option<String>,
+    pub(crate) home: Option<String>,
     pub(crate) fs_group: Option<u32>,
 }
 
-/// Finds out.
+/// Finds out, for a view of the host's own root.
 pub(crate) fn resolve(
     request: &UserRequest,
     preset: &UserFile,
     mode: &Mode,
     host: &dyn Host,
 ) -> Result<Who, RequestError> {
-    let (mut user, name) = match request.uid {
-        Some(uid) if !stands_for_account(uid, preset, mode) => by_id(uid, host),
+    let (user, name) = match request.uid {
+        Some(uid) if !stands_for_account(uid, preset, mode) => by_id(uid, host.account_of(uid)),
         Some(_) | None => by_name(preset, host)?,
     };
+    let group = |gid| group(gid, preset, host);
+    finish(request, user, name, None, group)
+}
+
+/// The same for a directory tree, whose accounts are its own and whose ids are what they are.
+pub(crate) fn resolve_in_tree(
+    request: &UserRequest,
+    preset: Option<&UserFile>,
+    image: Option<&str>,
+    accounts: &TreeAccounts,
+) -> Result<Who, RequestError> {
+    let account = match (request.uid, preset, image) {
+        (Some(uid), _, _) => accounts.by_id(uid),
+        (None, Some(preset), _) => accounts.by_words(&preset.name, preset.group.as_deref())?,
+        (None, None, Some(image)) => {
+            let (user, group) = image.split_once(':').map_or((image, None), |(user, group)| (user, Some(group)));
+            not_root(accounts.by_words(user, group)?, accounts)
+        }
+        (None, None, None) => accounts.nobody(),
+    };
+    let home = accounts.home(account.uid);
+    let name = (!account.name.is_empty()).then_some(account.name);
+    let user = Credentials { uid: account.uid, gid: account.gid, groups: account.groups };
+    finish(request, user, name, home, Ok)
+}
+
+/// An image that names root, or nobody at all, means root to Docker. Here it has to be said openly, by preset or manifest.
+fn not_root(account: Account, accounts: &TreeAccounts) -> Account {
+    if account.uid == 0 { accounts.nobody() } else { account }
+}
+
+fn finish(
+    request: &UserRequest,
+    mut user: Credentials,
+    name: Option<String>,
+    home: Option<String>,
+    group: impl Fn(u32) -> Result<u32, RequestError>,
+) -> Result<Who, RequestError> {
     if let Some(gid) = request.gid {
-        user.gid = group(gid, preset, host)?;
+        user.gid = group(gid)?;
     }
     if request.strict_groups {
         user.groups.clear();
     }
-    let fs_group = request.fs_group.map(|gid| group(gid, preset, host)).transpose()?;
+    let fs_group = request.fs_group.map(&group).transpose()?;
     for group in request.groups.iter().chain(&fs_group) {
         if !user.groups.contains(group) {
             user.groups.push(*group);
         }
     }
-    Ok(Who { user, name, fs_group })
+    Ok(Who { user, name, home, fs_group })
 }
 
 /// The host's group for one of the manifest: the image's own ids mean the account's.
@@ -66,8 +106,8 @@ fn by_name(preset: &UserFile, host: &dyn Host) -> Result<(Credentials, Option<St
 }
 
 /// An id as it is. Without an account its group has the same number, never root's.
-fn by_id(uid: u32, host: &dyn Host) -> (Credentials, Option<String>) {
-    match host.account_of(uid) {
+fn by_id(uid: u32, account: Option<Account>) -> (Credentials, Option<String>) {
+    match account {
         Some(account) => (Credentials { uid, gid: account.gid, groups: account.groups }, Some(account.name)),
         None => (Credentials { uid, gid: uid, groups: Vec::new() }, None),
     }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use barepod_model::{Reason, RequestError};
 
+use crate::distribution::Distribution;
 use crate::error::refuse;
-use crate::file::{Minor, PlaceFile, VersionsFile};
+use crate::file::{Compatible, PlaceFile, VersionsFile};
 use crate::host::Host;
 use crate::image::Image;
 use crate::template::Scope;
@@ -61,13 +62,28 @@ enum Wanted {
     Unknown(String),
 }
 
-fn wanted(image: &Image) -> Wanted {
+fn wanted(image: &Image, versions: &VersionsFile) -> Wanted {
     let Some(tag) = image.tag.as_deref() else { return Wanted::Highest };
-    match Version::leading(tag) {
+    match Version::leading(without_prefix(tag, versions)) {
         None => Wanted::Highest,
         Some((version, rest)) if rest.is_empty() || rest.starts_with('-') => Wanted::Exactly(version),
         Some(_) => Wanted::Unknown(tag.to_owned()),
     }
+}
+
+/// What follows the letters that a version begins with: `v1.2`, `RELEASE.2025-09-07`.
+fn without_prefix<'a>(text: &'a str, versions: &VersionsFile) -> &'a str {
+    let text = versions.tag_prefix.as_deref().and_then(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
+    text.strip_prefix('v').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit())).unwrap_or(text)
+}
+
+/// Everything that is installed, the highest version first.
+pub(crate) fn all(versions: &VersionsFile, host: &dyn Host) -> Vec<Installed> {
+    let distribution = Distribution::of(host);
+    let places = versions.places.iter().filter(|place| distribution.is_one_of(&place.distributions));
+    let mut found: Vec<Installed> = places.flat_map(|place| installed(place, versions, host)).collect();
+    found.sort_by(|a, b| b.version.cmp(&a.version));
+    found
 }
 
 /// Chooses among what is installed.
@@ -77,10 +93,9 @@ pub(crate) fn choose(
     versions: &VersionsFile,
     host: &dyn Host,
 ) -> Result<Chosen, RequestError> {
-    let mut found: Vec<Installed> = versions.places.iter().flat_map(|p| installed(p, versions, host)).collect();
-    found.sort_by(|a, b| b.version.cmp(&a.version));
+    let found = all(versions, host);
     let missing = |what: String, series: &str| Err(not_installed(title, what, series, &found, versions, host));
-    match wanted(image) {
+    match wanted(image, versions) {
         Wanted::Unknown(tag) => missing(tag, ""),
         Wanted::Highest => match found.first() {
             None => missing(String::new(), ""),
@@ -91,8 +106,9 @@ pub(crate) fn choose(
             }
         },
         Wanted::Exactly(version) => {
-            let fits = |i: &&Installed| version.begins_with(&i.version) || i.version.begins_with(&version);
-            match found.iter().find(fits) {
+            let named = |i: &&Installed| version.begins_with(&i.version) || i.version.begins_with(&version);
+            let other = |i: &&Installed| may_stand_in(versions, &i.version, &version);
+            match found.iter().find(named).or_else(|| found.iter().find(other)) {
                 None => missing(version.to_string(), &version.0[0].to_string()),
                 Some(installed) => {
                     hold_against(installed, &version, title, versions, host).map_err(|full| match full {
@@ -114,15 +130,15 @@ fn hold_against(
     host: &dyn Host,
 ) -> Result<Chosen, Result<Version, RequestError>> {
     let full = full_version(installed, versions, host).map_err(Err)?;
-    let fits = match versions.minor {
-        Minor::AtLeast => full.begins_with(wanted) || full > *wanted,
-        Minor::Exact => full.begins_with(wanted),
+    let fits = match versions.compatible.unwrap_or(Compatible::Minor) {
+        Compatible::Minor | Compatible::Newer => full.begins_with(wanted) || full > *wanted,
+        Compatible::Exact => full.begins_with(wanted),
     };
     if !fits {
         return Err(Ok(full));
     }
     let warning = (!full.begins_with(wanted)).then(|| {
-        let message = format!("{title} {full} runs instead of {wanted}: it is what this host has of that series");
+        let message = format!("{title} {full} runs instead of {wanted}: it is what this host has");
         refuse(Reason::VersionNotInstalled, "image", message, "write only the first number of the version")
     });
     Ok(Chosen { installed: Installed { version: full, dir: installed.dir.clone() }, warning })
@@ -134,12 +150,22 @@ fn full_version(installed: &Installed, versions: &VersionsFile, host: &dyn Host)
     let argv = scope.render_all(&versions.read)?;
     let fault = |message: String| refuse(Reason::VersionNotInstalled, "image", message, "mend its installation");
     let output = host.run_version(&argv).map_err(|e| fault(format!("its version cannot be read: {e}")))?;
-    first_version(&output).ok_or_else(|| fault(format!("{:?} does not say its version", argv.join(" "))))
+    first_version(&output, versions).ok_or_else(|| fault(format!("{:?} does not say its version", argv.join(" "))))
 }
 
 /// The first word that begins with a number.
-fn first_version(output: &str) -> Option<Version> {
-    output.split_whitespace().find_map(|word| Version::leading(word).map(|(version, _)| version))
+fn first_version(output: &str, versions: &VersionsFile) -> Option<Version> {
+    let words = output.split(|c: char| c.is_whitespace() || matches!(c, '=' | ',' | '('));
+    words.into_iter().find_map(|word| Version::leading(without_prefix(word, versions)).map(|(version, _)| version))
+}
+
+/// Whether a version that the name of no directory says can be taken for the one asked for.
+fn may_stand_in(versions: &VersionsFile, installed: &Version, wanted: &Version) -> bool {
+    match versions.compatible.unwrap_or(Compatible::Minor) {
+        Compatible::Minor => installed.0.len() > 1 && installed.0.first() == wanted.0.first(),
+        Compatible::Newer => installed > wanted,
+        Compatible::Exact => false,
+    }
 }
 
 fn unpinned(image: &Image, title: &str, installed: &Installed) -> Option<RequestError> {
@@ -172,11 +198,14 @@ fn not_installed(
     let message = format!("{} is not installed on this host; installed: {have}", name.trim_end());
     let mut scope = Scope::default();
     scope.set("version", if series.is_empty() { "VERSION" } else { series });
-    let install = versions.install.iter().find(|i| host.exists(&i.when_exists.0));
-    let hint = match install.map(|i| scope.render(&i.command)) {
-        Some(Ok(command)) => format!("install it: {command}"),
-        Some(Err(_)) | None => "install it, or use a version that is there".to_owned(),
-    };
+    let distribution = Distribution::of(host);
+    let install = versions.install.iter().find(|i| distribution.is_one_of(&i.distributions));
+    let how = install.and_then(|i| {
+        let about = i.about.as_ref().and_then(|about| scope.render(about).ok());
+        let about = about.map(|about| format!(" ({about})")).unwrap_or_default();
+        Some(format!("install it: {}{about}", scope.render(&i.command).ok()?))
+    });
+    let hint = how.unwrap_or_else(|| "install it, or use a version that is there".to_owned());
     refuse(Reason::VersionNotInstalled, "image", message, hint)
 }
 

@@ -2,7 +2,7 @@
 
 mod support;
 
-use barepod_model::{Reason, Root};
+use barepod_model::Reason;
 use barepod_presets::{Catalogue, PresetError, PresetSource};
 use support::{debian, request, resolve, words};
 
@@ -57,106 +57,72 @@ fn capabilities_are_those_asked_for_and_no_new_ones_come_by_exec() {
     assert!(!launch.no_new_privileges);
 }
 
-const MINIMAL: &str = "preset: mine\ntitle: Mine\nimages: [mine]\nuser: {name: nobody}\n";
+const MINIMAL: &str =
+    "apiVersion: barepod.dev/v1alpha1\nkind: Preset\nname: mine\nimages: [mine]\nuser: {name: nobody}\n";
 
-fn add(catalogue: &mut Catalogue, text: &str) -> Result<(), PresetError> {
-    let beside = |name: &str| (name == "there.conf").then(|| "x = {{ env.HOME }}\n".to_owned());
+fn add(catalogue: &mut Catalogue, text: &str) -> Result<(), Vec<PresetError>> {
+    let beside = |name: &str| (name == "there.conf").then(|| (name.to_owned(), "x = {{ env.HOME }}\n".to_owned()));
     catalogue.add(&PresetSource { file: "mine.yaml", text, beside: &beside })
 }
 
 #[test]
 fn the_administrators_preset_takes_the_place_of_the_built_in_one() {
     let mut catalogue = Catalogue::built_in().expect("valid");
-    add(&mut catalogue, &MINIMAL.replace("preset: mine", "preset: postgresql")).expect("valid");
+    add(&mut catalogue, &MINIMAL.replace("name: mine", "name: postgresql")).expect("valid");
     let images = |image: &str| catalogue.resolve(&request(image), &debian()).map_err(|e| e.reason);
     assert_eq!(images("postgres:15"), Err(Reason::ImagePullBackOff));
     assert_eq!(images("mine"), Err(Reason::MissingField));
-    assert_eq!(catalogue.names(), ["host", "postgresql"]);
+    let postgresql = catalogue.list(&debian()).into_iter().find(|one| one.name == "postgresql").expect("listed");
+    assert_eq!(
+        (postgresql.file.as_str(), postgresql.above),
+        ("mine.yaml", vec!["built-in postgresql.yaml".to_owned()])
+    );
 }
 
 #[test]
-fn a_preset_can_name_a_tree_as_its_root() {
-    let mut catalogue = Catalogue::default();
-    add(&mut catalogue, &format!("{MINIMAL}root: {{tree: /srv/mine}}\n")).expect("valid");
-    let mut request = request("mine:1");
-    request.command = words(&["/bin/true"]);
-    let root = catalogue.resolve(&request, &debian()).expect("resolved").launch.root;
-    assert_eq!(root, Root::Tree("/srv/mine".into()));
+fn of_two_presets_for_an_image_the_more_precise_one_answers_and_then_the_administrators() {
+    let mut catalogue = Catalogue::built_in().expect("valid");
+    add(&mut catalogue, &MINIMAL.replace("[mine]", "['*', host]")).expect("valid");
+    let preset = |image: &str| {
+        let mut request = request(image);
+        request.command = words(&["true"]);
+        catalogue.resolve(&request, &debian()).map(|r| r.preset).map_err(|e| e.reason)
+    };
+    assert_eq!(preset("postgres:15"), Ok("postgresql 15.20".to_owned()), "its whole name is more precise than a star");
+    assert_eq!(preset("nginx"), Ok("mine".to_owned()));
+    assert_eq!(preset("host"), Ok("mine".to_owned()), "both name it, and this one is the administrator's");
+    assert_eq!(preset("quay.io/nginx"), Err(Reason::ImagePullBackOff));
 }
 
 #[test]
-fn bad_preset_files_are_refused_with_line_and_column() {
-    let service = format!("{MINIMAL}service:\n  program: mine\n");
-    let stop = "  stop: {min_grace_seconds: 1, stages: [{signal: SIGTERM}]}\n";
-    let argv = "  argv: [/bin/mine]\n";
-    let cases = [
-        ("preset: [", ""),
-        ("preset: mine\n", ""),
-        ("preset: mine\npreset: again\n", ""),
-        (MINIMAL, "surprise: 1\n"),
-        (MINIMAL, "root: {tree: relative}\n"),
-        (MINIMAL, "root: {tree: /srv/../etc}\n"),
-        (MINIMAL, "env:\n  A: \"{{ unclosed\"\n"),
-        (MINIMAL, "env:\n  A: \"{% if %}\"\n"),
-        (MINIMAL, "env:\n  A: [1]\n"),
-        (MINIMAL, "shared: [{host: /a, path: /a, mode: \"rwx\"}]\n"),
-        (MINIMAL, "shared: [{host: /a, path: /a, mode: \"77777\"}]\n"),
-        (MINIMAL, "capabilities: [NET_ADMIN]\n"),
-        (MINIMAL, "versions: {places: [{dir: x, program: y}], read: [], minor: exact, install: []}\n"),
-        (
-            MINIMAL,
-            "versions: {places: [{dir: '/{version}/{version}', program: y}], read: [], minor: exact, install: []}\n",
-        ),
-        (MINIMAL, "versions: {places: [], read: [], minor: whatever, install: []}\n"),
-        ("preset: Mine\ntitle: x\nimages: [mine]\nuser: {name: nobody}\n", ""),
-        ("preset: mine\ntitle: x\nimages: []\nuser: {name: nobody}\n", ""),
-        ("preset: mine\ntitle: x\nimages: ['mine:1']\nuser: {name: nobody}\n", ""),
-        ("preset: mine\ntitle: x\nimages: [Mine]\nuser: {name: nobody}\n", ""),
-        (&service, ""),
-        (&service, "  argv: []\n  stop: {min_grace_seconds: 1, stages: [{signal: SIGTERM}]}\n"),
-        (&service, "  argv: [x]\n  stop: {min_grace_seconds: 1, stages: []}\n"),
-        (&service, "  argv: [x]\n  stop: {min_grace_seconds: 1, stages: [{signal: TERMINATE}]}\n"),
-        (&service, "  argv: [x]\n  stop: {min_grace_seconds: -1, stages: [{signal: SIGTERM}]}\n"),
-        (&format!("{service}{stop}{argv}"), "  vars: [{name: a, value: '1 +'}]\n"),
-        (&format!("{service}{stop}{argv}"), "  checks: [{when: '((', field: env, message: a, hint: b}]\n"),
-        (&format!("{service}{stop}{argv}"), "  files: [{path: /a, mode: \"0400\"}]\n"),
-        (&format!("{service}{stop}{argv}"), "  files: [{path: /a, mode: \"0400\", source: missing.conf}]\n"),
-        (&format!("{service}{stop}{argv}"), "  files: [{path: /a, mode: \"0400\", source: there.conf, contents: x}]\n"),
-        (&format!("{service}{stop}{argv}"), "  files: [{path: a, mode: \"0400\", contents: x}]\n"),
-        (&format!("{service}{stop}{argv}"), "  probes: {readyness: {command: [x], period_seconds: 1}}\n"),
-    ];
-    let mut said = String::new();
-    for (head, tail) in cases {
+fn a_template_that_fails_on_a_request_blames_the_line_of_the_preset() {
+    let said = |text: &str| {
         let mut catalogue = Catalogue::default();
-        let error = add(&mut catalogue, &format!("{head}{tail}")).expect_err(tail);
-        assert!(catalogue.names().is_empty(), "a bad preset changes nothing");
-        said += &format!("{error}\n");
-    }
-    insta::assert_snapshot!(said);
-}
-
-#[test]
-fn a_template_that_fails_on_a_request_blames_the_preset() {
-    let mut catalogue = Catalogue::default();
-    let text = format!("{MINIMAL}env:\n  A: \"{{{{ nothing.here }}}}\"\n");
-    add(&mut catalogue, &text).expect("it can be read");
-    let mut request = request("mine");
-    request.command = words(&["true"]);
-    let error = catalogue.resolve(&request, &debian()).expect_err("there is no `nothing`");
-    assert_eq!(error.reason, Reason::InvalidPreset);
-    assert!(error.message.contains("line 6"), "{error}");
+        add(&mut catalogue, text).expect("it can be read");
+        let error = catalogue.resolve(&request("mine"), &debian()).expect_err("there is no `nothing`");
+        assert_eq!(error.reason, Reason::InvalidPreset);
+        error.message
+    };
+    let plain = said(&format!("{MINIMAL}env:\n  A: \"{{{{ nothing.here }}}}\"\n"));
+    assert!(plain.contains("mine.yaml:7: env.A: undefined value"), "{plain}");
+    let block = "service:\n  argv: [x]\n  files:\n    - path: /a\n      mode: \"0400\"\n      contents: |\n        one\n        {{ nothing.here }}\n";
+    let block = said(&format!("{MINIMAL}{block}"));
+    assert!(block.contains("mine.yaml:13: service.files[0].contents: undefined value"), "{block}");
+    let endless = said(&format!(
+        "{MINIMAL}env:\n  A: \"{{% for i in range(9000) %}}{{% for j in range(9000) %}}x{{% endfor %}}{{% endfor %}}\"\n"
+    ));
+    assert!(endless.contains("fuel"), "{endless}");
 }
 
 #[test]
 fn a_directory_of_presets_is_read_as_far_as_it_is_good() {
     let dir = tempfile::tempdir().expect("a directory");
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("write");
-    write("a.yaml", "preset: [");
+    write("a.yaml", "name: [");
     write("b.yaml", MINIMAL);
     write("c.yaml.disabled", "not looked at");
     let file = "  files: [{path: /a, mode: \"0400\", source: ../secret}]\n";
-    let stop = "  stop: {min_grace_seconds: 1, stages: [{signal: SIGTERM}]}\n";
-    write("d.yaml", &format!("{MINIMAL}service:\n  program: x\n  argv: [x]\n{stop}{file}").replace("mine", "other"));
+    write("d.yaml", &format!("{MINIMAL}service:\n  argv: [x]\n{file}").replace("mine", "other"));
     let mut catalogue = Catalogue::default();
     let faults = catalogue.add_dir(dir.path());
     assert_eq!(catalogue.names(), ["mine"]);
@@ -164,6 +130,21 @@ fn a_directory_of_presets_is_read_as_far_as_it_is_good() {
     assert!(faults[1].message.contains("no file \"../secret\" beside"), "nothing outside the directory is read");
     assert!(catalogue.add_dir(&dir.path().join("absent")).is_empty());
     assert_eq!(catalogue.add_dir(&dir.path().join("b.yaml")).len(), 1, "not a directory");
+}
+
+#[test]
+fn a_command_of_the_host_is_a_preset_of_five_lines() {
+    let text = "apiVersion: barepod.dev/v1alpha1\nkind: Preset\nname: exporter\nuser: {name: daemon}\n\
+                service: {argv: [/usr/bin/exporter, --listen=127.0.0.1]}\n";
+    let mut catalogue = Catalogue::built_in().expect("valid");
+    add(&mut catalogue, text).expect("valid");
+    let mut request = request("command:exporter");
+    request.args = words(&["--debug"]);
+    let resolved = catalogue.resolve(&request, &debian()).expect("resolved");
+    assert_eq!(resolved.launch.argv, words(&["/usr/bin/exporter", "--listen=127.0.0.1", "--debug"]));
+    assert_eq!((resolved.launch.user.uid, resolved.preset.as_str()), (1, "exporter"));
+    request.image = "command:other".to_owned();
+    assert_eq!(catalogue.resolve(&request, &debian()).expect_err("no such preset").reason, Reason::ImagePullBackOff);
 }
 
 #[test]

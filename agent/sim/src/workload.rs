@@ -148,7 +148,7 @@ fn probe(rng: &mut Rng) -> Probe {
 fn launch(version: u64) -> Launch {
     Launch {
         argv: vec!["/usr/bin/service".to_owned(), format!("v{version}")],
-        init: None,
+        init: Vec::new(),
         env: Env::default(),
         cwd: "/".into(),
         user: Credentials { uid: 100, gid: 100, groups: Vec::new() },

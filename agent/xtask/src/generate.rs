@@ -1,6 +1,7 @@
-//! Rust code from the `.proto` files, checked in so that a build needs no generator; drift is an error.
+//! What is made from something else and checked in; drift is an error.
 //!
-//! Compiled by protox, so that no `protoc` has to be installed.
+//! Rust code from the `.proto` files, so that a build needs no generator: compiled by protox, so that no `protoc` has to be
+//! installed. The JSON Schema of presets, and the table of their keys.
 
 use std::path::{Path, PathBuf};
 
@@ -52,23 +53,35 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let root = repository_root();
     for item in &GENERATED {
         if root.join(item.proto).exists() {
-            one(&root, item, check).with_context(|| format!("code for {}", item.proto))?;
+            let code = generate(&root, item).with_context(|| format!("code for {}", item.proto))?;
+            put(&root, item.target, &code, check)?;
         }
+    }
+    presets(&root, check)
+}
+
+/// Writes a file, or compares it.
+fn put(root: &Path, file: &str, text: &str, check: bool) -> anyhow::Result<()> {
+    let target = root.join(file);
+    if !check {
+        return std::fs::write(&target, text).with_context(|| target.display().to_string());
+    }
+    let present = std::fs::read_to_string(&target).with_context(|| target.display().to_string())?;
+    if present != text {
+        bail!("{file} is not what it is made from: run `cargo xtask gen`");
     }
     Ok(())
 }
 
-fn one(root: &Path, item: &Generated, check: bool) -> anyhow::Result<()> {
-    let code = generate(root, item)?;
-    let target = root.join(item.target);
-    if !check {
-        return std::fs::write(&target, code).with_context(|| target.display().to_string());
-    }
-    let present = std::fs::read_to_string(&target).with_context(|| target.display().to_string())?;
-    if present != code {
-        bail!("{} differs from what {} yields: run `cargo xtask gen`", item.target, item.proto);
-    }
-    Ok(())
+/// What follows from the types of a preset file.
+fn presets(root: &Path, check: bool) -> anyhow::Result<()> {
+    const README: &str = "configs/presets/README.md";
+    const BEGIN: &str = "<!-- keys: made by `cargo xtask gen` -->\n";
+    let schema = serde_json::to_string_pretty(&barepod_presets::json_schema())?;
+    put(root, "configs/presets/preset.schema.json", &format!("{schema}\n"), check)?;
+    let present = std::fs::read_to_string(root.join(README)).context(README)?;
+    let Some((by_hand, _)) = present.split_once(BEGIN) else { bail!("{README} has no line {BEGIN:?}") };
+    put(root, README, &format!("{by_hand}{BEGIN}\n{}", barepod_presets::markdown().trim_end().to_owned() + "\n"), check)
 }
 
 fn generate(root: &Path, item: &Generated) -> anyhow::Result<String> {

@@ -306,7 +306,7 @@ pub(crate) fn container(name: &str, kind: ContainerKind) -> Container {
 fn launch() -> Launch {
     Launch {
         argv: vec!["/bin/service".into()],
-        init: None,
+        init: Vec::new(),
         env: Env::default(),
         cwd: "/".into(),
         user: Credentials { uid: 1, gid: 1, groups: Vec::new() },

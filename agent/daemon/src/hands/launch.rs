@@ -110,15 +110,16 @@ fn view_of(
     Ok((view, ["/etc/hosts", "/etc/resolv.conf"].iter().fold(witness, |witness, file| witness.and(Path::new(file)))))
 }
 
-/// The main program, behind the init step where that has not been done.
+/// The main program, behind the init steps that have not been done, in their order.
 fn arguments(launch: &Launch, placements: &[Placement]) -> std::io::Result<Vec<String>> {
-    let main = launch.argv.iter().cloned();
-    match &launch.init {
-        Some(init) if !volumes::is_present(&launch.root, placements, &init.creates)? => {
-            Ok(init.argv_prefix.iter().cloned().chain(main).collect())
+    let mut arguments = Vec::new();
+    for step in &launch.init {
+        if !volumes::is_present(&launch.root, placements, &step.creates)? {
+            arguments.extend_from_slice(&step.argv_prefix);
         }
-        Some(_) | None => Ok(main.collect()),
     }
+    arguments.extend_from_slice(&launch.argv);
+    Ok(arguments)
 }
 
 fn log(host: &Host, pod: &Pod, key: &ContainerKey) -> wire::Log {

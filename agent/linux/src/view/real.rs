@@ -15,7 +15,7 @@ use super::{Host, Place, Placement, Request, plan};
 fn launch(root: Root) -> Launch {
     Launch {
         argv: vec!["/usr/bin/true".to_owned()],
-        init: None,
+        init: Vec::new(),
         env: Env::default(),
         cwd: "/".into(),
         user: Credentials { uid: 0, gid: 0, groups: Vec::new() },

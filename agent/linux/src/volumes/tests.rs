@@ -49,7 +49,7 @@ fn me() -> Credentials {
 fn launch() -> Launch {
     Launch {
         argv: vec!["/bin/true".to_owned()],
-        init: None,
+        init: Vec::new(),
         env: Env::default(),
         cwd: "/".into(),
         user: me(),

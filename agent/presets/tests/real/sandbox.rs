@@ -99,9 +99,9 @@ impl Sandbox {
             fs::set_permissions(&path, Permissions::from_mode(file.mode)).expect("chmod");
             chown(&path, Some(resolved.launch.user.uid), Some(resolved.launch.user.gid)).expect("chown");
         }
-        let init = resolved.launch.init.as_ref().filter(|init| !init.creates.exists());
-        let prefix = init.map(|init| init.argv_prefix.clone()).unwrap_or_default();
-        let mut argv: Vec<String> = prefix.iter().chain(&resolved.launch.argv).map(|word| self.bend(word)).collect();
+        let due = resolved.launch.init.iter().filter(|init| !init.creates.exists());
+        let words = due.flat_map(|init| &init.argv_prefix).chain(&resolved.launch.argv);
+        let mut argv: Vec<String> = words.map(|word| self.bend(word)).collect();
         argv.extend(["-c", "listen_addresses=127.0.0.1", "-c"].map(str::to_owned));
         argv.push(format!("port={}", self.port));
         argv

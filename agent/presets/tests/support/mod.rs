@@ -16,6 +16,11 @@ pub(crate) struct FakeHost {
     pub(crate) files: Vec<&'static str>,
     pub(crate) accounts: Vec<Account>,
     pub(crate) version: &'static str,
+    /// What some files hold.
+    pub(crate) texts: Vec<(&'static str, &'static str)>,
+    /// What other programs say of their version.
+    pub(crate) versions: Vec<(&'static str, &'static str)>,
+    pub(crate) clock: Option<bool>,
 }
 
 /// Debian with PostgreSQL 13 and 15.
@@ -34,6 +39,9 @@ pub(crate) fn debian() -> FakeHost {
             Account { name: "root".into(), uid: 0, gid: 0, groups: vec![] },
         ],
         version: ".20",
+        texts: vec![("/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n")],
+        versions: Vec::new(),
+        clock: Some(true),
     }
 }
 
@@ -50,7 +58,22 @@ impl Host for FakeHost {
         names
     }
 
+    fn read(&self, path: &Path) -> Option<String> {
+        self.texts.iter().find(|(file, _)| Path::new(file) == path).map(|(_, text)| (*text).to_owned())
+    }
+
+    fn read_inside(&self, tree: &Path, path: &Path) -> Option<String> {
+        self.read(&tree.join(path.strip_prefix("/").unwrap_or(path)))
+    }
+
+    fn clock_synchronised(&self) -> Option<bool> {
+        self.clock
+    }
+
     fn run_version(&self, argv: &[String]) -> Result<String, String> {
+        if let Some((_, text)) = self.versions.iter().find(|(program, _)| argv[0] == *program) {
+            return Ok((*text).to_owned());
+        }
         let major: String = argv[0].chars().filter(char::is_ascii_digit).collect();
         if self.version.is_empty() {
             return Err(format!("{} could not be run: Permission denied", argv[0]));

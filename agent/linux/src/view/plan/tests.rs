@@ -159,7 +159,7 @@ impl Imagined {
 fn launch(root: Root) -> Launch {
     Launch {
         argv: vec!["/usr/bin/true".to_owned()],
-        init: None,
+        init: Vec::new(),
         env: Env::default(),
         cwd: "/".into(),
         user: Credentials { uid: 26, gid: 26, groups: Vec::new() },

@@ -2,10 +2,10 @@
 
 use serde_json::Number;
 
-use super::Value;
+use crate::Value;
 
 /// The value of an unquoted scalar without a tag.
-pub(super) fn resolve(text: &str) -> Value {
+pub(crate) fn resolve(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Value::Bool(true),

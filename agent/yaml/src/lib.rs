@@ -5,18 +5,19 @@
 //! expansion of aliases are bounded, so that no input costs more than a little memory.
 
 mod build;
+pub mod place;
 mod scalar;
 
 use std::collections::BTreeMap;
 
 use serde_json::Number;
 
-use crate::place::{FieldPath, Place, Step};
+use place::{FieldPath, Place, Step};
 
-pub(crate) use build::documents;
+pub use build::documents;
 
 /// The largest manifest, in bytes. The API server's own limit for a request is 3 MiB, etcd's for an object 1.5 MiB.
-pub(crate) const MAX_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 1 << 20;
 /// The deepest nesting.
 const MAX_DEPTH: usize = 64;
 /// The most values a file may hold once its aliases are expanded.
@@ -24,44 +25,62 @@ const MAX_NODES: usize = 200_000;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Node {
-    pub(crate) place: Place,
-    pub(crate) value: Value,
+pub struct Node {
+    /// Where it begins.
+    pub place: Place,
+    /// What it is.
+    pub value: Value,
 }
 
 /// What a value is.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub enum Value {
+    /// Nothing.
     Null,
+    /// `true` or `false`.
     Bool(bool),
+    /// A number.
     Number(Number),
+    /// A string.
     Text(String),
+    /// A sequence.
     List(Vec<Node>),
+    /// A mapping, in the order of its keys.
     Map(Vec<Entry>),
 }
 
 /// A key with its value.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Entry {
-    pub(crate) key: String,
-    pub(crate) place: Place,
-    pub(crate) value: Node,
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key is.
+    pub place: Place,
+    /// The value.
+    pub value: Node,
 }
 
 /// Why a text cannot be read.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Fault {
-    pub(crate) kind: FaultKind,
-    pub(crate) place: Place,
-    pub(crate) message: String,
-    pub(crate) hint: Option<&'static str>,
+pub struct Fault {
+    /// Which kind of fault.
+    pub kind: FaultKind,
+    /// Where it is.
+    pub place: Place,
+    /// What is wrong.
+    pub message: String,
+    /// The likely fix.
+    pub hint: Option<&'static str>,
 }
 
 /// What kind of thing is wrong with a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FaultKind {
+pub enum FaultKind {
+    /// It is not YAML, or leaves open what it means.
     Syntax,
+    /// A key stands twice.
     Duplicate,
+    /// It is larger than it may be.
     TooLarge,
 }
 
@@ -72,7 +91,9 @@ enum Reached {
 }
 
 impl Node {
-    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+    /// The value of a key, if this is a map that has it.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {
             Value::Map(entries) => entries.iter().find(|e| e.key == key).map(|e| &e.value),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) => None,
@@ -80,12 +101,14 @@ impl Node {
     }
 
     /// The value at these keys.
-    pub(crate) fn at(&self, keys: &[&str]) -> Option<&Node> {
+    #[must_use]
+    pub fn at(&self, keys: &[&str]) -> Option<&Node> {
         keys.iter().try_fold(self, |node, key| node.get(key))
     }
 
     /// Its text, if it is one.
-    pub(crate) fn text(&self) -> Option<&str> {
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::List(_) | Value::Map(_) => None,
@@ -93,7 +116,8 @@ impl Node {
     }
 
     /// Its number, if it is a whole one.
-    pub(crate) fn integer(&self) -> Option<i64> {
+    #[must_use]
+    pub fn integer(&self) -> Option<i64> {
         match &self.value {
             Value::Number(number) => number.as_i64(),
             Value::Null | Value::Bool(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => None,
@@ -101,7 +125,8 @@ impl Node {
     }
 
     /// Its elements, none if it is no list.
-    pub(crate) fn items(&self) -> &[Node] {
+    #[must_use]
+    pub fn items(&self) -> &[Node] {
         match &self.value {
             Value::List(items) => items,
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Map(_) => &[],
@@ -109,7 +134,8 @@ impl Node {
     }
 
     /// The entries of a map that are text.
-    pub(crate) fn texts(&self) -> BTreeMap<String, String> {
+    #[must_use]
+    pub fn texts(&self) -> BTreeMap<String, String> {
         match &self.value {
             Value::Map(entries) => {
                 entries.iter().filter_map(|e| Some((e.key.clone(), e.value.text()?.to_owned()))).collect()
@@ -119,7 +145,7 @@ impl Node {
     }
 
     /// Puts a value into a map, in the place of the one that is there.
-    pub(crate) fn set(&mut self, key: &str, value: Node) {
+    pub fn set(&mut self, key: &str, value: Node) {
         if let Value::Map(entries) = &mut self.value {
             entries.retain(|entry| entry.key != key);
             entries.push(Entry { key: key.to_owned(), place: value.place, value });
@@ -127,12 +153,14 @@ impl Node {
     }
 
     /// The place of the field at `path`, or of what comes nearest to it on the way there.
-    pub(crate) fn place_of(&self, path: &FieldPath) -> Place {
+    #[must_use]
+    pub fn place_of(&self, path: &FieldPath) -> Place {
         self.follow(path).0.place
     }
 
     /// The text at `path`.
-    pub(crate) fn text_of(&self, path: &FieldPath) -> Option<&str> {
+    #[must_use]
+    pub fn text_of(&self, path: &FieldPath) -> Option<&str> {
         match self.follow(path) {
             (Node { value: Value::Text(text), .. }, Reached::End) => Some(text),
             _ => None,
@@ -140,7 +168,8 @@ impl Node {
     }
 
     /// The length of the list at `path`, 0 if there is none.
-    pub(crate) fn length_of(&self, path: &FieldPath) -> usize {
+    #[must_use]
+    pub fn length_of(&self, path: &FieldPath) -> usize {
         match self.follow(path) {
             (Node { value: Value::List(items), .. }, Reached::End) => items.len(),
             _ => 0,
@@ -163,7 +192,8 @@ impl Node {
     }
 
     /// What the value is called in an error.
-    pub(crate) fn kind(&self) -> &'static str {
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
         match &self.value {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",
@@ -174,7 +204,9 @@ impl Node {
         }
     }
 
-    pub(crate) fn to_json(&self) -> serde_json::Value {
+    /// The same without places.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
         match &self.value {
             Value::Null => serde_json::Value::Null,
             Value::Bool(value) => (*value).into(),

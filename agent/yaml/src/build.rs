@@ -4,11 +4,14 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
-use super::{Entry, Fault, FaultKind, MAX_DEPTH, MAX_NODES, Node, Value, scalar};
 use crate::place::Place;
+use crate::{Entry, Fault, FaultKind, MAX_DEPTH, MAX_NODES, Node, Value, scalar};
 
 /// Reads every document of a file; those that are empty are left out.
-pub(crate) fn documents(text: &str) -> Result<Vec<Node>, Fault> {
+///
+/// # Errors
+/// The first fault.
+pub fn documents(text: &str) -> Result<Vec<Node>, Fault> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|e| syntax(place(e.marker()), format!("this is not YAML: {}", e.info())))?;

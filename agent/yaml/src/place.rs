@@ -4,21 +4,21 @@ use std::fmt;
 
 /// A position in a text, both counted from 1; the column in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Place {
+pub struct Place {
     /// The line.
-    pub(crate) line: usize,
+    pub line: usize,
     /// The column.
-    pub(crate) column: usize,
+    pub column: usize,
 }
 
 impl Place {
     /// The beginning of a file.
-    pub(crate) const START: Place = Place { line: 1, column: 1 };
+    pub const START: Place = Place { line: 1, column: 1 };
 }
 
 /// One step of a field path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Step {
+pub enum Step {
     /// A field of an object, or a key of a map.
     Key(String),
     /// An element of a list.
@@ -27,21 +27,24 @@ pub(crate) enum Step {
 
 /// The path of a field from the root of its object, printed as Kubernetes prints it: `spec.containers[0].image`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub(crate) struct FieldPath(Vec<Step>);
+pub struct FieldPath(Vec<Step>);
 
 impl FieldPath {
     /// The path of the field `key` below this one.
-    pub(crate) fn key(&self, key: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn key(&self, key: impl Into<String>) -> Self {
         self.with(Step::Key(key.into()))
     }
 
     /// The path of the element `index` of this one.
-    pub(crate) fn index(&self, index: usize) -> Self {
+    #[must_use]
+    pub fn index(&self, index: usize) -> Self {
         self.with(Step::Index(index))
     }
 
     /// The path reached from this one by `path`, which has the printed form; a part that is no index is a key.
-    pub(crate) fn join(&self, path: &str) -> Self {
+    #[must_use]
+    pub fn join(&self, path: &str) -> Self {
         path.split('.').filter(|part| !part.is_empty()).fold(self.clone(), |at, part| {
             let (name, indices) = part.split_once('[').unwrap_or((part, ""));
             let at = if name.is_empty() { at } else { at.key(name) };
@@ -50,12 +53,14 @@ impl FieldPath {
     }
 
     /// The path of `inner`, which begins where this one ends.
-    pub(crate) fn then(&self, inner: &FieldPath) -> Self {
+    #[must_use]
+    pub fn then(&self, inner: &FieldPath) -> Self {
         Self(self.0.iter().chain(&inner.0).cloned().collect())
     }
 
     /// The steps from the root.
-    pub(crate) fn steps(&self) -> &[Step] {
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
         &self.0
     }
 
