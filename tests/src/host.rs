@@ -203,6 +203,21 @@ impl Host {
         })
     }
 
+    /// Runs a line of shell in a container; what it prints, without the end of its last line.
+    pub fn asked(&self, pod: &str, container: &str, script: &str) -> Result<String, HostError> {
+        let said = self.barepod(&["exec", pod, "-c", container, "--", "sh", "-c", script])?;
+        Ok(said.trim_end_matches('\n').to_owned())
+    }
+
+    /// The host pids of a pod's running containers, in their order.
+    pub fn pids(&self, name: &str) -> Vec<u32> {
+        let table = self.barepod(&["get", "pod", name, "-o", "wide"]).unwrap_or_default();
+        let mut lines = table.lines();
+        let column = lines.next().and_then(|headings| headings.find("PID"));
+        let cell = lines.next().zip(column).and_then(|(line, column)| line.get(column..)?.split_whitespace().next());
+        cell.into_iter().flat_map(|cell| cell.split(',')).filter_map(|pid| pid.parse().ok()).collect()
+    }
+
     /// Applies a manifest given as text.
     pub fn apply(&self, name: &str, manifest: &str) -> Result<String, HostError> {
         let path = self.path(&format!("{name}.yaml"));
@@ -254,7 +269,12 @@ impl Host {
     pub fn shims(&self, name: &str) -> Result<Vec<u32>, HostError> {
         let uid = self.pod(name)?["metadata"]["uid"].take();
         let group = self.unified().join(format!("pod{}/shim/cgroup.procs", uid.as_str().unwrap_or_default()));
-        Ok(std::fs::read_to_string(group)?.lines().filter_map(|pid| pid.parse().ok()).collect())
+        let is_shim = |pid: &u32| {
+            // Others that the shim's binary makes are there as well.
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "barepod-shim")
+        };
+        let pids = std::fs::read_to_string(group)?;
+        Ok(pids.lines().filter_map(|pid| pid.parse().ok()).filter(is_shim).collect())
     }
 
     /// Waits until a pod is gone.

@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod guest;
 pub mod host;
+pub mod listen;
 pub mod logs;
 pub mod mounts;
 pub mod pods;

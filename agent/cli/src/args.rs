@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Run a command in a running container.
     Exec(Exec),
+    /// Show what a running container writes from now on, and pass standard input on to it.
+    Attach(Attach),
     /// Stop a pod's containers gracefully and start them again.
     Restart(Restart),
     /// Stop pods gracefully and remove them. Their claims and logs stay.
@@ -141,6 +143,21 @@ pub(crate) struct Exec {
     /// The command and its arguments, after `--`.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Attach {
+    /// `NAME` or `pod/NAME`.
+    pub(crate) pod: String,
+    /// The container; may be left out if the pod has one.
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+    /// Pass standard input on; the container must have `stdin: true`.
+    #[arg(short = 'i', long)]
+    pub(crate) stdin: bool,
+    /// Use this terminal as the container's; the container must have `tty: true`.
+    #[arg(short, long)]
+    pub(crate) tty: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,4 +1,4 @@
-//! Who may have a name and a data path: first come, first served, whatever the sources say.
+//! Who may have a name, a data path and a port of the host: first come, first served, whatever the sources say.
 //!
 //! Every pod has a place in one queue, given when it is first seen and kept in the ledger. A pod waits while one with a
 //! lower place has its name or a path that overlaps one of its own. The lowest place never waits, so nobody waits for
@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use barepod_model::{Pod, PodUid, Reason};
+use barepod_model::{HostPort, Pod, PodUid, Reason};
 
 use crate::PodRecord;
 use crate::planted::{self, Fault};
@@ -43,8 +43,11 @@ fn conflict(mine: &Pod, other: &PodMachine) -> Option<Blocker> {
         return Some(Blocker { reason: Reason::WaitingForPredecessor, message });
     }
     let path = shared_path(mine, other)?;
-    let message = format!("data path {} is held by pod {namespace}/{name} ({uid})", path.display());
-    Some(Blocker { reason: Reason::DataPathInUse, message })
+    let (what, reason) = match HostPort::of(path) {
+        Some(port) => (format!("port {port} of the host"), Reason::NodePorts),
+        None => (format!("data path {}", path.display()), Reason::DataPathInUse),
+    };
+    Some(Blocker { reason, message: format!("{what} is held by pod {namespace}/{name} ({uid})") })
 }
 
 /// Whether an update to `wanted` takes a path that another pod holds, waits for or is about to get.

@@ -3,15 +3,16 @@
 //! | changed | so |
 //! |---|---|
 //! | nothing | nothing |
-//! | labels, annotations, grace, restart policies, stop plan, hooks, probes, resources, manifest | in place |
+//! | labels, annotations, grace, restart policies, stop plan, hooks, probes, resources, ports of the host, manifest | in place |
 //! | contents of volumes made from objects | in place, made again; no process is touched |
 //! | what a regular container's or a sidecar's process is started with | that container is replaced |
 //! | a regular container or a sidecar added or removed | it is started or stopped |
 //! | volumes, data paths, any init container | all containers are replaced, init containers first |
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
-use barepod_model::{Container, ContainerKind, ContainerName, Pod, Volume, VolumeKind};
+use barepod_model::{Container, ContainerKind, ContainerName, HostPort, Pod, Volume, VolumeKind};
 
 use crate::planted::{self, Fault};
 
@@ -46,7 +47,7 @@ pub(crate) fn classify(present: &Pod, wanted: &Pod) -> Change {
         return Change::None;
     }
     let volumes = present.volumes.iter().map(place).eq(wanted.volumes.iter().map(place));
-    if !volumes || present.data_paths != wanted.data_paths || !same_processes(&inits(present), &inits(wanted)) {
+    if !volumes || !data_paths(present).eq(data_paths(wanted)) || !same_processes(&inits(present), &inits(wanted)) {
         return Change::Whole;
     }
     let replaced = replaced_containers(present, wanted);
@@ -55,6 +56,11 @@ pub(crate) fn classify(present: &Pod, wanted: &Pod) -> Change {
         true if present.volumes != wanted.volumes => Change::Contents,
         true => Change::InPlace,
     }
+}
+
+/// Without ports: which of them a pod says it has changes nothing for its processes.
+fn data_paths(pod: &Pod) -> impl Iterator<Item = &PathBuf> {
+    pod.data_paths.iter().filter(|path| HostPort::of(path).is_none())
 }
 
 /// A volume as far as a process that has it depends on it: without the contents that it may see change.

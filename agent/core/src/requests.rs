@@ -150,7 +150,7 @@ impl Core {
             return Turn::Answer(Err(denied(Reason::InvalidConfiguration, cycle)));
         }
         match admission::taken_path(&self.pods, &pod) {
-            Some(blocker) => Turn::Answer(Err(denied(Reason::DataPathInUse, blocker.message))),
+            Some(blocker) => Turn::Answer(Err(denied(blocker.reason, blocker.message))),
             None => Turn::Write(Proposal::Update { pod, change }),
         }
     }

@@ -1,5 +1,6 @@
 //! `/etc/barepod/barepod.yaml`. Every key is optional, an unknown one is refused.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) log_max_files: u32,
     /// Who is asked by probes and hooks that name no host.
     pub(crate) probe_address: IpAddr,
+    /// Labels of this host, beside those that every node has.
+    pub(crate) node_labels: BTreeMap<String, String>,
 }
 
 impl Default for Config {
@@ -36,6 +39,7 @@ impl Default for Config {
             log_max_files: 5,
             // Pods share the host's network, and a service there may listen on the loopback alone.
             probe_address: Ipv4Addr::LOCALHOST.into(),
+            node_labels: BTreeMap::new(),
         }
     }
 }
@@ -63,6 +67,7 @@ struct Raw {
     container_log_max_size: Option<String>,
     container_log_max_files: Option<u32>,
     probe_address: Option<String>,
+    node_labels: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -110,8 +115,22 @@ fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         })?,
         None => defaults.probe_address,
     };
+    for (key, label) in &raw.node_labels {
+        let plain = |text: &str, more: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
+        if key.is_empty() || !plain(key, "-_./") || label.len() > 63 || !plain(label, "-_.") {
+            return Err(value("nodeLabels", format!("{key}: {label:?} is no label; write for example disk: fast")));
+        }
+    }
     let backoff = backoff(&raw.crash_loop_back_off, defaults.backoff).map_err(|m| value("crashLoopBackOff", m))?;
-    Ok(Config { cgroup, socket_group: raw.socket_group, backoff, log_max_size, log_max_files, probe_address })
+    Ok(Config {
+        cgroup,
+        socket_group: raw.socket_group,
+        backoff,
+        log_max_size,
+        log_max_files,
+        probe_address,
+        node_labels: raw.node_labels,
+    })
 }
 
 fn backoff(raw: &RawBackoff, defaults: BackoffFigures) -> Result<BackoffFigures, String> {
@@ -164,6 +183,7 @@ mod tests {
             ("crashLoopBackOff: {initialSeconds: 500}", "crashLoopBackOff"),
             ("crashLoopBackOff: {initialSeconds: -1}", "crashLoopBackOff"),
             ("probeAddress: localhost", "probeAddress"),
+            ("nodeLabels: {disk: very fast}", "nodeLabels"),
         ] {
             let error = parse_text(text).unwrap_err();
             assert!(error.contains(key), "{text}: {error}");

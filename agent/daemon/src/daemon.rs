@@ -61,9 +61,9 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         journal: Arc::clone(&journal),
         processes: Processes::default(),
         prober,
-        mounts: MountTable::new(),
+        mounts: MountTable::new(&dirs),
     });
-    let reader = Arc::new(Reader::new(&dirs)?);
+    let reader = Arc::new(Reader::new(&dirs, config.node_labels.clone())?);
     let access = Access::new(config.socket_group.as_deref())?;
 
     let (supervisor, inbox) = Handle::channel();

@@ -1,5 +1,6 @@
 //! The host as pods may ask about it (downward API), found out anew whenever manifests are read.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
@@ -10,16 +11,30 @@ use nix::net::if_::InterfaceFlags;
 use nix::sys::statvfs::statvfs;
 
 /// Asks the kernel. What it does not tell is left at nothing.
-pub(crate) fn gather(state: &Path) -> HostFacts {
+pub(crate) fn gather(state: &Path, own_labels: &BTreeMap<String, String>) -> HostFacts {
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let name = host.map_or_else(|| "localhost".to_owned(), |name| name.to_lowercase());
     let cpus = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     HostFacts {
-        name: host.map_or_else(|| "localhost".to_owned(), |name| name.to_lowercase()),
+        labels: labels(&name, own_labels),
+        name,
         addresses: addresses(),
         cpu: MilliCpu(cpus * 1000),
         memory: Bytes(fs_err::read_to_string("/proc/meminfo").ok().and_then(|text| memory(&text)).unwrap_or(0)),
         ephemeral_storage: Bytes(statvfs(state).map_or(0, |fs| fs.blocks() * fs.fragment_size())),
     }
+}
+
+/// What kubelet gives its node, and what the configuration adds.
+fn labels(name: &str, own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let given = [("kubernetes.io/hostname", name), ("kubernetes.io/os", "linux"), ("kubernetes.io/arch", arch)];
+    let given = given.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    given.into_iter().chain(own.clone()).collect()
 }
 
 /// Those of the interface with the default route come first, and IPv4 before IPv6.
@@ -81,7 +96,7 @@ mod tests {
 
     #[test]
     fn this_host_has_a_name_an_address_and_memory() {
-        let facts = gather(Path::new("/"));
+        let facts = gather(Path::new("/"), &BTreeMap::new());
         assert!(!facts.name.is_empty() && !facts.addresses.is_empty() && facts.memory.0 > 0 && facts.cpu.0 > 0);
     }
 }

@@ -1,5 +1,6 @@
 //! From a manifest's text to pods that may be applied: manifest, presets, this host's software and accounts.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -61,6 +62,7 @@ pub(crate) struct Reader {
     catalogue: Catalogue,
     state: PathBuf,
     claims: PathBuf,
+    labels: BTreeMap<String, String>,
 }
 
 impl Reader {
@@ -69,12 +71,12 @@ impl Reader {
     /// # Errors
     /// A fault in a built-in preset. One in the administrator's own is said and leaves that one out: it must not keep the
     /// daemon from looking after what runs.
-    pub(crate) fn new(dirs: &Dirs) -> Result<Self, PresetError> {
+    pub(crate) fn new(dirs: &Dirs, labels: BTreeMap<String, String>) -> Result<Self, PresetError> {
         let mut catalogue = Catalogue::built_in()?;
         for fault in catalogue.add_dir(&dirs.config.join("presets")) {
             tracing::error!("a preset is left out: {fault}");
         }
-        Ok(Self { catalogue, state: dirs.state.clone(), claims: dirs.state.join("volumes") })
+        Ok(Self { catalogue, state: dirs.state.clone(), claims: dirs.state.join("volumes"), labels })
     }
 
     /// Reads a file's text; nothing if it has errors.
@@ -101,7 +103,7 @@ impl Reader {
         living: impl Fn(&ParsedPod) -> Option<PodUid>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Vec<Pod>> {
-        let host = facts::gather(&self.state);
+        let host = facts::gather(&self.state, &self.labels);
         let mut pods = Vec::new();
         let mut sound = true;
         for pod in parsed {

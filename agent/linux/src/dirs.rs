@@ -113,6 +113,12 @@ impl Dirs {
         self.run.join("shims")
     }
 
+    /// What a pod's containers share: namespaces, shared memory. Gone with the boot like them.
+    #[must_use]
+    pub fn sandbox(&self, pod: &PodUid) -> PathBuf {
+        self.run.join("pods").join(pod.as_str())
+    }
+
     /// A shim's directory. Its name is short, because a socket's path has at most 107 bytes.
     #[must_use]
     pub fn shim(&self, key: &ContainerKey) -> PathBuf {

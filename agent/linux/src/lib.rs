@@ -10,6 +10,7 @@ mod dirs;
 pub mod host;
 pub mod ids;
 pub mod prober;
+pub mod sandbox;
 pub mod shim;
 pub mod terminal;
 pub mod users;

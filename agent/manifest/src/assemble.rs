@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use barepod_model::{
-    Bytes, Container, ContainerRequest, Credentials, Env, FsGroup, Launch, Pod, PodUid, Reason, RequestError, Resolved,
-    Root, Source, StopPlan, Volume, VolumeKind, VolumeMount,
+    Bytes, Container, ContainerRequest, Credentials, Env, FsGroup, HostPort, Launch, Pod, PodUid, Reason, RequestError,
+    Resolved, Root, Source, StopPlan, Volume, VolumeKind, VolumeMount,
 };
 
 use crate::container::ParsedContainer;
@@ -40,6 +40,7 @@ impl ParsedPod {
     ) -> Result<Assembled, Vec<ManifestError>> {
         let mut out = Findings::default();
         let lookup = Lookup { pod: &self, uid: &uid, context: *context };
+        self.node_selector(&lookup, &mut out);
         let volumes = self.looked_up(&lookup, &mut out);
         let mut containers = Vec::new();
         let mut data_paths = BTreeSet::new();
@@ -64,6 +65,8 @@ impl ParsedPod {
                 Err(error) => out.error(self.finding(parsed, &error)),
             }
         }
+        data_paths.extend(self.host_ports());
+        data_paths.extend(self.claims_of_its_own(&lookup, &volumes));
         let locate = |finding| self.origin.locate(finding);
         if !out.errors.is_empty() {
             return Err(out.errors.into_iter().map(locate).collect());
@@ -101,6 +104,39 @@ impl ParsedPod {
             containers,
             manifest: self.manifest,
         }
+    }
+
+    /// As kubelet's admission: what the scheduler would have seen to.
+    fn node_selector(&self, lookup: &Lookup<'_>, out: &mut Findings) {
+        let labels = &lookup.context.host.labels;
+        for (key, value) in &self.node_selector {
+            if labels.get(key) != Some(value) {
+                let path = FieldPath::default().key("spec").key("nodeSelector").key(key);
+                let has = labels.get(key).map_or("no such label".to_owned(), |has| format!("{has:?}"));
+                let message = format!("Predicate NodeAffinity failed: this host has {has}, the pod wants {value:?}");
+                let finding = Finding::new(Reason::NodeAffinity, &path, message);
+                out.error(finding.hint("give the host the label under nodeLabels in barepod.yaml, or remove it here"));
+            }
+        }
+    }
+
+    /// Ports that no other pod may have, in the form of paths.
+    fn host_ports(&self) -> impl Iterator<Item = PathBuf> {
+        let ports = self.containers.iter().flat_map(|container| &container.ports).filter(|port| port.exclusive);
+        ports
+            .map(|port| HostPort { protocol: port.protocol.clone(), number: port.number, address: port.address }.path())
+    }
+
+    /// Where claims lie that no other pod may have.
+    fn claims_of_its_own(&self, lookup: &Lookup<'_>, volumes: &[Volume]) -> Vec<PathBuf> {
+        let find = |name: &str| match &volumes.iter().find(|volume| volume.name == name)?.kind {
+            VolumeKind::HostPath { path, .. } => Some(path.clone()),
+            VolumeKind::Claim { claim, .. } => {
+                Some(lookup.context.claims_root.join(self.namespace.as_str()).join(claim))
+            }
+            VolumeKind::EmptyDir { .. } | VolumeKind::Projected(_) => None,
+        };
+        lookup.claims_of_its_own().filter_map(find).collect()
     }
 
     fn looked_up(&self, lookup: &Lookup<'_>, out: &mut Findings) -> Vec<Volume> {
@@ -232,6 +268,7 @@ fn stand_in(request: ContainerRequest) -> Resolved {
         oom_score_adj: 0,
         namespaces: request.namespaces,
         tty: false,
+        stdin: barepod_model::Stdin::Closed,
         hostname: request.hostname,
         as_written: None,
         network: request.network,

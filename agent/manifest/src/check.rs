@@ -74,16 +74,16 @@ fn object(node: &Node, type_name: &str, path: &FieldPath, depth: Depth, out: &mu
 fn field(entry: &Entry, known: &Field, path: &FieldPath, depth: Depth, out: &mut Findings) {
     let says_something = depth == Depth::Looked && !is_harmless(&entry.value, known);
     match known.support {
-        Support::Honoured => value(&entry.value, &known.kind, path, depth, out),
-        Support::NoEffect => {
+        Some(Support::Honoured) => value(&entry.value, &known.kind, path, depth, out),
+        Some(Support::NoEffect) => {
             value(&entry.value, &known.kind, path, Depth::Beneath, out);
             if says_something {
                 let message = format!("accepted without effect: {}", known.note);
                 out.warn(Finding::new(Reason::UnsupportedField, path, message).at(entry.place));
             }
         }
-        Support::Refused if says_something => out.error(refused(entry, known, path)),
-        Support::Refused => value(&entry.value, &known.kind, path, Depth::Beneath, out),
+        Some(Support::Refused) | None if says_something => out.error(refused(entry, known, path)),
+        Some(Support::Refused) | None => value(&entry.value, &known.kind, path, Depth::Beneath, out),
     }
 }
 

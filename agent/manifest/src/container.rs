@@ -1,10 +1,11 @@
 //! One container of a Pod.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use barepod_model::{
     Confinement, ContainerKind, ContainerName, ContainerRequest, ContainerRestart, Lifecycle, NamespaceUse, Probe,
-    ProbeKind, Reason, TerminationMessage, TerminationMessagePolicy, VolumeMount,
+    ProbeKind, Reason, Stdin, TerminationMessage, TerminationMessagePolicy, VolumeMount,
 };
 use k8s_openapi::api::core::v1;
 
@@ -51,6 +52,10 @@ pub struct Port {
     pub number: u16,
     /// `TCP`, `UDP` or `SCTP`.
     pub protocol: String,
+    /// The pod has it for itself: it has a `hostPort`, or the pod `hostNetwork`.
+    pub exclusive: bool,
+    /// `hostIP`, if that is one address.
+    pub address: Option<IpAddr>,
 }
 
 /// What all containers of a pod have in common.
@@ -171,13 +176,23 @@ fn request(
         namespaces: NamespaceUse {
             host_pid: pod.spec.host_pid.unwrap_or_default(),
             host_ipc: pod.spec.host_ipc.unwrap_or_default(),
-            shared_pid: false,
+            shared_pid: pod.spec.share_process_namespace.unwrap_or_default(),
         },
         tty: from.tty.unwrap_or_default(),
+        stdin: stdin(from),
         hostname: pod.named.hostname.clone(),
         network: pod.named.files.clone(),
         confinement: Confinement::default(),
         env,
+    }
+}
+
+fn stdin(from: &v1::Container) -> Stdin {
+    match (from.stdin.unwrap_or_default(), from.stdin_once.unwrap_or_default()) {
+        (true, true) => Stdin::Once,
+        (true, false) => Stdin::Open,
+        // As in Kubernetes, `stdinOnce` alone opens nothing.
+        (false, _) => Stdin::Closed,
     }
 }
 
@@ -204,7 +219,9 @@ fn mounts(
 ) -> Vec<VolumeMount> {
     let volumes = pod.spec.volumes.as_deref().unwrap_or_default();
     let path = path.key("volumeMounts");
-    volumes::mounts(from.volume_mounts.as_deref().unwrap_or_default(), volumes, &env.0, &path, out)
+    let others = from.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
+    let known = volumes::Known { env: &env.0, others };
+    volumes::mounts(from.volume_mounts.as_deref().unwrap_or_default(), volumes, &known, &path, out)
 }
 
 fn ports(from: &v1::Container, spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) -> Vec<Port> {
@@ -223,7 +240,9 @@ fn ports(from: &v1::Container, spec: &v1::PodSpec, path: &FieldPath, out: &mut F
                 Finding::new(Reason::InvalidValue, &path.key("protocol"), format!("there is no protocol {protocol:?}"));
             out.error(finding.hint("use TCP, UDP or SCTP"));
         }
-        ports.extend(number.map(|number| Port { name: from.name.clone(), number, protocol }));
+        let exclusive = spec.host_network == Some(true) || from.host_port.is_some_and(|port| port != 0);
+        let address = host_ip(from, spec, &path.key("hostIP"), out);
+        ports.extend(number.map(|number| Port { name: from.name.clone(), number, protocol, exclusive, address }));
     }
     ports
 }
@@ -236,6 +255,27 @@ fn port_name<'a>(name: &'a str, seen: &mut BTreeSet<&'a str>, path: &FieldPath, 
     if !seen.insert(name) {
         let message = format!("there is another port named {name:?}");
         out.error(Finding::new(Reason::Duplicate, path, message).hint("give each its own name"));
+    }
+}
+
+/// It says on which address the port is the pod's own. Nothing stands between the service and the network that could keep
+/// it from others.
+fn host_ip(from: &v1::ContainerPort, spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) -> Option<IpAddr> {
+    let text = from.host_ip.as_deref().filter(|text| !text.is_empty())?;
+    match text.parse::<IpAddr>() {
+        Ok(address) if address.is_unspecified() => None,
+        Ok(address) => {
+            if spec.host_network != Some(true) {
+                let message = format!("the service itself has to listen on {address}, and on no other address");
+                out.warn(Finding::new(Reason::InvalidValue, path, message).hint("say so in its own configuration"));
+            }
+            Some(address)
+        }
+        Err(_) => {
+            let finding = Finding::new(Reason::InvalidValue, path, format!("{text:?} is no address"));
+            out.error(finding.hint("write an IP address of this host, or remove it"));
+            None
+        }
     }
 }
 

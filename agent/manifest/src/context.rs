@@ -28,6 +28,8 @@ pub struct Context<'a> {
 pub struct HostFacts {
     /// Its node name.
     pub name: String,
+    /// Its labels, as a node of Kubernetes has them.
+    pub labels: BTreeMap<String, String>,
     /// Its addresses, the main one first; never empty. Pods have the same.
     pub addresses: Vec<IpAddr>,
     /// CPU that pods may use.
@@ -43,6 +45,7 @@ impl Default for HostFacts {
     fn default() -> Self {
         Self {
             name: "localhost".to_owned(),
+            labels: BTreeMap::new(),
             addresses: vec![Ipv4Addr::LOCALHOST.into()],
             cpu: MilliCpu(0),
             memory: Bytes(0),

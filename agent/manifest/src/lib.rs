@@ -19,6 +19,7 @@ mod container;
 mod context;
 mod error;
 mod expand;
+pub mod fields;
 mod kinds;
 mod lookup;
 mod names;

@@ -10,7 +10,7 @@ use crate::object::bound;
 use crate::objects::{ObjectBody, ObjectKind};
 use crate::program::{self, Reference, Sources};
 use crate::references::ObjectKeyRef;
-use crate::volumes::ParsedKind;
+use crate::volumes::{self, ParsedKind};
 
 /// The references of one container.
 struct OfContainer<'a> {
@@ -28,7 +28,15 @@ impl Lookup<'_> {
         for mount in request.mounts.iter_mut().filter(|mount| self.is_read_only(&mount.volume)) {
             mount.read_only = true;
         }
-        (request, ran.missing)
+        let mut missing = ran.missing;
+        for mount in &mut request.mounts {
+            match mount.sub_path_expr.as_deref().map(|expression| volumes::expanded(expression, &request.env.0)) {
+                Some(Ok(path)) => mount.sub_path = path,
+                Some(Err(message)) => missing = missing.or(Some(message)),
+                None => {}
+            }
+        }
+        (request, missing)
     }
 
     /// What a volume is, or what it lacks to be something.
@@ -37,7 +45,9 @@ impl Lookup<'_> {
             ParsedKind::Known(kind) => Ok(kind.clone()),
             ParsedKind::Projection(projection) => Ok(VolumeKind::Projected(projection.resolve(self))),
             ParsedKind::Claim { claim, read_only } => match self.volume_of(claim) {
-                None => Ok(VolumeKind::Claim { claim: claim.clone(), read_only: *read_only }),
+                None => {
+                    Ok(VolumeKind::Claim { claim: claim.clone(), read_only: *read_only || self.is_for_readers(claim) })
+                }
                 Some(name) => {
                     let body = self.context.objects.body(ObjectKind::PersistentVolume, "", name);
                     let (path, kind): (_, HostPathType) = bound(body).ok_or_else(|| {
@@ -53,17 +63,42 @@ impl Lookup<'_> {
     fn volume_of(&self, claim: &str) -> Option<&str> {
         let namespace = self.pod.namespace.as_str();
         match self.context.objects.body(ObjectKind::PersistentVolumeClaim, namespace, claim)? {
-            ObjectBody::Claim(name) => name.as_deref(),
+            ObjectBody::Claim { volume, .. } => volume.as_deref(),
             ObjectBody::ConfigMap { .. } | ObjectBody::Secret(_) | ObjectBody::Volume { .. } | ObjectBody::Nothing => {
                 None
             }
         }
     }
 
+    fn claim(&self, claim: &str) -> Option<&ObjectBody> {
+        self.context.objects.body(ObjectKind::PersistentVolumeClaim, self.pod.namespace.as_str(), claim)
+    }
+
+    /// `ReadOnlyMany` alone.
+    fn is_for_readers(&self, claim: &str) -> bool {
+        matches!(self.claim(claim), Some(ObjectBody::Claim { read_only: true, .. }))
+    }
+
+    /// The claims of the pod that no other may have at once (`ReadWriteOncePod`), by the volumes that they are.
+    pub(crate) fn claims_of_its_own(&self) -> impl Iterator<Item = &str> {
+        self.pod
+            .volumes
+            .iter()
+            .filter(|parsed| match &parsed.kind {
+                ParsedKind::Claim { claim, .. } => {
+                    matches!(self.claim(claim), Some(ObjectBody::Claim { one_pod: true, .. }))
+                }
+                ParsedKind::Known(_) | ParsedKind::Projection(_) => false,
+            })
+            .map(|parsed| parsed.name.as_str())
+    }
+
     /// A claim that lies in a volume of the host's says in the mount that it is read-only.
     fn is_read_only(&self, volume: &str) -> bool {
         self.pod.volumes.iter().any(|parsed| match &parsed.kind {
-            ParsedKind::Claim { read_only, .. } => parsed.name == volume && *read_only,
+            ParsedKind::Claim { claim, read_only } => {
+                parsed.name == volume && (*read_only || self.is_for_readers(claim))
+            }
             ParsedKind::Known(_) | ParsedKind::Projection(_) => false,
         })
     }
@@ -76,7 +111,7 @@ impl Lookup<'_> {
     fn data(&self, object: &ObjectKeyRef) -> Result<&BTreeMap<String, Contents>, String> {
         match self.body(object) {
             Some(ObjectBody::ConfigMap { data, .. } | ObjectBody::Secret(data)) => Ok(data),
-            Some(ObjectBody::Claim(_) | ObjectBody::Volume { .. } | ObjectBody::Nothing) | None => {
+            Some(ObjectBody::Claim { .. } | ObjectBody::Volume { .. } | ObjectBody::Nothing) | None => {
                 Err(format!("{} {:?} not found", object.kind, object.name))
             }
         }

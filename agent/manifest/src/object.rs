@@ -160,11 +160,30 @@ fn claim(node: &Node, out: &mut Findings) -> Option<ObjectBody> {
         let finding = Finding::new(Reason::UnsupportedField, &path.key("volumeMode"), "a claim is a directory here");
         out.error(finding.hint("write Filesystem or remove it"));
     }
+    let (one_pod, read_only) = access_modes(node, &path.key("accessModes"), out);
     let Some(volume) = node.at(&["spec", "volumeName"]).and_then(Node::text).filter(|name| !name.is_empty()) else {
-        return Some(ObjectBody::Claim(None));
+        return Some(ObjectBody::Claim { volume: None, one_pod, read_only });
     };
-    let volume = out.take(names::subdomain(volume, &path.key("volumeName")))?;
-    Some(ObjectBody::Claim(Some(volume)))
+    let volume = Some(out.take(names::subdomain(volume, &path.key("volumeName")))?);
+    Some(ObjectBody::Claim { volume, one_pod, read_only })
+}
+
+/// Whether a claim is one pod's, and whether nobody may write to it. On one host the other modes are all the same.
+fn access_modes(node: &Node, path: &FieldPath, out: &mut Findings) -> (bool, bool) {
+    let modes = node.at(&["spec", "accessModes"]).map(Node::items).unwrap_or_default();
+    let modes: Vec<&str> = modes.iter().filter_map(Node::text).collect();
+    for (i, mode) in modes.iter().enumerate() {
+        if !matches!(*mode, "ReadWriteOnce" | "ReadOnlyMany" | "ReadWriteMany" | "ReadWriteOncePod") {
+            let finding = Finding::new(Reason::InvalidValue, &path.index(i), format!("there is no mode {mode:?}"));
+            out.error(finding.hint("use ReadWriteOnce, ReadOnlyMany, ReadWriteMany or ReadWriteOncePod"));
+        }
+    }
+    let one_pod = modes.contains(&"ReadWriteOncePod");
+    if one_pod && modes.len() > 1 {
+        let finding = Finding::new(Reason::InvalidValue, path, "ReadWriteOncePod stands alone");
+        out.error(finding.hint("remove the other modes"));
+    }
+    (one_pod, modes == ["ReadOnlyMany"])
 }
 
 fn volume(node: &Node, out: &mut Findings) -> Option<ObjectBody> {
@@ -195,6 +214,6 @@ fn volume(node: &Node, out: &mut Findings) -> Option<ObjectBody> {
 pub(crate) fn bound(body: Option<&ObjectBody>) -> Option<(PathBuf, HostPathType)> {
     match body? {
         ObjectBody::Volume { path, kind } => Some((path.clone(), *kind)),
-        ObjectBody::ConfigMap { .. } | ObjectBody::Secret(_) | ObjectBody::Claim(_) | ObjectBody::Nothing => None,
+        ObjectBody::ConfigMap { .. } | ObjectBody::Secret(_) | ObjectBody::Claim { .. } | ObjectBody::Nothing => None,
     }
 }

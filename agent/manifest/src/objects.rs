@@ -83,8 +83,15 @@ pub enum ObjectBody {
     },
     /// `data` and `stringData` of a Secret, decoded.
     Secret(BTreeMap<String, Contents>),
-    /// The `volumeName` of a PersistentVolumeClaim; without one it is a directory of barepod's own.
-    Claim(Option<String>),
+    /// Of a PersistentVolumeClaim.
+    Claim {
+        /// `volumeName`; without one it is a directory of barepod's own.
+        volume: Option<String>,
+        /// `ReadWriteOncePod`: no two pods may have it at once.
+        one_pod: bool,
+        /// `ReadOnlyMany` alone: nobody writes to it.
+        read_only: bool,
+    },
     /// Where a PersistentVolume is on this host.
     Volume {
         /// `hostPath` or `local`.

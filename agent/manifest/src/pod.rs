@@ -44,6 +44,7 @@ pub struct ParsedPod {
     pub warnings: Vec<ManifestError>,
     pub(crate) volumes: Vec<ParsedVolume>,
     pub(crate) service_account: String,
+    pub(crate) node_selector: BTreeMap<String, String>,
     pub(crate) origin: Origin,
 }
 
@@ -58,6 +59,7 @@ pub(crate) struct Parts {
     pub(crate) fs_group_policy: FsGroupChangePolicy,
     pub(crate) volumes: Vec<ParsedVolume>,
     pub(crate) service_account: String,
+    pub(crate) node_selector: BTreeMap<String, String>,
     pub(crate) containers: Vec<ParsedContainer>,
 }
 
@@ -88,6 +90,7 @@ pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
         return None;
     };
     runtime_class(spec, &path, out);
+    one_pid_namespace(spec, &path, out);
     let restart_policy = restart_policy(spec, &path, out);
     let grace = grace(spec, &path, out);
     let active_deadline = active_deadline(spec, &path, out);
@@ -108,6 +111,7 @@ pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
         fs_group_policy,
         volumes,
         service_account: service_account(spec),
+        node_selector: spec.node_selector.clone().unwrap_or_default(),
         containers,
     })
 }
@@ -131,7 +135,9 @@ impl ParsedPod {
                 }
                 ParsedKind::Claim { claim, .. } => {
                     let claim = own(ObjectKind::PersistentVolumeClaim, claim);
-                    if let Some(ObjectBody::Claim(Some(name))) = objects.get(&claim).map(|object| &object.body) {
+                    if let Some(ObjectBody::Claim { volume: Some(name), .. }) =
+                        objects.get(&claim).map(|object| &object.body)
+                    {
                         let (kind, namespace) = (ObjectKind::PersistentVolume, String::new());
                         found.insert(ObjectRef { kind, namespace, name: name.clone() });
                     }
@@ -188,6 +194,15 @@ fn runtime_class(spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) {
         out.error(
             Finding::new(Reason::InvalidValue, &path, message).hint(format!("write {RUNTIME_CLASS} or remove it")),
         );
+    }
+}
+
+/// As Kubernetes' validation has it.
+fn one_pid_namespace(spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) {
+    if spec.share_process_namespace == Some(true) && spec.host_pid == Some(true) {
+        let path = path.key("shareProcessNamespace");
+        let finding = Finding::new(Reason::InvalidValue, &path, "it cannot stand beside hostPID");
+        out.error(finding.hint("remove one of them"));
     }
 }
 

@@ -195,10 +195,10 @@ fn entries<'a>(
         Some(ObjectBody::Secret(data)) => {
             Ok(Some(data.iter().map(|(key, contents)| (key.as_str(), contents)).collect()))
         }
-        Some(ObjectBody::Claim(_) | ObjectBody::Volume { .. } | ObjectBody::Nothing) | None if object.optional => {
+        Some(ObjectBody::Claim { .. } | ObjectBody::Volume { .. } | ObjectBody::Nothing) | None if object.optional => {
             Ok(None)
         }
-        Some(ObjectBody::Claim(_) | ObjectBody::Volume { .. } | ObjectBody::Nothing) | None => {
+        Some(ObjectBody::Claim { .. } | ObjectBody::Volume { .. } | ObjectBody::Nothing) | None => {
             Err(format!("{} {:?} not found", object.kind, object.name))
         }
     }

@@ -221,6 +221,7 @@ fn pod(origin: Origin, mut found: Findings) -> Result<ParsedPod, Vec<ManifestErr
             fs_group_policy: parts.fs_group_policy,
             volumes: parts.volumes,
             service_account: parts.service_account,
+            node_selector: parts.node_selector,
             containers: parts.containers,
             manifest: Manifest(origin.node.to_json().to_string()),
             warnings: origin.locate_all(found.warnings),

@@ -38,7 +38,8 @@ pub(crate) struct Field {
     pub(crate) name: &'static str,
     pub(crate) kind: Type,
     pub(crate) required: bool,
-    pub(crate) support: Support,
+    /// What the table says; a field that is not in it is refused.
+    pub(crate) support: Option<Support>,
     /// Values that change nothing here and are not worth a word.
     pub(crate) harmless: Vec<Value>,
     /// What to tell the author where the field is not honoured.
@@ -52,7 +53,8 @@ pub(crate) fn fields(type_name: &str) -> &'static [Field] {
     TYPES.get(type_name).map_or(&[], Vec::as_slice)
 }
 
-fn rows(table: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
+/// The rows of a table, but its comments.
+pub(crate) fn rows(table: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
     table.lines().filter(|line| !line.starts_with('#')).map(|line| line.split('\t').collect())
 }
 
@@ -74,9 +76,10 @@ fn field(row: &[&'static str], support: &[&'static str]) -> Field {
         kind: parse_type(row[2]),
         required: row.get(3) == Some(&"required"),
         support: match column(1) {
-            "honoured" => Support::Honoured,
-            "no-effect" => Support::NoEffect,
-            _ => Support::Refused,
+            "honoured" => Some(Support::Honoured),
+            "no-effect" => Some(Support::NoEffect),
+            "refused" => Some(Support::Refused),
+            _ => None,
         },
         harmless: serde_json::from_str(column(2)).unwrap_or_default(),
         note: column(3),

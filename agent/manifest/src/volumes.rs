@@ -144,14 +144,14 @@ pub(crate) fn host_path(from: &v1::HostPathVolumeSource, path: &FieldPath, out: 
 pub(crate) fn mounts(
     from: &[v1::VolumeMount],
     volumes: &[v1::Volume],
-    env: &BTreeMap<String, String>,
+    known: &Known<'_>,
     path: &FieldPath,
     out: &mut Findings,
 ) -> Vec<VolumeMount> {
     let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
     let mut mounts = Vec::new();
     for (i, from) in from.iter().enumerate() {
-        let Some(mount) = mount(from, volumes, env, &path.index(i), out) else { continue };
+        let Some(mount) = mount(from, volumes, known, &path.index(i), out) else { continue };
         if !seen.insert(mount.path.clone()) {
             let message = format!("another volume is already mounted at {}", mount.path.display());
             let path = path.index(i).key("mountPath");
@@ -166,7 +166,7 @@ pub(crate) fn mounts(
 fn mount(
     from: &v1::VolumeMount,
     volumes: &[v1::Volume],
-    env: &BTreeMap<String, String>,
+    known: &Known<'_>,
     path: &FieldPath,
     out: &mut Findings,
 ) -> Option<VolumeMount> {
@@ -182,29 +182,30 @@ fn mount(
             Finding::new(Reason::InvalidValue, &path.key("mountPath"), "a volume cannot take the place of '/'");
         out.error(finding.hint("mount it below"));
     }
-    let sub_path = sub_path(from, env, path, out)?;
+    let (sub_path, sub_path_expr) = sub_path(from, known, path, out)?;
     let propagation = propagation(from, path, out);
     Some(VolumeMount {
         volume: from.name.clone(),
         path: mount_path,
         sub_path,
+        sub_path_expr,
         read_only: from.read_only.unwrap_or_default(),
         recursive_read_only: recursive_read_only(from, propagation, path, out),
         propagation,
     })
 }
 
-/// `subPath`, or `subPathExpr` with the container's variables in it.
+/// `subPath`, or `subPathExpr`, whose variables are looked up later ([`expanded`]).
 fn sub_path(
     from: &v1::VolumeMount,
-    env: &BTreeMap<String, String>,
+    known: &Known<'_>,
     path: &FieldPath,
     out: &mut Findings,
-) -> Option<PathBuf> {
+) -> Option<(PathBuf, Option<String>)> {
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     match (given(&from.sub_path), given(&from.sub_path_expr)) {
-        (None, None) => Some(PathBuf::new()),
-        (Some(plain), None) => out.take(paths::relative(&plain, &path.key("subPath"))),
+        (None, None) => Some((PathBuf::new(), None)),
+        (Some(plain), None) => Some((out.take(paths::relative(&plain, &path.key("subPath")))?, None)),
         (Some(_), Some(_)) => {
             let finding =
                 Finding::new(Reason::InvalidValue, &path.key("subPathExpr"), "it cannot stand beside subPath");
@@ -213,15 +214,36 @@ fn sub_path(
         }
         (None, Some(expression)) => {
             let path = path.key("subPathExpr");
-            if let Some(unknown) = unknown_names(&expression, env).first() {
-                let finding =
-                    Finding::new(Reason::InvalidValue, &path, format!("{unknown:?} has no value in this manifest"));
-                out.error(finding.hint("write the value into the container's env (valueFrom is not looked up here yet), or $$ for a dollar sign"));
+            let unknown = unknown_names(&expression, known.env);
+            if let (Some(name), false) = (unknown.first(), known.others) {
+                let message = format!("the container has no variable {name:?}");
+                let hint = "add it to the container's env, or write $$ for a dollar sign";
+                out.error(Finding::new(Reason::InvalidValue, &path, message).hint(hint));
                 return None;
             }
-            out.take(paths::relative(&expand(&expression, env), &path))
+            // What is wrong without any variable is wrong with them.
+            out.take(paths::relative(&expression, &path))?;
+            Some((PathBuf::new(), Some(expression)))
         }
     }
+}
+
+/// What the variables of an expression make of it, or what is wrong with that.
+pub(crate) fn expanded(expression: &str, env: &BTreeMap<String, String>) -> Result<PathBuf, String> {
+    if let Some(name) = unknown_names(expression, env).first() {
+        return Err(format!("subPathExpr {expression:?}: the container has no variable {name:?}"));
+    }
+    let text = expand(expression, env);
+    paths::relative(&text, &FieldPath::default())
+        .map_err(|finding| format!("subPathExpr {expression:?} yields {text:?}: {}", finding.message))
+}
+
+/// Variables that can be named.
+pub(crate) struct Known<'a> {
+    /// Those that are listed.
+    pub(crate) env: &'a BTreeMap<String, String>,
+    /// Others may come from `envFrom`.
+    pub(crate) others: bool,
 }
 
 fn propagation(from: &v1::VolumeMount, path: &FieldPath, out: &mut Findings) -> MountPropagation {

@@ -160,6 +160,7 @@ fn preset(data: &str) -> impl FnMut(&ContainerRequest) -> Result<Resolved, Reque
                 oom_score_adj: 0,
                 namespaces: request.namespaces,
                 tty: false,
+                stdin: barepod_model::Stdin::Closed,
                 hostname: request.hostname.clone(),
                 as_written: None,
                 network: barepod_model::NetworkFiles::default(),

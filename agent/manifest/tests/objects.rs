@@ -34,6 +34,7 @@ fn plain(request: &ContainerRequest) -> Result<Resolved, RequestError> {
         oom_score_adj: 0,
         namespaces: NamespaceUse::default(),
         tty: false,
+        stdin: barepod_model::Stdin::Closed,
         hostname: request.hostname.clone(),
         as_written: None,
         network: request.network.clone(),
@@ -54,6 +55,7 @@ fn plain(request: &ContainerRequest) -> Result<Resolved, RequestError> {
 
 fn host() -> HostFacts {
     HostFacts {
+        labels: Default::default(),
         name: "node-1".to_owned(),
         addresses: vec!["192.0.2.7".parse().expect("IPv4"), "2001:db8::7".parse().expect("IPv6")],
         cpu: MilliCpu(3_500),

@@ -47,6 +47,9 @@ pub struct Launch {
     pub namespaces: NamespaceUse,
     /// It gets a terminal instead of pipes.
     pub tty: bool,
+    /// Its standard input.
+    #[serde(default)]
+    pub stdin: Stdin,
     /// Host name inside its UTS namespace.
     pub hostname: String,
     /// The words it was made from, where some of its values were looked up elsewhere.
@@ -98,6 +101,8 @@ impl Launch {
             launch.cwd = words.working_dir.clone().unwrap_or_default();
             launch.files.clear();
             launch.owned_dirs.clear();
+            let made = launch.mounts.iter_mut().filter(|mount| mount.sub_path_expr.is_some());
+            made.for_each(|mount| mount.sub_path.clear());
         }
         launch
     }
@@ -171,6 +176,9 @@ pub struct VolumeMount {
     pub path: PathBuf,
     /// Path below the volume's root, without `..`; empty for all of it.
     pub sub_path: PathBuf,
+    /// What it was made from, where it has variables in it (`subPathExpr`).
+    #[serde(default)]
+    pub sub_path_expr: Option<String>,
     /// Not writable.
     pub read_only: bool,
     /// What is mounted below it is not writable either (`recursiveReadOnly`).
@@ -179,6 +187,18 @@ pub struct VolumeMount {
     /// Whether later mounts arrive in it, or leave it.
     #[serde(default)]
     pub propagation: MountPropagation,
+}
+
+/// `stdin` and `stdinOnce`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum Stdin {
+    /// At its end from the beginning.
+    #[default]
+    Closed,
+    /// Open for whoever attaches.
+    Open,
+    /// The same, until the first who may write to it goes.
+    Once,
 }
 
 /// `mountPropagation`.
@@ -287,6 +307,7 @@ mod tests {
             oom_score_adj: 0,
             namespaces: NamespaceUse::default(),
             tty: false,
+            stdin: Stdin::Closed,
             hostname: "db".to_owned(),
             as_written: None,
             network: NetworkFiles::default(),

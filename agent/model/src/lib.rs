@@ -10,6 +10,7 @@ mod launch;
 mod lifecycle;
 mod network;
 mod pod;
+mod port;
 mod probe;
 mod projected;
 mod quantity;
@@ -25,7 +26,7 @@ pub use confinement::{AppArmor, Confinement, Seccomp};
 pub use id::{Attempt, ContainerKey, ContainerName, InvalidName, Namespace, PodName, PodUid};
 pub use launch::{
     AsWritten, Credentials, InitStep, Launch, MountPropagation, NamespaceUse, OwnedDir, RenderedFile, Rlimit, Root,
-    SharedDir, VolumeMount,
+    SharedDir, Stdin, VolumeMount,
 };
 pub use lifecycle::{
     ContainerRestart, ExitCodes, Hook, HookKind, Lifecycle, RestartAction, RestartRule, TerminationMessage,
@@ -36,6 +37,7 @@ pub use pod::{
     Container, ContainerKind, FsGroup, FsGroupChangePolicy, HostPathType, Pod, PodRef, RestartPolicy, Source, Volume,
     VolumeKind,
 };
+pub use port::HostPort;
 pub use probe::{HttpGet, HttpScheme, Probe, ProbeHandler, ProbeKind};
 pub use projected::{Projected, ProjectedFile};
 pub use quantity::{Bytes, InvalidQuantity, MilliCpu, Resources};

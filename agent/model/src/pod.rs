@@ -74,7 +74,8 @@ pub struct Pod {
     /// (annotation `barepod.dev/depends-on`).
     #[serde(default)]
     pub depends_on: Vec<PodRef>,
-    /// Host directories that no two pods may write at once: for each data path of a preset, where it really lies.
+    /// What no two pods may have at once: for each data path of a preset, where on the host it really lies; claims that are
+    /// one pod's (`ReadWriteOncePod`); and ports of the host, see [`crate::HostPort`].
     pub data_paths: BTreeSet<PathBuf>,
     /// The group that volumes are given to.
     #[serde(default)]

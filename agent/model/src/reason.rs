@@ -55,6 +55,12 @@ reasons! {
     /// The file is larger than a manifest may be.
     ManifestTooLarge,
 
+    // What the host is and has.
+    /// The host's labels are not those that the pod wants.
+    NodeAffinity,
+    /// Another pod has the port.
+    NodePorts,
+
     // Presets.
     /// No preset answers to the image.
     ImagePullBackOff,

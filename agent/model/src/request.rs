@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Confinement, ContainerKind, ContainerName, Env, Launch, NamespaceUse, NetworkFiles, Probe, Reason, Resources,
-    StopPlan, VolumeMount,
+    Stdin, StopPlan, VolumeMount,
 };
 
 /// What a container's manifest says, as far as its process depends on it.
@@ -44,6 +44,8 @@ pub struct ContainerRequest {
     pub namespaces: NamespaceUse,
     /// `tty`.
     pub tty: bool,
+    /// `stdin` and `stdinOnce`.
+    pub stdin: Stdin,
     /// Host name of the pod.
     pub hostname: String,
     /// What it is to be told of names and of the network.

@@ -112,6 +112,7 @@ fn launch(
         oom_score_adj: 0,
         namespaces: request.namespaces,
         tty: request.tty,
+        stdin: request.stdin,
         hostname: request.hostname.clone(),
         as_written: None,
         network: request.network.clone(),

@@ -19,6 +19,7 @@ use barepod_sys::{clock, pidfd, proc};
 use crate::attempt::{self, Attempt, Main, Phase};
 use crate::cgroup::Group;
 use crate::journal::Journal;
+use crate::keeper;
 use crate::launch;
 use crate::layout;
 use crate::output::Output;
@@ -49,6 +50,7 @@ pub fn adopt(directory: &Path, boot_id: &str) -> io::Result<Option<Attempt>> {
     }
     attempt.output = Some(find_output(directory, &attempt, same_boot)?);
     attempt.take_over(same_boot);
+    attempt.take_streams(same_boot);
     Ok(Some(attempt))
 }
 
@@ -70,6 +72,26 @@ impl Attempt {
         let unseen = matches!(self.seen.exit, Some(wire::Exit { how: Some(How::Unknown(true)), .. }));
         if let Some(output) = self.output.as_mut().filter(|_| unseen) {
             output.ended_unseen();
+        }
+    }
+
+    /// Terminal and input, from the one who kept them. What nobody kept has ended with the shim before.
+    fn take_streams(&mut self, same_boot: bool) {
+        if !same_boot {
+            self.record.keeper = None;
+            return;
+        }
+        if self.record.tty {
+            match self.record.keeper.as_ref().map(keeper::take) {
+                Some(Ok(controller)) => self.set_terminal(controller.into()),
+                Some(Err(error)) => eprintln!("barepod-shim: attempt {}: its terminal is lost: {error}", self.number()),
+                None => {}
+            }
+        } else if self.record.stdin {
+            self.standard.input = launch::reopen_stdin(&layout::stdin(&self.directory, self.number())).ok();
+            self.keep();
+        } else {
+            self.release();
         }
     }
 
@@ -112,7 +134,7 @@ fn find_output(directory: &Path, attempt: &Attempt, same_boot: bool) -> io::Resu
     let number = attempt.number();
     let mut output = Output::resume(journal, &settings, number, clock::boot());
     if same_boot && !attempt.record.tty {
-        // a FIFO that is not there has ended; a terminal has died with its shim
+        // a FIFO that is not there has ended; a terminal is asked for where it is kept
         for (stream, path) in
             [(Stream::Stdout, layout::stdout(directory, number)), (Stream::Stderr, layout::stderr(directory, number))]
         {

@@ -19,10 +19,11 @@ use barepod_sys::{clock, pidfd, proc, signal};
 use crate::cgroup::Group;
 use crate::failure::{At as _, Failure};
 use crate::journal::Journal;
-use crate::launch;
+use crate::launch::{self, Ours};
 use crate::output::Output;
 use crate::ready::Kept;
 use crate::record;
+use crate::standard::Standard;
 use crate::wire;
 use crate::wire::exit::How;
 use crate::wire::start_failed::Stage;
@@ -78,6 +79,7 @@ pub struct Attempt {
     pub(crate) main: Main,
     pub(crate) group: Option<Group>,
     pub(crate) output: Option<Output>,
+    pub(crate) standard: Standard,
     /// The daemon has asked for its end: that is not held up by a disk, whatever the policy.
     pub(crate) killed: bool,
 }
@@ -99,6 +101,9 @@ impl Attempt {
             cgroup: start.cgroup.clone(),
             log: start.log.clone(),
             tty: start.tty,
+            stdin: start.stdin,
+            stdin_once: start.stdin_once,
+            keeper: None,
         };
         let mut attempt = Self { directory: directory.to_owned(), record, seen, ..Self::empty() };
         if let Err(failure) = attempt.launch(start, journal, kept) {
@@ -118,6 +123,7 @@ impl Attempt {
             main: Main::Gone,
             group: None,
             output: None,
+            standard: Standard::default(),
             killed: false,
         }
     }
@@ -126,8 +132,10 @@ impl Attempt {
     fn launch(&mut self, start: &Start, journal: Option<Journal>, kept: Option<&Kept>) -> Result<(), Failure> {
         let prepared = launch::prepare(&self.directory, start, journal)?;
         record::write_attempt(&self.directory, &self.record).at(Stage::Prepare, "attempt record")?;
-        let (child, status, group, mut output) = launch::clone(start, prepared, kept)?;
+        let (child, status, prepared) = launch::clone(start, prepared, kept)?;
+        let Ours { group, mut output, standard } = prepared;
         self.group = Some(group);
+        self.standard = standard;
         self.main = Main::Child(child.pidfd);
         self.phase = Phase::Starting { status, frames: Frames::default(), failure: None };
         self.seen.pid = child.pid;
@@ -137,6 +145,7 @@ impl Attempt {
         self.write_record();
         output.open(clock::boot());
         self.output = Some(output);
+        self.keep();
         Ok(())
     }
 
@@ -233,6 +242,7 @@ impl Attempt {
     fn status_ended(&mut self, events: &mut Vec<Event>) {
         match std::mem::replace(&mut self.phase, Phase::Running) {
             Phase::Starting { failure: None, .. } => {
+                self.take_terminal();
                 // the record keeps the time of the clone: this is on the path of every restart
                 self.seen.started = Some(now());
                 events.push(event::Event::Started(self.started()).into());
@@ -298,6 +308,8 @@ impl Attempt {
         let oom = self.group.as_ref().is_some_and(Group::ran_out_of_memory);
         self.phase = Phase::Done;
         self.group = None;
+        self.standard = Standard::default();
+        self.release();
         self.seen.empty = true;
         if let Some(exit) = &mut self.seen.exit {
             exit.oom |= oom;

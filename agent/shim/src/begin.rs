@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use barepod_sys::{descriptor, identity, path, proc, process};
 
 use crate::adopt;
+use crate::attach::Attachments;
 use crate::layout;
 use crate::record::Identity;
 use crate::supervisor::{self, End, Supervisor};
@@ -46,14 +47,15 @@ pub fn begin(directory: &Path) -> Result<Supervisor, BeginError> {
     let boot_id = proc::boot_id(Path::new("/proc")).map_err(kernel("/proc: boot id"))?;
     supervisor::check_journal(&directory).map_err(|error| BeginError::File(at(layout::JOURNAL), error))?;
     let attempt = adopt::adopt(&directory, &boot_id).map_err(|error| BeginError::File(at(layout::ATTEMPT), error))?;
-    let listener = listen(&directory).map_err(|error| BeginError::File(at(layout::SOCKET), error))?;
-    identity::set_umask(0o022);
+    let listener = listen(&directory, layout::SOCKET).map_err(|error| BeginError::File(at(layout::SOCKET), error))?;
+    let attach = listen(&directory, layout::ATTACH).map_err(|error| BeginError::File(at(layout::ATTACH), error))?;
     Ok(Supervisor {
         directory,
         identity,
         boot_id,
         lock,
         listener,
+        attachments: Attachments::new(attach),
         signals,
         link: None,
         attempt,
@@ -73,14 +75,16 @@ fn take_lock(path: &Path) -> Result<File, BeginError> {
 }
 
 /// By way of the open directory, since the path of a socket is at most 107 bytes long.
-fn listen(directory: &Path) -> io::Result<UnixListener> {
-    match fs::remove_file(directory.join(layout::SOCKET)) {
+pub(crate) fn listen(directory: &Path, name: &str) -> io::Result<UnixListener> {
+    match fs::remove_file(directory.join(name)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
     let open = path::refer(directory)?;
     identity::set_umask(0o177);
-    let listener = UnixListener::bind(Path::new(&descriptor::path_of(open.as_fd())).join(layout::SOCKET))?;
+    let listener = UnixListener::bind(Path::new(&descriptor::path_of(open.as_fd())).join(name));
+    identity::set_umask(0o022);
+    let listener = listener?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

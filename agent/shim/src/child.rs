@@ -5,21 +5,26 @@ use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io::{self, PipeWriter, Write as _};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use barepod_sys::capability;
+use barepod_sys::clone::{self, Namespace};
 use barepod_sys::descriptor;
 use barepod_sys::identity;
 use barepod_sys::mount::{self, Propagation};
+use barepod_sys::pass;
+use barepod_sys::path;
 use barepod_sys::process::{self, Program};
 use barepod_sys::signal;
 use barepod_sys::terminal;
 
 use crate::failure::{At as _, Failure, errno};
+use crate::launch::Theirs;
 use crate::ready::Kept;
 use crate::view;
 use crate::wire::start_failed::Stage;
-use crate::wire::{Event, Exec, GetReady, Namespaces, Start, User, Warning, event, write_frame};
+use crate::wire::{Event, Exec, GetReady, Joined, Namespaces, Start, User, Warning, event, write_frame};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_UMASK: u32 = 0o022;
@@ -61,30 +66,26 @@ impl Report {
 }
 
 /// The whole way of a new attempt. Comes back only when it failed.
-pub fn begin(start: &Start, kept: Option<&Kept>, standard: [impl AsFd; 3], mut report: Report) -> i32 {
-    match prepare(start, kept, standard, &mut report) {
+pub fn begin(start: &Start, kept: Option<&Kept>, streams: Theirs, mut report: Report) -> i32 {
+    match prepare(start, kept, streams, &mut report) {
         Ok(never) => match never {},
         Err(failure) => report.fail(failure),
     }
 }
 
-fn prepare(
-    start: &Start,
-    kept: Option<&Kept>,
-    standard: [impl AsFd; 3],
-    report: &mut Report,
-) -> Result<Infallible, Failure> {
+fn prepare(start: &Start, kept: Option<&Kept>, streams: Theirs, report: &mut Report) -> Result<Infallible, Failure> {
     let groups = start.cgroup.as_ref().map_or(&[][..], |cgroup| cgroup.legacy.as_slice());
     join_legacy(open_legacy(groups)?)?;
-    begin_session(standard)?;
+    begin_session(streams.standard)?;
     set_oom_score(start.oom_score_adj, report);
     identity::set_umask(0);
+    join(start.joined.as_ref())?;
     match kept {
         Some(kept) => kept.enter(start)?,
         None => enter_view(start)?,
     }
-    if start.tty {
-        terminal::control(io::stdin()).at(Stage::Limits, "controlling terminal")?;
+    if let Some(socket) = streams.terminal {
+        open_terminal(start, &socket)?;
     }
     set_limits(start, report);
     identity::set_umask(if start.umask == 0 { DEFAULT_UMASK } else { start.umask });
@@ -143,6 +144,21 @@ fn begin_session([stdin, stdout, stderr]: [impl AsFd; 3]) -> Result<(), Failure>
     descriptor::duplicate_to(stderr, 2).at(Stage::Prepare, "stderr")
 }
 
+/// Opens it where its programs can name it, and sends its other side to the shim.
+fn open_terminal(start: &Start, socket: &UnixStream) -> Result<(), Failure> {
+    const PLACE: &str = "/dev/pts";
+    let root = path::refer(Path::new("/")).at(Stage::View, PLACE)?;
+    let pair = terminal::open_in(root.as_fd()).at(Stage::View, PLACE)?;
+    if let Some(user) = &start.user {
+        terminal::give_to(&pair.terminal, user.uid, user.gid).at(Stage::View, PLACE)?;
+    }
+    pass::send(socket.as_fd(), pair.controller.as_fd()).at(Stage::Prepare, "terminal")?;
+    for number in 0..=2 {
+        descriptor::duplicate_to(&pair.terminal, number).at(Stage::Prepare, "terminal")?;
+    }
+    terminal::control(io::stdin()).at(Stage::Limits, "controlling terminal")
+}
+
 /// Before the view, whose `/proc` may be another or missing. A value below the present one needs `CAP_SYS_RESOURCE`.
 fn set_oom_score(score: i32, report: &mut Report) {
     if let Err(error) = fs::write("/proc/self/oom_score_adj", score.to_string()) {
@@ -153,8 +169,21 @@ fn set_oom_score(score: i32, report: &mut Report) {
 /// The way of a process that only makes a view, to be kept by whoever holds its namespaces.
 pub fn make_ready(wanted: &GetReady) -> Result<(), Failure> {
     identity::set_umask(0);
+    join(wanted.joined.as_ref())?;
     view::enter_early(&wanted.view.clone().unwrap_or_default())?;
     set_host_name(wanted.namespaces.unwrap_or_default(), &wanted.hostname)
+}
+
+/// Goes into the pod's namespaces, by their paths on the host.
+fn join(joined: Option<&Joined>) -> Result<(), Failure> {
+    let Some(Joined { ipc, uts, .. }) = joined else { return Ok(()) };
+    for (namespace, path) in [(Namespace::Ipc, ipc), (Namespace::Uts, uts)] {
+        if !path.is_empty() {
+            let file = File::open(path).at(Stage::View, path)?;
+            clone::enter(namespace, file.as_fd()).at(Stage::View, path)?;
+        }
+    }
+    Ok(())
 }
 
 fn enter_view(start: &Start) -> Result<(), Failure> {
@@ -194,7 +223,7 @@ fn lower_to_hard(resource: u32, soft: u64) {
 }
 
 /// Capabilities as container runtimes give them: bounding, permitted and effective; nothing inheritable or ambient.
-fn become_user(user: Option<&User>, capabilities: &[u32], no_new_privileges: bool) -> Result<(), Failure> {
+pub(crate) fn become_user(user: Option<&User>, capabilities: &[u32], no_new_privileges: bool) -> Result<(), Failure> {
     let invalid = || io::Error::from_raw_os_error(INVALID);
     let user = user.ok_or_else(invalid).at(Stage::User, "no user is given")?;
     let kept: capability::Set = capabilities.iter().copied().collect();

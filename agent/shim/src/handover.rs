@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use barepod_logs::cri::Stream;
@@ -12,9 +13,13 @@ use barepod_sys::process::Program;
 use barepod_sys::{clock, proc};
 use prost::Message;
 
+use crate::attach::Attachments;
 use crate::attempt::{Attempt, Main, Phase};
+use crate::begin;
 use crate::cgroup::Group;
+use crate::input::Input;
 use crate::journal::Journal;
+use crate::layout;
 use crate::link::Link;
 use crate::output::{Output, Source};
 use crate::record::Identity;
@@ -33,6 +38,9 @@ impl Supervisor {
     }
 
     fn become_other(&self, path: &Path) -> io::Result<std::convert::Infallible> {
+        if self.attempt.as_ref().is_some_and(|attempt| attempt.standard.terminal.is_some()) {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a terminal is on its way"));
+        }
         let mut memory = descriptor::memory_file("barepod-shim")?;
         memory.write_all(&self.handover().encode_to_vec())?;
         memory.rewind()?;
@@ -49,11 +57,12 @@ impl Supervisor {
     }
 
     fn kept(&self) -> Vec<BorrowedFd<'_>> {
-        let mut kept = vec![self.lock.as_fd(), self.listener.as_fd()];
+        let mut kept = vec![self.lock.as_fd(), self.listener.as_fd(), self.attachments.listener().as_fd()];
         kept.extend(self.link.as_ref().map(Link::as_fd));
         if let Some(attempt) = &self.attempt {
             kept.extend(attempt.status());
             kept.extend(attempt.main.pidfd());
+            kept.extend(attempt.standard.input.as_ref().map(|input| input.file().as_fd()));
             kept.extend(sources(attempt).map(|(_, source)| source.file().as_fd()));
         }
         kept
@@ -63,6 +72,7 @@ impl Supervisor {
         let mut handover = Handover {
             lock_fd: number(Some(&self.lock)),
             listener_fd: number(Some(&self.listener)),
+            attach_fd: number(Some(self.attachments.listener())),
             connection_fd: number(self.link.as_ref()),
             protocol: self.link.as_ref().and_then(Link::protocol).unwrap_or(0),
             directory: self.directory.to_string_lossy().into_owned(),
@@ -79,7 +89,8 @@ impl Supervisor {
 }
 
 impl Main {
-    fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+    /// Refers to it.
+    pub(crate) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Child(pidfd) | Self::Stranger(pidfd) => Some(pidfd.as_fd()),
             Self::Gone => None,
@@ -92,6 +103,7 @@ impl Attempt {
         handover.record = Some(self.record.clone());
         handover.pidfd = number(self.main.pidfd());
         handover.status_fd = number(self.status());
+        handover.stdin_fd = number(self.standard.input.as_ref().map(Input::file));
         let mut current = self.seen.clone();
         match &self.phase {
             Phase::Starting { frames, failure, .. } => {
@@ -127,6 +139,8 @@ impl Attempt {
         }
         attempt.group = attempt.record.cgroup.as_ref().and_then(|cgroup| Group::open(cgroup).ok());
         attempt.output = Some(attempt.output_from(handover)?);
+        attempt.standard.input = inherited(handover.stdin_fd)?.map(|file| Input::new(file.into()));
+        attempt.standard.closing = attempt.standard.input.is_some() && !attempt.record.stdin;
         Ok(Some(attempt))
     }
 
@@ -177,6 +191,7 @@ pub fn resume(memory: RawFd) -> io::Result<Supervisor> {
         boot_id: proc::boot_id(Path::new("/proc"))?,
         lock: inherited(handover.lock_fd)?.ok_or_else(|| missing("the lock"))?.into(),
         listener: inherited(handover.listener_fd)?.ok_or_else(|| missing("the listener"))?.into(),
+        attachments: Attachments::new(attach_listener(&handover, &directory)?),
         signals: supervisor::take_signals()?,
         attempt: Attempt::take_up(&handover, &directory)?,
         ready: None,
@@ -189,6 +204,14 @@ pub fn resume(memory: RawFd) -> io::Result<Supervisor> {
         supervisor.tell_welcome(handover.protocol);
     }
     Ok(supervisor)
+}
+
+/// That of a shim which had none yet is made.
+fn attach_listener(handover: &Handover, directory: &Path) -> io::Result<UnixListener> {
+    match inherited(handover.attach_fd)? {
+        Some(listener) => Ok(listener.into()),
+        None => begin::listen(directory, layout::ATTACH),
+    }
 }
 
 fn link_from(handover: &Handover) -> io::Result<Option<Link>> {

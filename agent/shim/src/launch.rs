@@ -4,19 +4,22 @@ use std::fs::{self, File};
 use std::io::{self, PipeReader};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use barepod_logs::cri::Stream;
-use barepod_sys::clone::{self, Child, Namespace, SingleThreaded};
-use barepod_sys::{path, terminal};
+use barepod_sys::clone::{self, Child, ChildrenElsewhere, Namespace, SingleThreaded};
+use barepod_sys::{path, pidfd, proc};
 
 use crate::cgroup::Group;
 use crate::child::{self, Report};
 use crate::failure::{At as _, Failure};
+use crate::input::Input;
 use crate::journal::Journal;
 use crate::layout;
 use crate::output::{Output, Source};
 use crate::ready::Kept;
+use crate::standard::Standard;
 use crate::wire;
 use crate::wire::Start;
 use crate::wire::start_failed::Stage;
@@ -24,6 +27,8 @@ use crate::wire::start_failed::Stage;
 /// Only the service's user may open its FIFOs again.
 const FIFO_MODE: u32 = 0o600;
 const NON_BLOCKING: i32 = 0o4000;
+const NO_SUCH_PROCESS: i32 = 3;
+const NULL: &str = "/dev/null";
 
 /// What stands ready before the clone.
 #[derive(Debug)]
@@ -32,7 +37,28 @@ pub struct Prepared {
     pub group: Group,
     /// Where its output goes.
     pub output: Output,
-    standard: [File; 3],
+    theirs: Theirs,
+    standard: Standard,
+}
+
+/// The child's side.
+#[derive(Debug)]
+pub struct Theirs {
+    /// Its standard streams, at least until it opens a terminal.
+    pub standard: [File; 3],
+    /// Where it sends the other side of that.
+    pub terminal: Option<UnixStream>,
+}
+
+/// This side, once the child is there.
+#[derive(Debug)]
+pub struct Ours {
+    /// The attempt's cgroup.
+    pub group: Group,
+    /// Where its output goes.
+    pub output: Output,
+    /// Its input.
+    pub standard: Standard,
 }
 
 /// Makes what a start needs of the shim's own.
@@ -45,23 +71,19 @@ pub fn prepare(directory: &Path, start: &Start, journal: Option<Journal>) -> Res
     let log = start.log.clone().unwrap_or_default();
     let journal = journal.map_or_else(|| Journal::open(directory), Ok).at(Stage::Prepare, layout::JOURNAL)?;
     let mut output = Output::begin(journal, &log, start.attempt).at(Stage::Prepare, &log.directory)?;
-    let standard = match start.tty {
-        true => terminal_ends(start, &mut output).at(Stage::Prepare, "terminal")?,
+    let (standard, theirs) = match start.tty {
+        true => terminal_ends().at(Stage::Prepare, "terminal")?,
         false => fifo_ends(directory, start, &mut output)?,
     };
-    Ok(Prepared { group, output, standard })
+    Ok(Prepared { group, output, theirs, standard })
 }
 
 /// Clones. The pipe tells what the child has to say until it becomes the program.
 ///
 /// # Errors
 /// The step that failed; nothing runs then.
-pub fn clone(
-    start: &Start,
-    prepared: Prepared,
-    kept: Option<&Kept>,
-) -> Result<(Child, PipeReader, Group, Output), Failure> {
-    let Prepared { group, output, standard } = prepared;
+pub fn clone(start: &Start, prepared: Prepared, kept: Option<&Kept>) -> Result<(Child, PipeReader, Ours), Failure> {
+    let Prepared { group, output, theirs, standard } = prepared;
     let unified = start.cgroup.as_ref().map_or("", |cgroup| cgroup.unified.as_str());
     let leaf = File::open(unified).at(Stage::Cgroup, unified)?;
     let (status, write_end) = io::pipe().at(Stage::Prepare, "pipe")?;
@@ -69,9 +91,22 @@ pub fn clone(
     let is_kept = |namespace: &Namespace| kept.is_some_and(|kept| kept.has(*namespace));
     let namespaces = wanted(start.namespaces.unwrap_or_default()).filter(|namespace| !is_kept(namespace));
     let alone = SingleThreaded::check().at(Stage::Clone, "threads")?;
-    let child = clone::spawn(alone, namespaces, Some(leaf.as_fd()), || child::begin(start, kept, standard, report))
+    let _among_others = joined_pid(start)?;
+    let child = clone::spawn(alone, namespaces, Some(leaf.as_fd()), || child::begin(start, kept, theirs, report))
         .at(Stage::Clone, "clone3")?;
-    Ok((child, status, group, output))
+    Ok((child, status, Ours { group, output, standard }))
+}
+
+/// The child is born into the pod's PID namespace, if it has one.
+fn joined_pid(start: &Start) -> Result<Option<ChildrenElsewhere>, Failure> {
+    let Some(first) = start.joined.as_ref().and_then(|joined| joined.pid) else { return Ok(None) };
+    let name = format!("first process of the pod, {}", first.pid);
+    let held = pidfd::open(first.pid).at(Stage::Clone, &name)?;
+    let stat = proc::stat(Path::new("/proc"), first.pid).at(Stage::Clone, &name)?;
+    if stat.start_ticks != first.start_ticks {
+        return Err(io::Error::from_raw_os_error(NO_SUCH_PROCESS)).at(Stage::Clone, &name);
+    }
+    ChildrenElsewhere::with(held.as_fd()).map(Some).at(Stage::Clone, &name)
 }
 
 /// The source of a FIFO that exists, for a shim that takes over.
@@ -84,7 +119,9 @@ pub fn reopen_fifo(path: &Path) -> io::Result<Source> {
 
 /// Removes the FIFOs of an attempt.
 pub fn remove_fifos(directory: &Path, attempt: u32) {
-    for path in [layout::stdout(directory, attempt), layout::stderr(directory, attempt)] {
+    let all =
+        [layout::stdin(directory, attempt), layout::stdout(directory, attempt), layout::stderr(directory, attempt)];
+    for path in all {
         // they may never have been made; the directory goes with the pod in any case
         let _ = fs::remove_file(path);
     }
@@ -100,27 +137,57 @@ pub(crate) fn wanted(namespaces: wire::Namespaces) -> impl Iterator<Item = Names
     })
 }
 
-fn fifo_ends(directory: &Path, start: &Start, output: &mut Output) -> Result<[File; 3], Failure> {
+/// The writing end of the FIFO that is an attempt's stdin, for a shim that takes over.
+///
+/// # Errors
+/// As open(2): `ENXIO` when the service has closed it.
+pub fn reopen_stdin(path: &Path) -> io::Result<Input> {
+    Ok(Input::new(File::options().write(true).custom_flags(NON_BLOCKING).open(path)?))
+}
+
+fn make_fifo(path: &Path, start: &Start) -> io::Result<()> {
     let user = start.user.clone().unwrap_or_default();
+    path::make_fifo(path, FIFO_MODE)?;
+    std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid))
+}
+
+/// Its reader and this process's writing end. Nobody waits for the other side: a reader that never blocks comes first.
+fn stdin_ends(path: &Path, start: &Start) -> io::Result<(File, Input)> {
+    make_fifo(path, start)?;
+    let _first = File::options().read(true).custom_flags(NON_BLOCKING).open(path)?;
+    let input = reopen_stdin(path)?;
+    Ok((File::open(path)?, input))
+}
+
+fn fifo_ends(directory: &Path, start: &Start, output: &mut Output) -> Result<(Standard, Theirs), Failure> {
     let mut make = |path: &Path, stream: Stream| -> io::Result<File> {
-        path::make_fifo(path, FIFO_MODE)?;
-        std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid))?;
+        make_fifo(path, start)?;
         output.set_source(stream, reopen_fifo(path)?);
         // for reading too: while the service holds it open, a dead shim is no broken pipe
         File::options().read(true).write(true).open(path)
     };
     remove_fifos(directory, start.attempt);
-    let stdin = File::open("/dev/null").at(Stage::Prepare, "/dev/null")?;
+    let (stdin, input) = match start.stdin {
+        true => {
+            let (stdin, input) =
+                stdin_ends(&layout::stdin(directory, start.attempt), start).at(Stage::Prepare, "stdin")?;
+            (stdin, Some(input))
+        }
+        false => (null().at(Stage::Prepare, NULL)?, None),
+    };
     let stdout = make(&layout::stdout(directory, start.attempt), Stream::Stdout).at(Stage::Prepare, "stdout")?;
     let stderr = make(&layout::stderr(directory, start.attempt), Stream::Stderr).at(Stage::Prepare, "stderr")?;
-    Ok([stdin, stdout, stderr])
+    let theirs = Theirs { standard: [stdin, stdout, stderr], terminal: None };
+    Ok((Standard { input, ..Standard::default() }, theirs))
 }
 
-fn terminal_ends(start: &Start, output: &mut Output) -> io::Result<[File; 3]> {
-    let pair = terminal::open()?;
-    if let Some(user) = &start.user {
-        terminal::give_to(&pair.terminal, user.uid, user.gid)?;
-    }
-    output.set_source(Stream::Stdout, Source::Terminal(pair.controller));
-    Ok([pair.terminal.try_clone()?, pair.terminal.try_clone()?, pair.terminal])
+/// The child opens the terminal in its own view, where it has a name; nothing is written before.
+fn terminal_ends() -> io::Result<(Standard, Theirs)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let theirs = Theirs { standard: [null()?, null()?, null()?], terminal: Some(theirs) };
+    Ok((Standard { terminal: Some(ours), ..Standard::default() }, theirs))
+}
+
+fn null() -> io::Result<File> {
+    File::options().read(true).write(true).open(NULL)
 }

@@ -8,15 +8,28 @@ pub const IDENTITY: &str = "identity";
 pub const LOCK: &str = "lock";
 /// The shim's socket.
 pub const SOCKET: &str = "sock";
+/// Where one attaches to the newest attempt.
+pub const ATTACH: &str = "attach";
 /// The newest attempt: an `AttemptRecord`.
 pub const ATTEMPT: &str = "attempt";
 /// What was read of the service's output and is not in the log yet.
 pub const JOURNAL: &str = "journal";
 
+/// In a pod's directory: which process is the first of its PID namespace, as its pid and the time of its start.
+pub const PAUSE_RECORD: &str = "pause";
+/// In a pod's directory: the empty root of that process.
+pub const PAUSE_ROOT: &str = "pause-root";
+
 /// How an attempt ended: an `ExitRecord`.
 #[must_use]
 pub fn exit_record(directory: &Path, attempt: u32) -> PathBuf {
     directory.join(format!("exit-{attempt}"))
+}
+
+/// The FIFO that is an attempt's stdin, where it has one.
+#[must_use]
+pub fn stdin(directory: &Path, attempt: u32) -> PathBuf {
+    directory.join(format!("{attempt}.in"))
 }
 
 /// The FIFO that is an attempt's stdout.

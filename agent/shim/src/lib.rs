@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adopt;
+pub mod attach;
 pub mod attempt;
 pub mod begin;
 pub mod cgroup;
@@ -12,13 +13,17 @@ pub mod child;
 pub mod exec;
 pub mod failure;
 pub mod handover;
+pub mod input;
 pub mod journal;
+pub mod keeper;
 pub mod launch;
 pub mod layout;
 pub mod link;
 pub mod output;
+pub mod pause;
 pub mod ready;
 pub mod record;
+mod standard;
 pub mod stranger;
 pub mod supervisor;
 pub mod view;

@@ -11,16 +11,15 @@ use barepod_shim::layout::{EXIT_FAILED, EXIT_LOCKED, EXIT_USAGE};
 use barepod_shim::{exec, handover};
 use barepod_sys::descriptor;
 
-const USAGE: &str = "usage: barepod-shim run --dir DIR [--ready-fd N] [--legacy-group DIR]... | exec | --version";
+const USAGE: &str =
+    "usage: barepod-shim run|pause --dir DIR [--ready-fd N] [--legacy-group DIR]... | barepod-shim exec | --version";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["run", options @ ..] => match RunOptions::parse(options) {
-            Some(options) => run(&options),
-            None => misused(),
-        },
+        ["run", options @ ..] => RunOptions::parse(options).map_or_else(misused, |options| run(&options)),
+        ["pause", options @ ..] => RunOptions::parse(options).map_or_else(misused, |options| pause(&options)),
         ["exec"] => ended(exec::run()),
         ["resume", memory] => resume(memory),
         ["--version"] => {
@@ -36,7 +35,7 @@ fn misused() -> ExitCode {
     ExitCode::from(EXIT_USAGE)
 }
 
-/// What `run` is told.
+/// What `run` and `pause` are told.
 #[derive(Default)]
 struct RunOptions {
     /// The shim's directory.
@@ -84,6 +83,13 @@ fn run(options: &RunOptions) -> ExitCode {
             ExitCode::from(code)
         }
     }
+}
+
+/// The process it makes goes on without this one.
+fn pause(options: &RunOptions) -> ExitCode {
+    let _closed_at_the_end = options.ready.and_then(descriptor::inherited);
+    options.legacy_groups.iter().for_each(|group| enter(group));
+    ended(barepod_shim::pause::begin(&options.directory))
 }
 
 fn resume(memory: &str) -> ExitCode {

@@ -113,6 +113,8 @@ pub struct Output {
     last_read: Duration,
     /// No reading before this boot time.
     hold: Option<Duration>,
+    /// What was read since it was last taken, where somebody wants it.
+    tap: Option<Vec<(Stream, Vec<u8>)>>,
 }
 
 impl Output {
@@ -179,7 +181,15 @@ impl Output {
             unseen: false,
             last_read: Duration::ZERO,
             hold: None,
+            tap: None,
         }
+    }
+
+    /// Says whether somebody wants what is read, and gives what was read since.
+    pub fn tapped(&mut self, wanted: bool) -> Vec<(Stream, Vec<u8>)> {
+        let read = self.tap.take().unwrap_or_default();
+        self.tap = wanted.then(Vec::new);
+        read
     }
 
     /// Gives it a source.
@@ -342,6 +352,9 @@ impl Output {
         }
         let Ok(place) = self.journal.intend(stream, length) else { return Found::NoRoom };
         let result = source.file().read(place);
+        if let (Some(tap), Ok(count @ 1..)) = (&mut self.tap, &result) {
+            tap.push((stream, place[..*count].to_vec()));
+        }
         self.journal.arrived(*result.as_ref().unwrap_or(&0), clock::wall_ns());
         match result {
             Ok(0) => Found::End,

@@ -16,7 +16,9 @@ use barepod_sys::poll::{Interest, Poll};
 use barepod_sys::signal::{self, Signals};
 use barepod_sys::{clock, wait};
 
+use crate::attach::{self, Attachments};
 use crate::attempt::Attempt;
+use crate::input::Input;
 use crate::journal::Journal;
 use crate::link::{Link, LinkError};
 use crate::ready::Ready;
@@ -35,7 +37,11 @@ mod place {
     pub(super) const STDOUT: usize = 6;
     pub(super) const STDERR: usize = 7;
     pub(super) const READY: usize = 8;
-    pub(super) const COUNT: usize = 9;
+    pub(super) const ATTACH: usize = 9;
+    pub(super) const STDIN: usize = 10;
+    /// The first of those who are attached.
+    pub(super) const ATTACHED: usize = 11;
+    pub(super) const COUNT: usize = ATTACHED + crate::attach::MOST;
 }
 
 const OUTPUTS: [(usize, Stream); 2] = [(place::STDOUT, Stream::Stdout), (place::STDERR, Stream::Stderr)];
@@ -49,6 +55,7 @@ pub struct Supervisor {
     /// Held as long as this process lives.
     pub(crate) lock: File,
     pub(crate) listener: UnixListener,
+    pub(crate) attachments: Attachments,
     pub(crate) signals: Signals,
     pub(crate) link: Option<Link>,
     pub(crate) attempt: Option<Attempt>,
@@ -103,6 +110,13 @@ impl Supervisor {
             poll.set(place::LINK, Some((link.as_fd(), interest)));
         }
         poll.set(place::READY, self.ready.as_ref().and_then(Ready::says).map(|fd| (fd, Interest::Read)));
+        poll.set(place::ATTACH, Some((self.attachments.listener().as_fd(), Interest::Read)));
+        let input = self.attempt.as_ref().and_then(|attempt| attempt.standard.input.as_ref());
+        poll.set(place::STDIN, input.and_then(Input::wants).map(|fd| (fd, Interest::Write)));
+        let room = input.is_none_or(Input::has_room);
+        for place in 0..attach::MOST {
+            poll.set(place::ATTACHED + place, self.attachments.wanted(place, room));
+        }
         let Some(attempt) = &self.attempt else { return poll };
         poll.set(place::STATUS, attempt.status().map(|fd| (fd, Interest::Read)));
         poll.set(place::GROUP, attempt.group_events().map(|fd| (fd, Interest::Change)));
@@ -140,6 +154,7 @@ impl Supervisor {
             output.tick(now);
         }
         self.progress(now);
+        self.attend(poll);
         if poll.ready(place::READY).any() {
             self.ready = self.ready.take().and_then(Ready::hear);
         }
@@ -148,6 +163,40 @@ impl Supervisor {
         }
         if poll.ready(place::LINK).any() {
             self.hear();
+        }
+    }
+
+    /// Those who are attached see what was written, before what they ask is done.
+    fn attend(&mut self, poll: &Poll<{ place::COUNT }>) {
+        let wanted = self.attachments.any();
+        if let Some(attempt) = &mut self.attempt {
+            let done = attempt.is_done();
+            for (stream, data) in attempt.output.iter_mut().flat_map(|output| output.tapped(wanted && !done)) {
+                self.attachments.show(stream, &data);
+            }
+            if done && wanted {
+                self.attachments.end_all();
+            }
+        }
+        if poll.ready(place::STDIN).any()
+            && let Some(attempt) = &mut self.attempt
+        {
+            attempt.flush_stdin();
+        }
+        for place in 0..attach::MOST {
+            let ready = poll.ready(place::ATTACHED + place);
+            if ready.any() {
+                self.attachments.serve(place, ready, self.attempt.as_mut());
+            }
+        }
+        if poll.ready(place::ATTACH).any() {
+            self.attachments.accept();
+        }
+        if let Some(output) = self.attempt.as_mut().and_then(|attempt| attempt.output.as_mut())
+            && !wanted
+            && self.attachments.any()
+        {
+            output.tapped(true);
         }
     }
 
@@ -176,6 +225,8 @@ impl Supervisor {
             self.with_attempt(|attempt, events| {
                 if attempt.is_main(ended.pid) {
                     attempt.ended(Some(ended.exit), events);
+                } else if attempt.is_keeper(ended.pid) && attempt.runs() {
+                    attempt.keep();
                 }
             });
             if wait::reap(ended.pid).is_err() {

@@ -12,9 +12,11 @@ pub use frame::{FrameError, Frames, MAX_FRAME, encode_frame, read_frame, write_f
 pub use generated::*;
 
 /// The highest protocol this code speaks.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 /// The first that knows `GetReady`.
 pub const GET_READY: u32 = 2;
+/// The first that knows `Joined`, `stdin` and the socket `attach`.
+pub const JOINED: u32 = 3;
 
 impl fmt::Debug for Start {
     /// Without the environment's values, which may be secret.
@@ -54,6 +56,18 @@ fn names(env: &[String]) -> Vec<&str> {
 
 impl From<request::Request> for Request {
     fn from(request: request::Request) -> Self {
+        Self { request: Some(request) }
+    }
+}
+
+impl From<attach_event::Event> for AttachEvent {
+    fn from(event: attach_event::Event) -> Self {
+        Self { event: Some(event) }
+    }
+}
+
+impl From<attach_request::Request> for AttachRequest {
+    fn from(request: attach_request::Request) -> Self {
         Self { request: Some(request) }
     }
 }

@@ -165,6 +165,7 @@ fn launch(version: u64) -> Launch {
         oom_score_adj: 0,
         namespaces: NamespaceUse::default(),
         tty: false,
+        stdin: barepod_model::Stdin::Closed,
         hostname: "host".to_owned(),
         as_written: None,
         network: barepod_model::NetworkFiles::default(),

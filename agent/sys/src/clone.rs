@@ -1,7 +1,7 @@
 //! clone3(2): a child in a cgroup and in namespaces of its own from its first instruction on, with a pidfd.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
 /// `linux/sched.h`; libc's own is too narrow (rust-lang/libc#3584).
@@ -57,13 +57,39 @@ pub fn keep(pid: u32, namespace: Namespace) -> io::Result<OwnedFd> {
     std::fs::File::open(format!("/proc/{pid}/ns/{}", namespace.file_name())).map(OwnedFd::from)
 }
 
-/// Goes into a namespace that was kept. A mount namespace takes the process to its root.
+/// Goes into a namespace that was kept, or that of the process that a pidfd refers to. A mount namespace takes the process
+/// to its root; a PID namespace is for later children.
 ///
 /// # Errors
 /// As setns(2).
 pub fn enter(namespace: Namespace, kept: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: takes numbers only.
     crate::result::done(unsafe { libc::setns(kept.as_raw_fd(), namespace.flag()) })
+}
+
+/// As long as this lives, children of this process are born into another PID namespace.
+#[derive(Debug)]
+pub struct ChildrenElsewhere {
+    own: OwnedFd,
+}
+
+impl ChildrenElsewhere {
+    /// Into that of the process that `first` refers to.
+    ///
+    /// # Errors
+    /// As open(2) of `/proc/self/ns/pid`, setns(2).
+    pub fn with(first: BorrowedFd<'_>) -> io::Result<Self> {
+        let own = std::fs::File::open("/proc/self/ns/pid")?.into();
+        enter(Namespace::Pid, first)?;
+        Ok(Self { own })
+    }
+}
+
+impl Drop for ChildrenElsewhere {
+    fn drop(&mut self) {
+        // A process may always go back to the namespace that it is in itself.
+        let _ = enter(Namespace::Pid, self.own.as_fd());
+    }
 }
 
 /// A child of this process.

@@ -28,6 +28,17 @@ pub fn on_exec(fd: impl AsFd, what: OnExec) -> io::Result<()> {
     done(unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_SETFD, flags) })
 }
 
+/// Reading and writing come back at once, for all that share this open file.
+///
+/// # Errors
+/// As fcntl(2).
+pub fn never_block(fd: impl AsFd) -> io::Result<()> {
+    // SAFETY: F_GETFL takes no argument and touches no memory.
+    let flags = check(unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_GETFL) })?;
+    // SAFETY: F_SETFL takes a number and touches no memory.
+    done(unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })
+}
+
 /// Makes the same file also number `number`, open over exec; what was there is closed.
 ///
 /// # Errors

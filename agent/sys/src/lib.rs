@@ -11,6 +11,7 @@ pub mod identity;
 pub mod launch;
 pub mod map;
 pub mod mount;
+pub mod pass;
 pub mod path;
 pub mod pidfd;
 pub mod pipe;

@@ -13,6 +13,8 @@ pub enum Interest {
     Read,
     /// Something to read, or space to write.
     ReadWrite,
+    /// Space to write.
+    Write,
     /// A kernel file that changed (cgroup.events).
     Change,
     /// Only an end or an error.
@@ -24,6 +26,7 @@ impl Interest {
         match self {
             Self::Read => libc::POLLIN,
             Self::ReadWrite => libc::POLLIN | libc::POLLOUT,
+            Self::Write => libc::POLLOUT,
             Self::Change => libc::POLLPRI,
             Self::End => 0,
         }

@@ -1,7 +1,7 @@
 //! What is made from something else and checked in; drift is an error.
 //!
 //! Rust code from the `.proto` files, so that a build needs no generator: compiled by protox, so that no `protoc` has to be
-//! installed. The JSON Schema of presets, and the table of their keys.
+//! installed. The JSON Schema of presets, and the table of their keys. The table of what is done with each field of a Pod.
 
 use std::path::{Path, PathBuf};
 
@@ -47,7 +47,10 @@ const GENERATED: [Generated; 3] = [
     },
 ];
 
-/// Writes the generated code, or, with `check`, compares it with what is there. A `.proto` file that does not exist is
+/// The table of what is done with each field of a Pod.
+const FIELDS: &str = "agent/manifest/FIELDS.md";
+
+/// Writes what is generated, or, with `check`, compares it with what is there. A `.proto` file that does not exist is
 /// left out.
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let root = repository_root();
@@ -57,6 +60,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
             put(&root, item.target, &code, check)?;
         }
     }
+    put(&root, FIELDS, &barepod_manifest::fields::page(), check)?;
     presets(&root, check)
 }
 

@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 mod apply;
+mod attach;
 mod delete;
 mod describe;
 mod events;
@@ -32,6 +33,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Get(args) => get::run(client, namespace, args).await,
         Command::Describe(args) => describe::run(client, namespace, args).await,
         Command::Logs(args) => logs::run(client, namespace, args).await,
+        Command::Attach(args) => attach::run(client, namespace, args).await,
         Command::Exec(args) => exec::run(client, namespace, args).await,
         Command::Restart(args) => restart::run(client, namespace, args).await,
         Command::Delete(args) => delete::run(client, namespace, args).await,

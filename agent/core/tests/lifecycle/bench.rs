@@ -323,6 +323,7 @@ fn launch() -> Launch {
         oom_score_adj: 0,
         namespaces: NamespaceUse::default(),
         tty: false,
+        stdin: barepod_model::Stdin::Closed,
         hostname: "host".into(),
         as_written: None,
         network: barepod_model::NetworkFiles::default(),

@@ -1,7 +1,7 @@
 //! From an apply to a running pod, and through its crashes.
 
 use barepod_core::{Effect, Input, StartFailure, Sync, Verb};
-use barepod_model::{ContainerKind, ExitStatus, Phase, Reason, RestartPolicy, Source};
+use barepod_model::{ContainerKind, ExitStatus, HostPort, Phase, Pod, Reason, RestartPolicy, Source};
 
 use crate::bench::{Bench, Ledger, container, main_key, on_path, pod};
 
@@ -167,6 +167,31 @@ fn a_pod_waits_for_an_overlapping_data_path_and_starts_when_it_is_free() {
     assert!(bench.starts().is_empty(), "the dying pod still holds it");
     bench.ended(&main_key(&first, 0), ExitStatus::Code(0));
     assert_eq!(bench.starts(), [main_key(&second, 0)]);
+}
+
+#[test]
+fn a_pod_waits_for_a_port_that_another_has_and_one_on_another_address_does_not() {
+    let port = |address: Option<&str>| {
+        let address = address.and_then(|address| address.parse().ok());
+        HostPort { protocol: "TCP".to_owned(), number: 80, address }.path()
+    };
+    let on_port = |mut pod: Pod, address| {
+        pod.data_paths.insert(port(address));
+        pod
+    };
+    let mut bench = Bench::new();
+    let first = on_port(pod("a", "one"), Some("10.0.0.1"));
+    bench.run(&first);
+    bench.run(&on_port(pod("b", "two"), Some("10.0.0.2")));
+    let everywhere = on_port(pod("c", "three"), None);
+    bench.apply(&everywhere);
+    assert_eq!(bench.view(&everywhere).reason, Some(Reason::NodePorts));
+    bench.log.clear();
+    let mut without = first.clone();
+    without.data_paths.clear();
+    bench.apply(&without);
+    assert!(bench.log.is_empty() || bench.starts().is_empty(), "to say less of ports touches no process");
+    assert_eq!(bench.view(&everywhere).reason, Some(Reason::NodePorts), "the second has it still");
 }
 
 #[test]

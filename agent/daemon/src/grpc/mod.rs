@@ -1,6 +1,7 @@
 //! The socket: who may use it, and what each call does.
 
 mod access;
+mod attach;
 mod convert;
 mod exec;
 mod logs;

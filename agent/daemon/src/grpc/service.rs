@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::stream::{Answers, Sink, answer};
-use super::{convert, exec, logs};
+use super::{attach, convert, exec, logs};
 use crate::board::Board;
 use crate::hands::Host;
 use crate::journal::{Entry, Journal};
@@ -37,6 +37,7 @@ impl Barepod for Service {
     type WatchStream = Answers<v1::WatchResponse>;
     type LogsStream = Answers<v1::LogsResponse>;
     type ExecStream = Answers<v1::ExecResponse>;
+    type AttachStream = Answers<v1::AttachResponse>;
     type EventsStream = Answers<v1::Event>;
 
     async fn apply(&self, request: Request<v1::ApplyRequest>) -> Answer<v1::ApplyResponse> {
@@ -99,6 +100,16 @@ impl Barepod for Service {
         };
         let view = self.pod(&start.namespace, &start.name)?;
         exec::stream(&self.host, &view, start, input).await.map(Response::new)
+    }
+
+    async fn attach(&self, request: Request<Streaming<v1::AttachRequest>>) -> Answer<Self::AttachStream> {
+        let mut input = request.into_inner();
+        let first = input.message().await?.and_then(|message| message.request);
+        let Some(v1::attach_request::Request::Start(start)) = first else {
+            return Err(Status::invalid_argument("the first message of an attach must be `start`"));
+        };
+        let view = self.pod(&start.namespace, &start.name)?;
+        attach::stream(&self.host, &view, start, input).map(Response::new)
     }
 
     async fn events(&self, request: Request<v1::EventsRequest>) -> Answer<Self::EventsStream> {

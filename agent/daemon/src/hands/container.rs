@@ -72,6 +72,8 @@ pub(super) struct ContainerTask {
     /// The newest attempt that ran here.
     newest: Option<Attempt>,
     next: NextStart,
+    /// The shim was asked to become the installed binary, and has not introduced itself since.
+    renewing: bool,
 }
 
 /// How far the start after this one has been worked out.
@@ -159,6 +161,7 @@ impl ContainerTask {
             emptied: None,
             newest: None,
             next: NextStart::None,
+            renewing: false,
         }
     }
 
@@ -216,10 +219,11 @@ impl ContainerTask {
         let draft = self.next.take().await.filter(|draft| draft.serves(&self.host, &pod, &key));
         let wanted = Arc::clone(&pod);
         let plan = self.host.blocking(move |host| match draft {
-            Some(draft) => draft.finish(),
-            None => Draft::make(host, &wanted, &key).and_then(Draft::finish),
+            Some(draft) => draft.finish(host),
+            None => Draft::make(host, &wanted, &key).and_then(|draft| draft.finish(host)),
         });
         let (plan, reached) = tokio::join!(plan, reach(&mut self.shim, &self.host, &self.key));
+        let plan = plan.and_then(|start| self.in_its_words(start));
         let request = match (plan, reached) {
             (Err(failure), _) => return self.fail(attempt, failure).await,
             (Ok(_), Err(error)) => {
@@ -230,6 +234,14 @@ impl ContainerTask {
         self.send(request).await;
         let key = self.key.clone();
         self.host.blocking(move |host| launch::publish_log(host, &pod, &key, attempt)).await;
+    }
+
+    /// The order in words that the shim knows.
+    fn in_its_words(&self, mut start: wire::Start) -> Result<wire::Start, barepod_core::StartFailure> {
+        if self.shim.as_ref().is_some_and(|shim| shim.protocol() < wire::JOINED) {
+            launch::without_joined(&mut start)?;
+        }
+        Ok(start)
     }
 
     // ---- the next start ----
@@ -290,11 +302,23 @@ impl ContainerTask {
                 self.host.warn(&self.key, Reason::Degraded, &translate::warning(&warning));
             }
             event::Event::Refused(refused) => self.refused(&refused).await,
-            // It has become another binary in place; nothing else has changed.
+            // It has become another binary in place; nothing has changed but what it knows.
             event::Event::Welcome(welcome) => {
                 tracing::info!(container = %self.key, version = welcome.shim_version, "the shim introduced itself anew");
+                self.greet(welcome.protocol).await;
             }
             event::Event::LogStats(stats) => tracing::debug!(container = %self.key, ?stats, "log"),
+        }
+    }
+
+    /// Asks what it speaks now, once.
+    async fn greet(&mut self, protocol: u32) {
+        if let Some(shim) = &mut self.shim {
+            shim.agreed(protocol);
+        }
+        if std::mem::take(&mut self.renewing) {
+            let daemon_version = env!("CARGO_PKG_VERSION").to_owned();
+            self.send(request::Request::Hello(wire::Hello { protocol: wire::PROTOCOL, daemon_version })).await;
         }
     }
 
@@ -405,6 +429,7 @@ impl ContainerTask {
         if renewal::is_due(&welcome, &self.host.shim_binary, env!("CARGO_PKG_VERSION")) {
             let path = self.host.shim_binary.display().to_string();
             self.send(request::Request::Reexec(wire::Reexec { path })).await;
+            self.renewing = true;
         }
         let (mut observation, process) = translate::observation(&welcome, &self.host.boot_id);
         if let Observation::Exited { attempt, status, empty, message, .. } = &mut observation {

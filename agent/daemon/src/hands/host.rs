@@ -1,8 +1,10 @@
 //! What the hands work with: directories, cgroups, ledger, the shim's binary, and which processes run.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{Read as _, Seek as _};
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use barepod_core::{Event, Severity};
@@ -48,32 +50,66 @@ pub(crate) struct Host {
     pub(crate) mounts: MountTable,
 }
 
-/// The kernel's list of mounts, as far as one can see that it has changed.
+/// The kernel's list of mounts, as far as one can see that it has changed. What barepod mounts for its own pods does not
+/// count: no other pod's view shows it.
 #[derive(Debug)]
-pub(crate) struct MountTable(Mutex<(Option<std::fs::File>, u64)>);
+pub(crate) struct MountTable {
+    own: [PathBuf; 2],
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    table: Option<std::fs::File>,
+    /// Of the lines that count.
+    digest: u64,
+    generation: u64,
+}
 
 /// The main processes that run.
 #[derive(Debug, Default)]
 pub(crate) struct Processes(Mutex<HashMap<ContainerKey, Process>>);
 
 impl MountTable {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(dirs: &Dirs) -> Self {
         let table = std::fs::File::open("/proc/self/mountinfo");
         let table = table.inspect_err(|error| tracing::warn!(%error, "the list of mounts cannot be watched")).ok();
-        Self(Mutex::new((table, 0)))
+        let own = [&dirs.state, &dirs.run].map(|dir| fs_err::canonicalize(dir).unwrap_or_else(|_| dir.clone()));
+        Self { own, seen: Mutex::new(Seen { table, digest: 0, generation: 0 }) }
     }
 
     /// Another number whenever it has changed since it was last asked. Where that cannot be seen, each time.
     pub(crate) fn generation(&self) -> u64 {
-        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (table, generation) = &mut *guard;
-        let changed = table.as_ref().is_none_or(|table| {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = seen.table.as_ref().is_none_or(|table| {
             // The kernel flags a change as an exceptional condition (proc_pid_mountinfo(5)).
             let mut wanted = [PollFd::new(table.as_fd(), PollFlags::POLLPRI)];
             !matches!(poll(&mut wanted, PollTimeout::ZERO), Ok(0))
         });
-        *generation += u64::from(changed);
-        *generation
+        if changed {
+            match seen.table.as_ref().and_then(|table| self.digest(table).ok()) {
+                Some(digest) if digest == seen.digest => {}
+                Some(digest) => (seen.digest, seen.generation) = (digest, seen.generation + 1),
+                None => seen.generation += 1,
+            }
+        }
+        seen.generation
+    }
+
+    /// Without the first two columns: numbers that say nothing of what is where.
+    fn digest(&self, mut table: &std::fs::File) -> std::io::Result<u64> {
+        let mut text = String::new();
+        table.rewind()?;
+        table.read_to_string(&mut text)?;
+        let mut hasher = DefaultHasher::new();
+        for line in text.lines() {
+            let mut columns = line.splitn(6, ' ').skip(2);
+            let (device, root, point) = (columns.next(), columns.next(), columns.next());
+            if !point.is_some_and(|point| self.own.iter().any(|own| Path::new(point).starts_with(own))) {
+                (device, root, point, columns.next()).hash(&mut hasher);
+            }
+        }
+        Ok(hasher.finish())
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use barepod_core::{AttemptKey, StartFailure};
 use barepod_linux::cgroup::Leaf;
+use barepod_linux::sandbox::{self, Sandbox, pause};
 use barepod_linux::view::{self, Placement, Witness};
 use barepod_linux::{ids, volumes};
-use barepod_model::{Attempt, Container, ContainerKey, Launch, Pod, Reason, Root};
+use barepod_model::{Attempt, Container, ContainerKey, Launch, Pod, Reason, Root, Stdin};
 use barepod_shim::wire;
 
 use super::Host;
@@ -43,10 +44,11 @@ impl Draft {
         let (attempt, container_key) = (key.attempt, key.container_key());
         let mounts = host.mounts.generation();
         let placements = volumes::prepare_container(&host.dirs, pod, container, attempt).map_err(|e| config(&e))?;
-        let (view, witness) = view_of(host, &container_key, &container.launch, &placements)?;
+        let sandbox = sandbox::ensure(&host.dirs, pod).map_err(|e| create(&e))?;
+        let (view, witness) = view_of(host, &container_key, &container.launch, &placements, &sandbox)?;
         let log = log(host, pod, &container_key);
         let leaf = host.groups.make_leaf(&container_key, attempt).map_err(|e| create(&e))?;
-        let start = start(container, attempt, cgroup(&leaf), view, log);
+        let start = start(container, attempt, cgroup(&leaf), view, log, &sandbox);
         let (key, pod, launch) = (key.clone(), Arc::clone(pod), container.launch.clone());
         Ok(Self { key, pod, launch, placements, start, witness, mounts })
     }
@@ -72,11 +74,17 @@ impl Draft {
             namespaces: self.start.namespaces,
             hostname: self.start.hostname.clone(),
             view: self.start.view.clone(),
+            joined: self.start.joined.clone(),
         }
     }
 
-    /// The order itself. What may have changed in the volumes since is looked at again.
-    pub(super) fn finish(mut self) -> Result<wire::Start, StartFailure> {
+    /// The order itself. What may have changed since, in the volumes or of the pod's first process, is looked at again.
+    pub(super) fn finish(mut self, host: &Host) -> Result<wire::Start, StartFailure> {
+        if let Some(joined) = self.start.joined.as_mut().filter(|_| self.launch.namespaces.shared_pid) {
+            let pod = &self.pod.uid;
+            let first = pause::ensure(&host.shim_binary, &host.dirs.sandbox(pod), &host.groups.shim_leaf(pod));
+            joined.pid = Some(first.map_err(|e| create(&e))?);
+        }
         volumes::take_ownership(&self.placements, &self.launch).map_err(|e| config(&e))?;
         self.start.argv = arguments(&self.launch, &self.placements).map_err(|e| config(&e))?;
         Ok(self.start)
@@ -100,11 +108,19 @@ fn view_of(
     key: &ContainerKey,
     launch: &Launch,
     placements: &[Placement],
+    sandbox: &Sandbox,
 ) -> Result<(wire::View, Witness), StartFailure> {
     let (hidden, secret) = (host.dirs.hidden(), host.dirs.secret());
     let (root, overlay) = (host.dirs.root(key), host.dirs.overlay(key));
-    let request =
-        view::Request { launch, placements, hidden: &hidden, secret: &secret, root: &root, overlay: &overlay };
+    let request = view::Request {
+        launch,
+        placements,
+        hidden: &hidden,
+        secret: &secret,
+        root: &root,
+        overlay: &overlay,
+        shared_memory: sandbox.shared_memory.as_deref(),
+    };
     let (view, witness) = view::plan_witnessed(&request).map_err(|error| create(&error))?;
     // Copies of these are among the files made for it.
     Ok((view, ["/etc/hosts", "/etc/resolv.conf"].iter().fold(witness, |witness, file| witness.and(Path::new(file)))))
@@ -192,6 +208,7 @@ fn start(
     cgroup: wire::Cgroup,
     view: wire::View,
     log: wire::Log,
+    sandbox: &Sandbox,
 ) -> wire::Start {
     let launch = &container.launch;
     let rlimit =
@@ -205,9 +222,9 @@ fn start(
         cgroup: Some(cgroup),
         namespaces: Some(wire::Namespaces {
             mount: true,
-            uts: true,
-            ipc: !launch.namespaces.host_ipc,
-            pid: !launch.namespaces.host_pid,
+            uts: false,
+            ipc: false,
+            pid: !launch.namespaces.host_pid && !launch.namespaces.shared_pid,
             cgroup: true,
         }),
         hostname: launch.hostname.clone(),
@@ -218,7 +235,31 @@ fn start(
         oom_score_adj: launch.oom_score_adj,
         log: Some(log),
         tty: launch.tty,
+        stdin: launch.stdin != Stdin::Closed,
+        stdin_once: launch.stdin == Stdin::Once,
         umask: 0,
         ready: String::new(),
+        joined: Some(joined(sandbox)),
     }
+}
+
+fn joined(sandbox: &Sandbox) -> wire::Joined {
+    let text = |path: &Path| path.display().to_string();
+    let ipc = sandbox.ipc.as_deref().map(text).unwrap_or_default();
+    wire::Joined { ipc, uts: text(&sandbox.uts), pid: None }
+}
+
+/// The same for a shim that cannot join namespaces: the container gets its own.
+pub(super) fn without_joined(start: &mut wire::Start) -> Result<(), StartFailure> {
+    let Some(joined) = start.joined.take() else { return Ok(()) };
+    if joined.pid.is_some() {
+        let message =
+            "its shim is of an older release and cannot share a PID namespace; restart the daemon to renew it";
+        return Err(failure(Reason::CreateContainerError, message.to_owned()));
+    }
+    if let Some(namespaces) = &mut start.namespaces {
+        namespaces.uts |= !joined.uts.is_empty();
+        namespaces.ipc |= !joined.ipc.is_empty();
+    }
+    Ok(())
 }

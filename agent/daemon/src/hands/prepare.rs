@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use barepod_core::{Input, StartFailure};
+use barepod_linux::sandbox;
 use barepod_linux::volumes::{self, VolumeError};
 use barepod_model::{ContainerKey, Pod, Reason};
 
@@ -33,6 +34,7 @@ fn make(host: &Host, pod: &Pod) -> Result<(), StartFailure> {
             host.warn(&key, Reason::Degraded, &limit.to_string());
         }
     }
+    sandbox::ensure(&host.dirs, pod).map_err(|e| error(&e))?;
     for warning in volumes::prepare_pod(&host.dirs, pod).map_err(|e| volume(&e))? {
         host.warn_pod(&pod.uid, Reason::Degraded, &warning);
     }

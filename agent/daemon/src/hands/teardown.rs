@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use barepod_core::Input;
+use barepod_linux::sandbox::{self, pause};
 use barepod_linux::volumes;
 use barepod_model::{ContainerKey, ContainerName, Pod, PodUid};
 use barepod_shim::layout;
@@ -53,7 +54,9 @@ async fn remove(
     }
     let pod = Arc::clone(pod);
     host.blocking(move |host| {
+        pause::end(&host.dirs.sandbox(&pod.uid)).map_err(|error| chain(&error))?;
         host.groups.remove_pod(&pod.uid).map_err(|error| chain(&error))?;
+        sandbox::tear_down(&host.dirs, &pod.uid).map_err(|error| chain(&error))?;
         volumes::tear_down(&host.dirs, &pod.uid).map_err(|error| chain(&error))
     })
     .await

@@ -63,6 +63,11 @@ impl ShimClient {
         self.protocol
     }
 
+    /// The shim has introduced itself anew.
+    pub fn agreed(&mut self, protocol: u32) {
+        self.protocol = protocol;
+    }
+
     /// Sends a request.
     ///
     /// # Errors

@@ -34,9 +34,9 @@ const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 const DEFAULT_SHM: Bytes = Bytes(64 << 20);
 
 /// All three, on directories that are made if they are missing.
-pub(super) fn mounts(launch: &Launch) -> Vec<Mount> {
+pub(super) fn mounts(launch: &Launch, shared: Option<&Path>) -> Vec<Mount> {
     let mut mounts = devices();
-    mounts.extend(shared_memory(launch));
+    mounts.extend(shared_memory(launch, shared));
     mounts.extend(processes());
     mounts.extend(system());
     mounts.extend(MASKED.map(|path| mask(Path::new(path))));
@@ -66,13 +66,16 @@ fn devices() -> Vec<Mount> {
     mounts
 }
 
-/// Who shares the host's IPC namespace shares what is named in it.
-fn shared_memory(launch: &Launch) -> Vec<Mount> {
+/// Who shares an IPC namespace shares what is named in it: the host's `/dev/shm`, that of the pod, or one of its own.
+fn shared_memory(launch: &Launch, shared: Option<&Path>) -> Vec<Mount> {
     let (shm, mqueue) = (Path::new("/dev/shm"), Path::new("/dev/mqueue"));
     let mut mounts = vec![directory(shm, 0o1777), directory(mqueue, 0o755)];
     if launch.namespaces.host_ipc {
         let shared = |path| Mount { optional: true, ..bind(path, path, Without::ANY) };
         mounts.extend([shared(shm), shared(mqueue)]);
+    } else if let Some(source) = shared {
+        mounts.push(bind(source, shm, Without::ANY));
+        mounts.push(file_system(Kind::Mqueue, mqueue, String::new(), Without::ANY));
     } else {
         let size = if launch.shm_size == Bytes(0) { DEFAULT_SHM } else { launch.shm_size };
         let options = format!("mode=1777,size={}", size.0);

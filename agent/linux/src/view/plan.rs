@@ -68,6 +68,8 @@ pub struct Request<'a> {
     pub secret: &'a [PathBuf],
     /// An empty directory on the host.
     pub root: &'a Path,
+    /// The pod's `/dev/shm` on the host; without one the view has one of its own.
+    pub shared_memory: Option<&'a Path>,
     /// A directory on the host that holds an empty `upper` and an empty `work`, for a writable tree.
     pub overlay: &'a Path,
 }
@@ -508,7 +510,7 @@ impl<'a> Planner<'a> {
         for (path, layer) in &self.layers {
             self.lay(path, layer, &mut mounts)?;
         }
-        mounts.extend(kernel::mounts(self.request.launch));
+        mounts.extend(kernel::mounts(self.request.launch, self.request.shared_memory));
         let sealed: Vec<Mount> = self.layers.iter().filter_map(|(path, layer)| seal(path, layer)).collect();
         mounts.extend(self.placed);
         mounts.extend(sealed);

@@ -32,6 +32,7 @@ fn launch(root: Root) -> Launch {
         oom_score_adj: 0,
         namespaces: NamespaceUse::default(),
         tty: false,
+        stdin: barepod_model::Stdin::Closed,
         hostname: "db".to_owned(),
         as_written: None,
         network: barepod_model::NetworkFiles::default(),
@@ -94,6 +95,7 @@ impl Case {
             secret: &state,
             root: &self.scratch.path().join("view"),
             overlay: &self.scratch.path().join("overlay"),
+            shared_memory: None,
         };
         plan(&Host, &request).unwrap()
     }

@@ -66,6 +66,7 @@ fn launch() -> Launch {
         oom_score_adj: 0,
         namespaces: NamespaceUse::default(),
         tty: false,
+        stdin: barepod_model::Stdin::Closed,
         hostname: "db-0".to_owned(),
         as_written: None,
         network: barepod_model::NetworkFiles::default(),
@@ -124,6 +125,7 @@ fn mounted(sub_path: &str) -> VolumeMount {
         path: "/data".into(),
         sub_path: sub_path.into(),
         read_only: false,
+        sub_path_expr: None,
         recursive_read_only: false,
         propagation: barepod_model::MountPropagation::None,
     }

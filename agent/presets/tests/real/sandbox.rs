@@ -272,6 +272,7 @@ fn request() -> ContainerRequest {
         allow_privilege_escalation: None,
         namespaces: NamespaceUse::default(),
         tty: false,
+        stdin: barepod_model::Stdin::Closed,
         hostname: "db".to_owned(),
         network: barepod_model::NetworkFiles::default(),
         confinement: barepod_model::Confinement::default(),

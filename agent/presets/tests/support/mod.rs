@@ -112,6 +112,7 @@ pub(crate) fn request(image: &str) -> ContainerRequest {
         allow_privilege_escalation: None,
         namespaces: NamespaceUse::default(),
         tty: false,
+        stdin: barepod_model::Stdin::Closed,
         hostname: "db".to_owned(),
         network: barepod_model::NetworkFiles::default(),
         confinement: barepod_model::Confinement::default(),

@@ -56,7 +56,7 @@ pub mod event {
 /// The daemon introduces itself. Answered by Welcome.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Hello {
-    /// highest it speaks; this file is 2: GetReady
+    /// highest it speaks; this file is 3: 2 has GetReady, 3 Joined, stdin and `attach`
     #[prost(uint32, tag = "1")]
     pub protocol: u32,
     #[prost(string, tag = "2")]
@@ -188,6 +188,15 @@ pub struct Start {
     /// what GetReady made under this name takes the place of `view`, if it is there
     #[prost(string, tag = "17")]
     pub ready: ::prost::alloc::string::String,
+    /// protocol 3
+    #[prost(message, optional, tag = "18")]
+    pub joined: ::core::option::Option<Joined>,
+    /// protocol 3: it is kept open for those who attach; otherwise it is /dev/null
+    #[prost(bool, tag = "19")]
+    pub stdin: bool,
+    /// until the first of them goes
+    #[prost(bool, tag = "20")]
+    pub stdin_once: bool,
 }
 /// Make the namespaces and the view of an attempt that may be started later, beside one that runs: only what belongs to the
 /// process itself (/proc, the cgroup namespace) is left for its start. Takes the place of what was made before. Not
@@ -204,6 +213,9 @@ pub struct GetReady {
     pub hostname: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "4")]
     pub view: ::core::option::Option<View>,
+    /// that of the start; its PID namespace does not matter yet
+    #[prost(message, optional, tag = "5")]
+    pub joined: ::core::option::Option<Joined>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct User {
@@ -240,6 +252,29 @@ pub struct Namespaces {
     pub pid: bool,
     #[prost(bool, tag = "5")]
     pub cgroup: bool,
+}
+/// Namespaces of the pod, which outlive its processes: entered before the view is built. Namespaces of the same kinds are
+/// false then. What is empty or absent is not joined.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Joined {
+    /// a file that the namespace is bound to
+    #[prost(string, tag = "1")]
+    pub ipc: ::prost::alloc::string::String,
+    /// the same; the host name is set already
+    #[prost(string, tag = "2")]
+    pub uts: ::prost::alloc::string::String,
+    /// the first process of the PID namespace
+    #[prost(message, optional, tag = "3")]
+    pub pid: ::core::option::Option<Process>,
+}
+/// A process, as this host numbers it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Process {
+    #[prost(uint32, tag = "1")]
+    pub pid: u32,
+    /// field 22 of /proc/PID/stat
+    #[prost(uint64, tag = "2")]
+    pub start_ticks: u64,
 }
 /// How the root it sees is built, in the child, in its own mount namespace. Empty means the host's own root.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -673,6 +708,128 @@ pub mod exec_result {
         Failure(super::StartFailed),
     }
 }
+/// The socket `attach` in a shim's directory: what the newest attempt writes from now on, and its standard input. Each
+/// message is a frame; the first is AttachBegin, answered by Attached or AttachEnded. Whoever does not take what is sent to
+/// him is left, for a service never waits for him.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttachRequest {
+    #[prost(oneof = "attach_request::Request", tags = "1, 2, 3, 4")]
+    pub request: ::core::option::Option<attach_request::Request>,
+}
+/// Nested message and enum types in `AttachRequest`.
+pub mod attach_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Request {
+        #[prost(message, tag = "1")]
+        Begin(super::AttachBegin),
+        #[prost(bytes, tag = "2")]
+        Stdin(::prost::alloc::vec::Vec<u8>),
+        /// ends the session, but with stdin_once and without a terminal: then it is the process's end of input
+        #[prost(bool, tag = "3")]
+        StdinClosed(bool),
+        #[prost(message, tag = "4")]
+        Resize(super::TerminalSize),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttachBegin {
+    /// this session may write
+    #[prost(bool, tag = "1")]
+    pub stdin: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TerminalSize {
+    #[prost(uint32, tag = "1")]
+    pub rows: u32,
+    #[prost(uint32, tag = "2")]
+    pub columns: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttachEvent {
+    #[prost(oneof = "attach_event::Event", tags = "1, 2, 3, 4")]
+    pub event: ::core::option::Option<attach_event::Event>,
+}
+/// Nested message and enum types in `AttachEvent`.
+pub mod attach_event {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Event {
+        #[prost(message, tag = "1")]
+        Attached(super::Attached),
+        /// of a terminal all there is
+        #[prost(bytes, tag = "2")]
+        Stdout(::prost::alloc::vec::Vec<u8>),
+        #[prost(bytes, tag = "3")]
+        Stderr(::prost::alloc::vec::Vec<u8>),
+        /// the last
+        #[prost(message, tag = "4")]
+        Ended(super::AttachEnded),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Attached {
+    #[prost(uint32, tag = "1")]
+    pub attempt: u32,
+    #[prost(bool, tag = "2")]
+    pub tty: bool,
+    /// what is written arrives
+    #[prost(bool, tag = "3")]
+    pub stdin: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttachEnded {
+    #[prost(enumeration = "attach_ended::Why", tag = "1")]
+    pub why: i32,
+}
+/// Nested message and enum types in `AttachEnded`.
+pub mod attach_ended {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Why {
+        Unspecified = 0,
+        ContainerEnded = 1,
+        NotRunning = 2,
+        /// by this session
+        StdinClosed = 3,
+        /// others are attached
+        TooMany = 4,
+    }
+    impl Why {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "UNSPECIFIED",
+                Self::ContainerEnded => "CONTAINER_ENDED",
+                Self::NotRunning => "NOT_RUNNING",
+                Self::StdinClosed => "STDIN_CLOSED",
+                Self::TooMany => "TOO_MANY",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNSPECIFIED" => Some(Self::Unspecified),
+                "CONTAINER_ENDED" => Some(Self::ContainerEnded),
+                "NOT_RUNNING" => Some(Self::NotRunning),
+                "STDIN_CLOSED" => Some(Self::StdinClosed),
+                "TOO_MANY" => Some(Self::TooMany),
+                _ => None,
+            }
+        }
+    }
+}
 /// `attempt`: the newest attempt. Written before its process is made (pid 0) and again when it is known.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttemptRecord {
@@ -685,6 +842,22 @@ pub struct AttemptRecord {
     pub log: ::core::option::Option<Log>,
     #[prost(bool, tag = "4")]
     pub tty: bool,
+    /// it is open
+    #[prost(bool, tag = "5")]
+    pub stdin: bool,
+    #[prost(bool, tag = "6")]
+    pub stdin_once: bool,
+    #[prost(message, optional, tag = "7")]
+    pub keeper: ::core::option::Option<Keeper>,
+}
+/// A process that holds what must not end with a shim: the controlling side of a terminal, or the writing end of stdin.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Keeper {
+    #[prost(message, optional, tag = "1")]
+    pub process: ::core::option::Option<Process>,
+    /// its number there
+    #[prost(uint32, tag = "2")]
+    pub fd: u32,
 }
 /// `exit-<attempt>`: how it ended. Written before its process is reaped and again when its cgroup is empty.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -731,4 +904,10 @@ pub struct Handover {
     /// from the status pipe, not a whole frame yet
     #[prost(bytes = "vec", tag = "15")]
     pub status_received: ::prost::alloc::vec::Vec<u8>,
+    /// listener of `attach`
+    #[prost(uint32, tag = "16")]
+    pub attach_fd: u32,
+    /// writing end
+    #[prost(uint32, tag = "17")]
+    pub stdin_fd: u32,
 }

@@ -176,6 +176,7 @@ fn launch(root: Root) -> Launch {
         oom_score_adj: 0,
         namespaces: NamespaceUse::default(),
         tty: false,
+        stdin: barepod_model::Stdin::Closed,
         hostname: "db".to_owned(),
         as_written: None,
         network: barepod_model::NetworkFiles::default(),
@@ -209,6 +210,7 @@ fn plan_for(host: &FakeHost, launch: &Launch, placements: &[Placement]) -> Resul
         secret: &barepod[..3],
         root: Path::new("/view"),
         overlay: Path::new("/overlay"),
+        shared_memory: None,
     };
     plan(host, &request)
 }
@@ -482,6 +484,7 @@ fn a_plan_can_be_made_for_the_host_under_the_tests() {
         secret: &[],
         root: dir.path(),
         overlay: dir.path(),
+        shared_memory: None,
     };
     let view = plan(&Host, &request).unwrap();
     assert!(at(&view, MountKind::Bind, "/usr").is_some());
