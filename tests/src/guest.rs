@@ -70,6 +70,7 @@ impl Installed {
         for (file, place) in [
             ("systemd/barepod.service", "/lib/systemd/system/barepod.service"),
             ("configs/barepod.yaml", "/etc/barepod/barepod.yaml"),
+            ("configs/policy.yaml", "/etc/barepod/policy.yaml"),
         ] {
             vm.put_file(&Path::new(REPOSITORY).join(file), place)?;
         }

@@ -75,6 +75,35 @@ pub struct Programs {
     pub prober: Option<PathBuf>,
 }
 
+/// The policy of a scratch host: tests of everything else use powers that no default grants.
+pub const ALLOW_ALL: &str = r#"apiVersion: barepod.dev/v1alpha1
+kind: Policy
+rules:
+  - name: everything
+    subjects: {sources: [file, kubernetes, nomad], namespaces: ["*"], users: ["*"]}
+    verbs: ["*"]
+    allow:
+      presets: ["*"]
+      commands: ["*"]
+      users: [root, "*"]
+      groups: [root, "*"]
+      volumes: [emptyDir, persistentVolumeClaim, projected]
+      hostPaths: [{pathPrefix: /}]
+      devices: [/dev/**]
+      capabilities: ["*"]
+      allowPrivilegeEscalation: true
+      privileged: true
+      hostPID: true
+      hostIPC: true
+      procMount: [Unmasked]
+      mountPropagation: [Bidirectional]
+      seccompProfiles: [Unconfined, localhost/*]
+      appArmorProfiles: [Unconfined, localhost/*]
+      sysctls: ["*"]
+      probeHosts: ["*"]
+      hostPorts: [1-65535]
+"#;
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Host {
@@ -90,6 +119,7 @@ impl Host {
         let directory = scratch.join("etc/barepod");
         std::fs::create_dir_all(&directory)?;
         std::fs::write(directory.join("barepod.yaml"), format!("cgroup: {cgroup}\n{config}"))?;
+        std::fs::write(directory.join("policy.yaml"), ALLOW_ALL)?;
         Ok(Self { daemon: None, cgroup, built, daemon_args: Vec::new(), programs: Programs::default(), scratch })
     }
 
@@ -98,6 +128,19 @@ impl Host {
         let mut host = Self::new(config)?;
         host.start()?;
         Ok(host)
+    }
+
+    /// Another policy, or none: the built-in one. Replaced in one stroke, as an editor saves.
+    pub fn set_policy(&self, text: Option<&str>) -> Result<(), HostError> {
+        let path = self.path("etc/barepod/policy.yaml");
+        match text {
+            Some(text) => {
+                let new = path.with_extension("new");
+                std::fs::write(&new, text)?;
+                Ok(std::fs::rename(new, path)?)
+            }
+            None => Ok(std::fs::remove_file(path)?),
+        }
     }
 
     /// Further arguments for the daemon from its next start on.

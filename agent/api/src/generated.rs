@@ -482,6 +482,128 @@ pub struct VersionResponse {
     #[prost(string, tag = "3")]
     pub boot_id: ::prost::alloc::string::String,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyResponse {
+    #[prost(enumeration = "policy_response::Origin", tag = "1")]
+    pub origin: i32,
+    #[prost(string, tag = "2")]
+    pub file: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub text: ::prost::alloc::string::String,
+    /// what is wrong with the file as it is now; empty if nothing is
+    #[prost(string, tag = "4")]
+    pub fault: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `PolicyResponse`.
+pub mod policy_response {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Origin {
+        File = 0,
+        /// there is no file
+        BuiltIn = 1,
+        /// the file was broken when the daemon started: nothing new is allowed
+        Nothing = 2,
+    }
+    impl Origin {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::File => "FILE",
+                Self::BuiltIn => "BUILT_IN",
+                Self::Nothing => "NOTHING",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "FILE" => Some(Self::File),
+                "BUILT_IN" => Some(Self::BuiltIn),
+                "NOTHING" => Some(Self::Nothing),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckPolicyRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub files: ::prost::alloc::vec::Vec<ManifestFile>,
+    /// file, kubernetes, nomad; empty: file
+    #[prost(string, tag = "2")]
+    pub source: ::prost::alloc::string::String,
+    /// of whom it is asked, for the source file; the caller if it is not given
+    #[prost(uint32, optional, tag = "3")]
+    pub uid: ::core::option::Option<u32>,
+    /// another policy; empty: the one that holds
+    #[prost(string, tag = "4")]
+    pub policy_text: ::prost::alloc::string::String,
+    /// what that one is called
+    #[prost(string, tag = "5")]
+    pub policy_file: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckPolicyResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
+    /// of each object and pod of the files without errors
+    #[prost(message, repeated, tag = "2")]
+    pub verdicts: ::prost::alloc::vec::Vec<Verdict>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Verdict {
+    /// what, and by whom
+    #[prost(string, tag = "1")]
+    pub asked: ::prost::alloc::string::String,
+    /// the policy's file
+    #[prost(string, tag = "2")]
+    pub policy: ::prost::alloc::string::String,
+    /// the rule; empty if it is denied
+    #[prost(string, tag = "3")]
+    pub allowed_by: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "4")]
+    pub rules: ::prost::alloc::vec::Vec<RuleVerdict>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RuleVerdict {
+    #[prost(string, tag = "1")]
+    pub rule: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub line: u64,
+    /// why the rule is not about this; empty if it is
+    #[prost(string, tag = "3")]
+    pub not_about: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "4")]
+    pub findings: ::prost::alloc::vec::Vec<PolicyFinding>,
+    /// pods at once
+    #[prost(uint32, optional, tag = "5")]
+    pub at_most: ::core::option::Option<u32>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyFinding {
+    #[prost(string, tag = "1")]
+    pub field: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub power: ::prost::alloc::string::String,
+    /// what would have to be added to the rule; empty if it allows this
+    #[prost(string, tag = "3")]
+    pub lacks: ::prost::alloc::string::String,
+}
 /// Generated client implementations.
 pub mod barepod_client {
     #![allow(
@@ -798,6 +920,52 @@ pub mod barepod_client {
                 .insert(GrpcMethod::new("barepod.v1.Barepod", "Version"));
             self.inner.unary(req, path, codec).await
         }
+        /// The policy that holds.
+        pub async fn policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PolicyRequest>,
+        ) -> std::result::Result<tonic::Response<super::PolicyResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/barepod.v1.Barepod/Policy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("barepod.v1.Barepod", "Policy"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What the policy, or another one, says to manifests, rule by rule. Changes nothing.
+        pub async fn check_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckPolicyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/barepod.v1.Barepod/CheckPolicy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("barepod.v1.Barepod", "CheckPolicy"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -895,6 +1063,19 @@ pub mod barepod_server {
             &self,
             request: tonic::Request<super::VersionRequest>,
         ) -> std::result::Result<tonic::Response<super::VersionResponse>, tonic::Status>;
+        /// The policy that holds.
+        async fn policy(
+            &self,
+            request: tonic::Request<super::PolicyRequest>,
+        ) -> std::result::Result<tonic::Response<super::PolicyResponse>, tonic::Status>;
+        /// What the policy, or another one, says to manifests, rule by rule. Changes nothing.
+        async fn check_policy(
+            &self,
+            request: tonic::Request<super::CheckPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckPolicyResponse>,
+            tonic::Status,
+        >;
     }
     #[derive(Debug)]
     pub struct BarepodServer<T> {
@@ -1402,6 +1583,94 @@ pub mod barepod_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = VersionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/barepod.v1.Barepod/Policy" => {
+                    #[allow(non_camel_case_types)]
+                    struct PolicySvc<T: Barepod>(pub Arc<T>);
+                    impl<T: Barepod> tonic::server::UnaryService<super::PolicyRequest>
+                    for PolicySvc<T> {
+                        type Response = super::PolicyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Barepod>::policy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/barepod.v1.Barepod/CheckPolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckPolicySvc<T: Barepod>(pub Arc<T>);
+                    impl<
+                        T: Barepod,
+                    > tonic::server::UnaryService<super::CheckPolicyRequest>
+                    for CheckPolicySvc<T> {
+                        type Response = super::CheckPolicyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckPolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Barepod>::check_policy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckPolicySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

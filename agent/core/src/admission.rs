@@ -1,4 +1,5 @@
-//! Who may have a name, a data path and a port of the host: first come, first served, whatever the sources say.
+//! Who may be there at all, and who may have a name, a data path and a port of the host: first come, first served,
+//! whatever the sources say.
 //!
 //! Every pod has a place in one queue, given when it is first seen and kept in the ledger. A pod waits while one with a
 //! lower place has its name or a path that overlaps one of its own. The lowest place never waits, so nobody waits for
@@ -8,11 +9,50 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use barepod_model::{HostPort, Pod, PodUid, Reason};
+use barepod_model::{HostPort, Permit, Pod, PodUid, Quota, Reason};
 
-use crate::PodRecord;
 use crate::planted::{self, Fault};
 use crate::pod::PodMachine;
+use crate::{Denied, PodRecord};
+
+/// Whether the policy lets a new pod be there.
+pub(crate) fn permitted(pods: &BTreeMap<PodUid, PodMachine>, pod: &Pod, permit: &Permit) -> Result<(), Denied> {
+    permitted_change(permit)?;
+    let quotas = match permit {
+        Permit::Granted(quotas) => quotas,
+        Permit::Refused { .. } => return Ok(()),
+    };
+    let counts = |quota: &Quota, other: &Pod| {
+        quota.sources.contains(&other.source) && quota.namespaces.iter().any(|ns| ns.matches(other.namespace.as_str()))
+    };
+    let has_room = |quota: &Quota| {
+        let living = pods.values().filter(|other| !other.is_dying());
+        let there = living.filter(|other| counts(quota, &other.record.pod)).count();
+        planted::on(Fault::QuotaIgnored) || u32::try_from(there).is_ok_and(|there| there < quota.most)
+    };
+    if quotas.is_empty() || quotas.iter().any(has_room) {
+        return Ok(());
+    }
+    let full: Vec<_> = quotas.iter().map(|quota| format!("rule {:?} at most {}", quota.rule, quota.most)).collect();
+    let message = format!(
+        "the policy does not allow one more pod beside those there are: {}; raise limits.pods or delete a pod before pod \
+         {}/{} is applied",
+        full.join(", "),
+        pod.namespace,
+        pod.name
+    );
+    Err(Denied { reason: Reason::Forbidden, message })
+}
+
+/// Whether it lets a pod that is there become another. That does not make them more.
+pub(crate) fn permitted_change(permit: &Permit) -> Result<(), Denied> {
+    match permit {
+        Permit::Refused { message } if !planted::on(Fault::PolicyIgnored) => {
+            Err(Denied { reason: Reason::Forbidden, message: message.clone() })
+        }
+        Permit::Refused { .. } | Permit::Granted(_) => Ok(()),
+    }
+}
 
 /// Why a pod waits.
 #[derive(Debug, Clone, PartialEq, Eq)]

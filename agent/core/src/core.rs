@@ -97,7 +97,7 @@ impl Core {
 
     fn dispatch(&mut self, now: Moment, input: Input) {
         match input {
-            Input::Apply { request, pod } => self.request(Request::Apply { request, pod }, now),
+            Input::Apply { request, pod, permit } => self.request(Request::Apply { request, pod, permit }, now),
             Input::Delete { request, pod, grace, evidence } => {
                 self.request(Request::Delete { request, pod, grace, evidence }, now);
             }

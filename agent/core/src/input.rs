@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use barepod_model::{
-    Attempt, BootTime, ContainerKey, ContainerName, ExitStatus, HookKind, Namespace, Pod, PodName, PodUid, ProbeKind,
-    Reason, Source, Stamp, WallTime,
+    Attempt, BootTime, ContainerKey, ContainerName, ExitStatus, HookKind, Namespace, Permit, Pod, PodName, PodUid,
+    ProbeKind, Reason, Source, Stamp, WallTime,
 };
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +149,8 @@ pub enum Input {
         request: RequestId,
         /// The pod.
         pod: Box<Pod>,
+        /// The policy's word on it. It is asked for what is new: an apply that changes nothing is never refused.
+        permit: Permit,
     },
     /// It is certain that this pod is no longer wanted.
     Delete {

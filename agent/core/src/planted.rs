@@ -67,6 +67,12 @@ faults! {
     StartsIncomplete,
     /// Another value behind the same reference replaces a process.
     ValueReplaces,
+    /// What the policy refuses is done all the same.
+    PolicyIgnored,
+    /// A change is refused before it is known that it changes nothing.
+    UnchangedIsRefused,
+    /// There may be any number of pods.
+    QuotaIgnored,
 }
 
 #[cfg(feature = "planted")]

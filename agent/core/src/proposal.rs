@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use barepod_model::{Container, ContainerKind, ContainerName, Pod, PodUid, Stamp};
+use barepod_model::{Container, ContainerKind, ContainerName, Permit, Pod, PodUid, Stamp};
 
 use crate::diff::Change;
 use crate::{ContainerRecord, Deletion, Evidence, PodRecord, Progress, RequestId, StopIntent, Verb, Waits, outcome};
@@ -14,7 +14,7 @@ use crate::{ContainerRecord, Deletion, Evidence, PodRecord, Progress, RequestId,
 /// A request that waits for its turn.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Apply { request: RequestId, pod: Box<Pod> },
+    Apply { request: RequestId, pod: Box<Pod>, permit: Permit },
     Delete { request: RequestId, pod: PodUid, grace: Option<Duration>, evidence: Evidence },
     Restart { request: RequestId, pod: PodUid, container: Option<ContainerName> },
 }

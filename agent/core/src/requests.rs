@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use barepod_model::{ContainerKind, ContainerName, Pod, PodUid, Reason};
+use barepod_model::{ContainerKind, ContainerName, Permit, Pod, PodUid, Reason};
 
 use crate::context::Ctx;
 use crate::core::{Core, ctx};
@@ -45,7 +45,7 @@ impl Core {
     /// Takes a request in: it is denied, makes a new pod, or waits for its turn at the pod it is for.
     pub(crate) fn request(&mut self, request: Request, now: Moment) {
         let uid = match request {
-            Request::Apply { request, pod } => return self.apply(request, pod, now),
+            Request::Apply { request, pod, permit } => return self.apply(request, pod, permit, now),
             Request::Delete { ref pod, .. } | Request::Restart { ref pod, .. } => pod.clone(),
         };
         if let Some(unreadable) = self.unreadable.get(&uid) {
@@ -59,7 +59,7 @@ impl Core {
         self.touched.insert(uid);
     }
 
-    fn apply(&mut self, request: RequestId, pod: Box<Pod>, now: Moment) {
+    fn apply(&mut self, request: RequestId, pod: Box<Pod>, permit: Permit, now: Moment) {
         let is_named_so =
             |view: &&PodView| view.name.as_ref().is_some_and(|(ns, name)| (ns, name) == (&pod.namespace, &pod.name));
         if let Some(unreadable) = self.unreadable.values().find(is_named_so) {
@@ -68,13 +68,19 @@ impl Core {
         }
         let holder =
             self.pods.values().find(|other| !other.is_dying() && admission::same_name(&pod, &other.record.pod));
-        match holder.map(|holder| (holder.uid().clone(), holder.record.pod.source)) {
-            Some((uid, source)) if source == pod.source => {
-                if let Some(holder) = self.pods.get_mut(&uid) {
-                    holder.queue.push_back(Request::Apply { request, pod });
-                    self.touched.insert(uid);
-                }
+        let holder = holder.map(|holder| (holder.uid().clone(), holder.record.pod.source));
+        if let Some((uid, _)) = holder.as_ref().filter(|(_, source)| *source == pod.source) {
+            if let Some(holder) = self.pods.get_mut(uid) {
+                holder.queue.push_back(Request::Apply { request, pod, permit });
+                self.touched.insert(uid.clone());
             }
+            return;
+        }
+        // Whether another source's pod has the name is not for those who may not have it anyway.
+        if let Err(denied) = admission::permitted(&self.pods, &pod, &permit) {
+            return self.refuse(request, denied);
+        }
+        match holder {
             Some((uid, source)) => {
                 let (namespace, name) = (&pod.namespace, &pod.name);
                 let message = format!(
@@ -127,14 +133,17 @@ impl Core {
         let Some(pod) = self.pods.get_mut(uid) else { return Turn::Elsewhere(request) };
         match request {
             Request::Apply { .. } if pod.is_dying() => Turn::Elsewhere(request),
-            Request::Apply { pod: wanted, .. } => {
+            Request::Apply { pod: wanted, permit, .. } => {
                 let wanted = Box::new(Pod { uid: uid.clone(), ..*wanted });
                 match diff::classify(&pod.record.pod, &wanted) {
+                    Change::None if planted::on(Fault::UnchangedIsRefused) => {
+                        self.consider_update(wanted, Change::None, &permit)
+                    }
                     Change::None => {
                         pod.record.orphaned = false;
                         Turn::Answer(Ok(Verb::Unchanged))
                     }
-                    change => self.consider_update(wanted, change),
+                    change => self.consider_update(wanted, change, &permit),
                 }
             }
             Request::Delete { grace, evidence, .. } => {
@@ -145,7 +154,10 @@ impl Core {
         }
     }
 
-    fn consider_update(&self, pod: Box<Pod>, change: Change) -> Turn {
+    fn consider_update(&self, pod: Box<Pod>, change: Change, permit: &Permit) -> Turn {
+        if let Err(denied) = admission::permitted_change(permit) {
+            return Turn::Answer(Err(denied));
+        }
         if let Some(cycle) = dependency::cycle(&self.pods, &pod) {
             return Turn::Answer(Err(denied(Reason::InvalidConfiguration, cycle)));
         }

@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) prober: Option<PathBuf>,
 
-    /// Check the configuration and end.
+    /// Check the configuration and the policy, and end.
     #[arg(long)]
     pub(crate) check_config: bool,
 
@@ -59,6 +59,10 @@ impl Args {
 
     pub(crate) fn config_file(&self) -> PathBuf {
         self.config.clone().unwrap_or_else(|| self.dirs().config.join("barepod.yaml"))
+    }
+
+    pub(crate) fn policy_file(&self) -> PathBuf {
+        self.dirs().config.join("policy.yaml")
     }
 
     pub(crate) fn shim_binary(&self) -> PathBuf {

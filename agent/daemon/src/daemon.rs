@@ -11,6 +11,7 @@ use barepod_linux::Dirs;
 use barepod_linux::cgroup::{Groups, Hierarchy};
 use barepod_linux::prober::account;
 use barepod_linux::users::HostAccounts;
+use barepod_reader::Reader;
 use barepod_store::{Ledger, Loaded};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -27,8 +28,8 @@ use crate::grpc::{self, Access, Service};
 use crate::hands::{Hands, Host, LogRules, MountTable, Processes};
 use crate::journal::Journal;
 use crate::notify::Notifier;
+use crate::policy::Rules;
 use crate::prober::Prober;
-use crate::reader::Reader;
 use crate::source::FileSource;
 use crate::supervisor::{Fuse, Handle, Supervisor};
 
@@ -66,7 +67,8 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     let reader = Arc::new(Reader::new(&dirs, config.node_labels.clone())?);
     let access = Access::new(config.socket_group.as_deref())?;
 
-    let (supervisor, inbox) = Handle::channel();
+    let rules = Rules::load(args.policy_file());
+    let (supervisor, inbox) = Handle::channel(rules.clone());
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
 
@@ -78,13 +80,15 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
 
     tasks.spawn(keeper.run(stop.clone()));
 
-    let (source, files) =
-        FileSource::new(dirs.manifests(), reader, supervisor.clone(), Arc::clone(&board), Arc::clone(&journal));
+    tasks.spawn(rules.clone().run(stop.clone()));
+
+    let shown = (Arc::clone(&board), Arc::clone(&journal));
+    let (source, files) = FileSource::new(dirs.manifests(), reader, supervisor.clone(), rules.clone(), shown);
     tasks.spawn(source.run(stop.clone()));
 
     let socket = dirs.run.join("barepod.sock");
     let listener = grpc::bind(&socket, &access).with_context(|| format!("cannot listen on {}", socket.display()))?;
-    let service = Service { supervisor: supervisor.clone(), files, board, journal, host, boot_id };
+    let service = Service { supervisor: supervisor.clone(), files, rules, board, journal, host, boot_id };
     tasks.spawn(report(grpc::serve(listener, service, access, stop.clone())));
     tasks.close();
 

@@ -8,14 +8,13 @@ mod board;
 mod clock;
 mod config;
 mod daemon;
-mod facts;
 mod grpc;
 mod hands;
 mod journal;
 mod notify;
 mod object;
+mod policy;
 mod prober;
-mod reader;
 mod source;
 mod supervisor;
 mod telemetry;
@@ -42,6 +41,10 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let config = config::read(&args.config_file())?;
     if args.check_config {
         println!("{}: valid", args.config_file().display());
+        let file = args.policy_file();
+        if policy::read(&file).map_err(anyhow::Error::msg)?.is_some() {
+            println!("{}: valid", file.display());
+        }
         return Ok(());
     }
     telemetry::init(args.log_format)?;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barepod_core::{Accepted, Core, Denied, Effect, Evidence, Input, RequestId, Restored};
-use barepod_model::{ContainerName, Pod, PodUid, Reason};
+use barepod_model::{ContainerName, Permit, Pod, PodUid, Reason};
+use barepod_policy::Subject;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +18,7 @@ use crate::board::Board;
 use crate::clock;
 use crate::hands::Hands;
 use crate::journal::Journal;
+use crate::policy::Rules;
 
 /// What reaches the supervisor.
 #[derive(Debug)]
@@ -24,7 +26,8 @@ pub(crate) enum Message {
     /// A fact: the answer to an effect, or news of the host.
     Fact(Input),
     /// A request, whose answer goes back.
-    Request { what: Request, reply: oneshot::Sender<Result<Accepted, Denied>> },
+    /// `permit` is the policy's word where one was asked for.
+    Request { what: Request, permit: Option<Permit>, reply: oneshot::Sender<Result<Accepted, Denied>> },
     /// Is the loop alive? Answered when all that came before has been handled.
     Pulse { reply: oneshot::Sender<()> },
 }
@@ -32,15 +35,26 @@ pub(crate) enum Message {
 /// What can be asked.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Apply(Box<Pod>),
-    Delete { pod: PodUid, grace: Option<Duration>, evidence: Evidence },
-    Restart { pod: PodUid, container: Option<ContainerName> },
+    /// A pod, and who wants it.
+    Apply(Box<Pod>, Subject),
+    Delete {
+        pod: PodUid,
+        grace: Option<Duration>,
+        evidence: Evidence,
+    },
+    Restart {
+        pod: PodUid,
+        container: Option<ContainerName>,
+    },
 }
 
 impl Request {
-    fn into_input(self, request: RequestId) -> Input {
+    fn into_input(self, request: RequestId, permit: Option<Permit>) -> Input {
         match self {
-            Request::Apply(pod) => Input::Apply { request, pod },
+            Request::Apply(pod, _) => {
+                let unasked = || Permit::Refused { message: "the policy was not asked".to_owned() };
+                Input::Apply { request, pod, permit: permit.unwrap_or_else(unasked) }
+            }
             Request::Delete { pod, grace, evidence } => Input::Delete { request, pod, grace, evidence },
             Request::Restart { pod, container } => Input::Restart { request, pod, container },
         }
@@ -51,21 +65,26 @@ impl Request {
 #[derive(Debug, Clone)]
 pub(crate) struct Handle {
     messages: mpsc::Sender<Message>,
+    rules: Rules,
 }
 
 impl Handle {
     /// A handle, and the receiving end for [`Supervisor::new`].
-    pub(crate) fn channel() -> (Self, mpsc::Receiver<Message>) {
+    pub(crate) fn channel(rules: Rules) -> (Self, mpsc::Receiver<Message>) {
         // Room for a burst of 200 pods with a few facts each; a full channel makes the askers wait, nothing is dropped.
         let (messages, inbox) = mpsc::channel(1024);
-        (Self { messages }, inbox)
+        (Self { messages, rules }, inbox)
     }
 
-    /// Asks, and waits until the answer is durable.
+    /// Asks, and waits until the answer is durable. Every pod of every source comes by here, so here the policy is asked.
     pub(crate) async fn ask(&self, what: Request) -> Result<Accepted, Denied> {
         let (reply, answer) = oneshot::channel();
         let gone = || Denied { reason: Reason::NotReady, message: "barepodd is ending; try again".to_owned() };
-        self.messages.send(Message::Request { what, reply }).await.map_err(|_| gone())?;
+        let permit = match &what {
+            Request::Apply(pod, subject) => Some(self.rules.permit(pod, subject).await),
+            Request::Delete { .. } | Request::Restart { .. } => None,
+        };
+        self.messages.send(Message::Request { what, permit, reply }).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
@@ -139,11 +158,11 @@ impl Supervisor {
     fn take(&mut self, message: Message) {
         let input = match message {
             Message::Fact(input) => input,
-            Message::Request { what, reply } => {
+            Message::Request { what, permit, reply } => {
                 let request = RequestId(self.next_request);
                 self.next_request += 1;
                 self.asked.insert(request, reply);
-                what.into_input(request)
+                what.into_input(request, permit)
             }
             Message::Pulse { reply } => {
                 reply.send(()).ok();

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use barepod_model::{
-    Bytes, Container, ContainerRequest, Credentials, Env, FsGroup, HostPort, Launch, Pod, PodUid, Reason, RequestError,
-    Resolved, Root, Source, StopPlan, Volume, VolumeKind, VolumeMount,
+    Brought, Bytes, Container, ContainerRequest, Credentials, Env, FsGroup, HostPort, Launch, Pod, PodUid, Reason,
+    RequestError, Resolved, Root, Source, StopPlan, Volume, VolumeKind, VolumeMount,
 };
 
 use crate::container::ParsedContainer;
@@ -276,6 +276,7 @@ fn stand_in(request: ContainerRequest) -> Resolved {
     };
     Resolved {
         preset: request.image,
+        brought: Brought::default(),
         launch,
         fs_group: None,
         stop: StopPlan::default(),
@@ -298,6 +299,7 @@ fn container(parsed: &ParsedContainer, resolved: Resolved, missing: Option<Strin
         kind: parsed.request.kind,
         image: parsed.request.image.clone(),
         preset: resolved.preset,
+        brought: resolved.brought,
         launch: resolved.launch,
         resources: parsed.request.resources,
         stop,

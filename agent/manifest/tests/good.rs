@@ -141,6 +141,7 @@ fn preset(data: &str) -> impl FnMut(&ContainerRequest) -> Result<Resolved, Reque
         };
         Ok(Resolved {
             preset: "test 1".to_owned(),
+            brought: barepod_model::Brought::default(),
             launch: Launch {
                 argv: vec!["true".to_owned()],
                 init: Vec::new(),

@@ -42,6 +42,7 @@ fn plain(request: &ContainerRequest) -> Result<Resolved, RequestError> {
     };
     Ok(Resolved {
         preset: "plain 1".to_owned(),
+        brought: barepod_model::Brought::default(),
         launch,
         fs_group: None,
         stop: StopPlan::default(),

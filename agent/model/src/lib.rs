@@ -3,12 +3,14 @@
 //! Ring 0: nothing here reads a clock, a file or the environment. A value of these types has been checked; raw input is
 //! parsed in `barepod-manifest` and `barepod-presets`.
 
+mod admission;
 mod capability;
 mod confinement;
 mod id;
 mod launch;
 mod lifecycle;
 mod network;
+mod pattern;
 mod pod;
 mod port;
 mod probe;
@@ -21,6 +23,7 @@ mod status;
 mod stop;
 mod time;
 
+pub use admission::{Brought, Permit, Quota};
 pub use capability::CAPABILITIES;
 pub use confinement::{AppArmor, Confinement, Seccomp};
 pub use id::{Attempt, ContainerKey, ContainerName, InvalidName, Namespace, PodName, PodUid};
@@ -33,6 +36,7 @@ pub use lifecycle::{
     TerminationMessagePolicy,
 };
 pub use network::{Dns, DnsBase, HostAlias, NetworkFiles};
+pub use pattern::{InvalidPattern, Pattern};
 pub use pod::{
     Container, ContainerKind, FsGroup, FsGroupChangePolicy, HostPathType, Pod, PodRef, RestartPolicy, Source, Volume,
     VolumeKind,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Bytes, ContainerName, ContainerRestart, Launch, Lifecycle, Manifest, Namespace, PodName, PodUid, Probe, Projected,
-    Resources, StopPlan, TerminationMessage,
+    Brought, Bytes, ContainerName, ContainerRestart, Launch, Lifecycle, Manifest, Namespace, PodName, PodUid, Probe,
+    Projected, Resources, StopPlan, TerminationMessage,
 };
 
 /// Where a pod comes from. A pod is owned by exactly one source.
@@ -139,6 +139,9 @@ pub struct Container {
     pub image: String,
     /// The preset that stands in for it, with the version found: `postgresql 15.20`.
     pub preset: String,
+    /// What of all that the preset brings by itself.
+    #[serde(default)]
+    pub brought: Brought,
     /// What its process is started with.
     pub launch: Launch,
     /// Limits: changed in place.

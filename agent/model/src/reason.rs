@@ -70,6 +70,8 @@ reasons! {
     VersionNotInstalled,
     /// A preset file is invalid.
     InvalidPreset,
+    /// The policy file is invalid: the one before it holds.
+    InvalidPolicy,
     /// The contract of the image asks for something that is missing, e.g. a password.
     InvalidConfiguration,
     /// The host is not as the preset needs or advises it to be, e.g. a sysctl.

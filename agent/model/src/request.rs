@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Confinement, ContainerKind, ContainerName, Env, Launch, NamespaceUse, NetworkFiles, Probe, Reason, Resources,
-    Stdin, StopPlan, VolumeMount,
+    Brought, Confinement, ContainerKind, ContainerName, Env, Launch, NamespaceUse, NetworkFiles, Probe, Reason,
+    Resources, Stdin, StopPlan, VolumeMount,
 };
 
 /// What a container's manifest says, as far as its process depends on it.
@@ -87,6 +87,8 @@ pub struct CapabilityRequest {
 pub struct Resolved {
     /// The preset, with the version found: `postgresql 15.20`.
     pub preset: String,
+    /// What of all that the preset brings by itself.
+    pub brought: Brought,
     /// What its process is started with.
     pub launch: Launch,
     /// How it is stopped.

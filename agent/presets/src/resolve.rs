@@ -1,10 +1,11 @@
 //! A request and its preset to what is started.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use barepod_model::{
-    Bytes, ContainerRequest, Env, Launch, Reason, RequestError, Resolved, Root, SharedDir, StopPlan, StopStage,
+    Brought, Bytes, ContainerRequest, Credentials, Env, Launch, Probe, ProbeHandler, Reason, RequestError, Resolved,
+    Root, SharedDir, StopPlan, StopStage,
 };
 use minijinja::Value;
 
@@ -47,13 +48,43 @@ pub(crate) fn resolve(
     let mut resolved = plain(label(preset, image, chosen.as_ref()), launch, tree.as_ref());
     resolved.fs_group = who.fs_group;
     resolved.warnings.extend(chosen.and_then(|c| c.warning).into_iter().chain(warnings));
+    resolved.brought = brought(preset, request, tree.as_ref(), who.own, &resolved.launch);
     match (mode, &preset.service) {
         (Mode::Service(args), Some(service)) => {
             let settings = service::resolve(service, args, request, scope, &mut resolved)?;
+            resolved.brought.service = true;
+            resolved.brought.commands = probe_commands(&resolved);
             Ok((resolved, settings))
         }
         (Mode::Service(words) | Mode::Command(words), _) => Ok((command(words, resolved)?, Vec::new())),
     }
+}
+
+/// What a container has from the preset, or from the tree that stands for its image, and not from its manifest.
+fn brought(
+    preset: &PresetFile,
+    request: &ContainerRequest,
+    tree: Option<&TreeRoot>,
+    user: Option<Credentials>,
+    launch: &Launch,
+) -> Brought {
+    Brought {
+        user,
+        capabilities: preset.capabilities.iter().map(|capability| capability.0).collect(),
+        service: tree.is_some_and(|tree| tree.runs_its_own(request)),
+        commands: BTreeSet::new(),
+        variables: launch.env.0.keys().filter(|name| !request.env.0.contains_key(*name)).cloned().collect(),
+    }
+}
+
+/// What the preset's own probes run.
+fn probe_commands(resolved: &Resolved) -> BTreeSet<Vec<String>> {
+    let probes = [&resolved.startup, &resolved.readiness, &resolved.liveness];
+    let command = |probe: &Probe| match &probe.handler {
+        ProbeHandler::Exec { command } => Some(command.clone()),
+        ProbeHandler::Http(_) | ProbeHandler::Tcp { .. } | ProbeHandler::Grpc { .. } => None,
+    };
+    probes.into_iter().flatten().filter_map(command).collect()
 }
 
 /// A tree without a service has its own entry point.
@@ -127,6 +158,7 @@ fn plain(preset: String, launch: Launch, tree: Option<&TreeRoot>) -> Resolved {
     let default = StopPlan::default();
     Resolved {
         preset,
+        brought: Brought::default(),
         launch,
         stop: StopPlan { stages: stages.unwrap_or(default.stages), ..default },
         startup: None,

@@ -76,6 +76,11 @@ impl TreeRoot {
         }
     }
 
+    /// Whether the program is the image's own, with whatever arguments.
+    pub(crate) fn runs_its_own(&self, request: &ContainerRequest) -> bool {
+        request.command.is_empty() && (!self.config.entrypoint.is_empty() || request.args.is_empty())
+    }
+
     /// What the image sets, below preset and manifest.
     pub(crate) fn env(&self, home: Option<&str>) -> BTreeMap<String, String> {
         let mut env = BTreeMap::from([("PATH".to_owned(), PATH.to_owned())]);

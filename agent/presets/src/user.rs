@@ -15,6 +15,8 @@ pub(crate) struct Who {
     pub(crate) name: Option<String>,
     pub(crate) home: Option<String>,
     pub(crate) fs_group: Option<u32>,
+    /// Who it would be without a word of the manifest, where this host has that account.
+    pub(crate) own: Option<Credentials>,
 }
 
 /// Finds out, for a view of the host's own root.
@@ -29,7 +31,8 @@ pub(crate) fn resolve(
         Some(_) | None => by_name(preset, host)?,
     };
     let group = |gid| group(gid, preset, host);
-    finish(request, user, name, None, group)
+    let own = by_name(preset, host).ok().map(|(own, _)| own);
+    finish(request, Named { user, name, home: None, own }, group)
 }
 
 /// The same for a directory tree, whose accounts are its own and whose ids are what they are.
@@ -39,19 +42,31 @@ pub(crate) fn resolve_in_tree(
     image: Option<&str>,
     accounts: &TreeAccounts,
 ) -> Result<Who, RequestError> {
-    let account = match (request.uid, preset, image) {
-        (Some(uid), _, _) => accounts.by_id(uid),
-        (None, Some(preset), _) => accounts.by_words(&preset.name, preset.group.as_deref())?,
-        (None, None, Some(image)) => {
+    let of_tree = || match (preset, image) {
+        (Some(preset), _) => accounts.by_words(&preset.name, preset.group.as_deref()),
+        (None, Some(image)) => {
             let (user, group) = image.split_once(':').map_or((image, None), |(user, group)| (user, Some(group)));
-            not_root(accounts.by_words(user, group)?, accounts)
+            Ok(not_root(accounts.by_words(user, group)?, accounts))
         }
-        (None, None, None) => accounts.nobody(),
+        (None, None) => Ok(accounts.nobody()),
     };
+    let account = request.uid.map_or_else(of_tree, |uid| Ok(accounts.by_id(uid)))?;
     let home = accounts.home(account.uid);
-    let name = (!account.name.is_empty()).then_some(account.name);
-    let user = Credentials { uid: account.uid, gid: account.gid, groups: account.groups };
-    finish(request, user, name, home, Ok)
+    let name = (!account.name.is_empty()).then(|| account.name.clone());
+    let own = of_tree().ok().map(credentials);
+    finish(request, Named { user: credentials(account), name, home, own }, Ok)
+}
+
+fn credentials(account: Account) -> Credentials {
+    Credentials { uid: account.uid, gid: account.gid, groups: account.groups }
+}
+
+/// An account, before the manifest's groups are looked at.
+struct Named {
+    user: Credentials,
+    name: Option<String>,
+    home: Option<String>,
+    own: Option<Credentials>,
 }
 
 /// An image that names root, or nobody at all, means root to Docker. Here it has to be said openly, by preset or manifest.
@@ -61,9 +76,7 @@ fn not_root(account: Account, accounts: &TreeAccounts) -> Account {
 
 fn finish(
     request: &UserRequest,
-    mut user: Credentials,
-    name: Option<String>,
-    home: Option<String>,
+    Named { mut user, name, home, own }: Named,
     group: impl Fn(u32) -> Result<u32, RequestError>,
 ) -> Result<Who, RequestError> {
     if let Some(gid) = request.gid {
@@ -78,7 +91,7 @@ fn finish(
             user.groups.push(*group);
         }
     }
-    Ok(Who { user, name, home, fs_group })
+    Ok(Who { user, name, home, fs_group, own })
 }
 
 /// The host's group for one of the manifest: the image's own ids mean the account's.

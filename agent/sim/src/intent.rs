@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use barepod_core::{Evidence, Input, PodView, RequestId};
-use barepod_model::{ContainerKind, ContainerName, Pod, PodUid};
+use barepod_model::{ContainerKind, ContainerName, Permit, Pod, PodUid, Source};
 
 use crate::clock::SimTime;
 use crate::violation::{Invariant, Violation, violated};
@@ -19,15 +19,22 @@ pub(crate) struct Ask {
 /// What is asked.
 #[derive(Debug, Clone)]
 pub(crate) enum What {
-    Apply(Box<Pod>),
-    Delete { pod: PodUid, grace: Option<Duration> },
-    Restart { pod: PodUid, container: Option<ContainerName> },
+    /// With the policy's word on it.
+    Apply(Box<Pod>, Permit),
+    Delete {
+        pod: PodUid,
+        grace: Option<Duration>,
+    },
+    Restart {
+        pod: PodUid,
+        container: Option<ContainerName>,
+    },
 }
 
 impl What {
     pub(crate) fn input(&self, request: RequestId) -> Input {
         match self.clone() {
-            What::Apply(pod) => Input::Apply { request, pod },
+            What::Apply(pod, permit) => Input::Apply { request, pod, permit },
             What::Delete { pod, grace } => Input::Delete { request, pod, grace, evidence: Evidence::Operator },
             What::Restart { pod, container } => Input::Restart { request, pod, container },
         }
@@ -116,8 +123,21 @@ impl Intents {
         self.pods.retain(|_, intent| !intent.gone);
     }
 
+    /// Whether a pod of this name is wanted, for certain, exactly so.
+    pub(crate) fn has(&self, pod: &Pod) -> bool {
+        self.pods.values().any(|intent| {
+            let certain = intent.created == Known::Acked && intent.deleted == Known::No && intent.maybe.is_empty();
+            certain && !intent.gone && intent.spec == Pod { uid: intent.spec.uid.clone(), ..pod.clone() }
+        })
+    }
+
     /// What must hold of the core's view whenever it has given out all its effects.
-    pub(crate) fn check<'a>(&self, views: impl Iterator<Item = &'a PodView>) -> Result<(), Violation> {
+    pub(crate) fn check<'a>(
+        &self,
+        views: impl Iterator<Item = &'a PodView>,
+        most: Option<u32>,
+    ) -> Result<(), Violation> {
+        let mut counted = 0;
         let required = |intent: &Intent| intent.created == Known::Acked && !intent.gone;
         let mut acked = self.pods.values().filter(|intent| required(intent)).count();
         for view in views {
@@ -128,6 +148,14 @@ impl Intents {
                 acked -= 1;
             }
             check_one(intent, view)?;
+            let of_file = view.pod.as_ref().is_some_and(|pod| pod.source == Source::File);
+            counted += u32::from(of_file && view.deletion.is_none());
+        }
+        if most.is_some_and(|most| counted > most) {
+            return Err(violated(
+                Invariant::PolicyIsForWhatIsNew,
+                format!("{counted} pods are more than the policy allows"),
+            ));
         }
         if acked == 0 { Ok(()) } else { Err(violated(Invariant::NoIntentLost, "an accepted pod is not shown")) }
     }

@@ -8,7 +8,7 @@ use barepod_core::{
     Accepted, AttemptKey, ContainerState, ContainerView, Denied, Input, PodView, ProbeOutcome, RequestId, Verb,
 };
 use barepod_model::{
-    Container, ContainerKey, ContainerKind, ContainerName, Phase, Pod, PodUid, ProbeKind, Reason, RestartPolicy,
+    Container, ContainerKey, ContainerKind, ContainerName, Permit, Phase, Pod, PodUid, ProbeKind, Reason, RestartPolicy,
 };
 
 use crate::clock::SimTime;
@@ -24,15 +24,31 @@ impl World<'_> {
         let Some(ask) = self.intents.asks.remove(&request) else {
             return Err(violated(Invariant::NoIntentLost, format!("{request:?} was answered twice")));
         };
+        if let What::Apply(pod, Permit::Refused { .. }) = &ask.what {
+            self.refused(pod, result)?;
+        }
         let Ok(accepted) = result else { return Ok(()) };
         let uid = &accepted.pod;
         match &ask.what {
-            What::Apply(pod) => self.apply_acked(uid, pod, accepted.verb, ask.at),
+            What::Apply(pod, _) => self.apply_acked(uid, pod, accepted.verb, ask.at),
             What::Delete { grace, .. } => self.delete_acked(uid, *grace, ask.at),
             What::Restart { container, .. } => {
                 self.restart_allowed(uid, container.as_ref(), ask.at, true);
                 Ok(())
             }
+        }
+    }
+
+    /// The policy's word is no.
+    fn refused(&self, pod: &Pod, result: &Result<Accepted, Denied>) -> Result<(), Violation> {
+        let broken = |what: &str| Err(violated(Invariant::PolicyIsForWhatIsNew, format!("{}: {what}", pod.name)));
+        match result {
+            Ok(Accepted { verb: Verb::Unchanged, .. }) => Ok(()),
+            Ok(_) => broken("what the policy refuses is accepted"),
+            Err(Denied { reason: Reason::Forbidden, .. }) if self.intents.has(pod) => {
+                broken("what is there already is refused")
+            }
+            Err(_) => Ok(()),
         }
     }
 
@@ -68,7 +84,9 @@ impl World<'_> {
         self.intents.forget_gone();
         for (_, Ask { what, at }) in std::mem::take(&mut self.intents.asks) {
             match what {
-                What::Apply(pod) => {
+                // Nothing comes of it, whether it was answered or not.
+                What::Apply(_, Permit::Refused { .. }) => {}
+                What::Apply(pod, Permit::Granted(_)) => {
                     let same = self.intents.pods.iter().filter(|(_, intent)| intent.spec.name == pod.name);
                     let uids: Vec<_> = same.map(|(uid, _)| uid.clone()).collect();
                     uids.iter().for_each(|uid| self.update_allowed(uid, &pod, at, false));

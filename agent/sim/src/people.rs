@@ -1,7 +1,7 @@
 //! What people and misfortune do: one turn at a time.
 
 use barepod_core::Input;
-use barepod_model::{ContainerName, PodUid};
+use barepod_model::{ContainerName, Pattern, Permit, Pod, PodUid, Quota, Source};
 
 use crate::faults::Mood;
 use crate::intent::What;
@@ -59,16 +59,34 @@ impl World<'_> {
     fn apply_new(&mut self) -> Result<(), Violation> {
         self.next_number += 1;
         let pod = workload::new_pod(&mut self.rng, self.next_number);
-        self.ask(What::Apply(Box::new(pod)))
+        self.ask_for(pod)
+    }
+
+    /// With the word of a policy that is edited now and then.
+    fn ask_for(&mut self, pod: Pod) -> Result<(), Violation> {
+        let quota = |most| Quota {
+            rule: "few".to_owned(),
+            most,
+            sources: vec![Source::File],
+            namespaces: vec![Pattern::new("*").expect("a pattern")],
+        };
+        let permit = match self.rng.chance(150) {
+            true => Permit::Refused { message: "no rule allows it".to_owned() },
+            false => Permit::Granted(self.most.map(quota).into_iter().filter(|_| pod.source == Source::File).collect()),
+        };
+        self.ask(What::Apply(Box::new(pod), permit))
     }
 
     fn apply_changed(&mut self, uid: &PodUid) -> Result<(), Violation> {
         let Some(present) = self.intents.pods.get(uid).map(|intent| intent.spec.clone()) else { return Ok(()) };
-        let mut pod = workload::changed(&mut self.rng, &present);
+        let mut pod = match self.rng.chance(100) {
+            true => present,
+            false => workload::changed(&mut self.rng, &present),
+        };
         // What a source proposes for a pod that lives already is of no account.
         self.next_number += 1;
         pod.uid = PodUid::new(format!("uid-{}", self.next_number)).expect("letters, digits and a dash");
-        self.ask(What::Apply(Box::new(pod)))
+        self.ask_for(pod)
     }
 
     /// The power goes and comes back.

@@ -17,6 +17,9 @@ pub enum Invariant {
     NoIntentLost,
     /// A denied request changes nothing; nothing is wanted that nobody asked for.
     DeniedChangesNothing,
+    /// What the policy refuses is not done, and there are never more pods than it allows; an apply that changes nothing is
+    /// not its business.
+    PolicyIsForWhatIsNew,
     /// Nothing is stopped without evidence.
     NothingStoppedWithoutCause,
     /// Sidecars are started before and stopped after the others, pods after those they depend on, containers when what they

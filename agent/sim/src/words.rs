@@ -6,7 +6,7 @@ use barepod_model::Pod;
 /// An input.
 pub(crate) fn input(input: &Input) -> String {
     match input {
-        Input::Apply { request, pod } => format!("Apply {request:?} {}", self::pod(pod)),
+        Input::Apply { request, pod, permit } => format!("Apply {request:?} {permit:?} {}", self::pod(pod)),
         Input::Exited { key, status, .. } => format!("Exited {key} with {status}"),
         Input::Observed { key, observation } => format!("Observed {key} {}", short(observation)),
         other => short(other),

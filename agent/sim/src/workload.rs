@@ -111,6 +111,7 @@ fn container(rng: &mut Rng, name: &str, kind: ContainerKind) -> Container {
         kind,
         image: "service:1".to_owned(),
         preset: "service 1".to_owned(),
+        brought: barepod_model::Brought::default(),
         launch: if rng.chance(300) { looked_up(rng, launch(0)) } else { launch(0) },
         resources: Resources::default(),
         stop: StopPlan { stages, min_grace: seconds(rng, &[0, 0, 10, 60]) },

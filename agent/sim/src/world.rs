@@ -86,6 +86,8 @@ pub struct World<'a> {
     pub(crate) down_since: SimTime,
     /// When somebody last asked for new processes of a container.
     pub(crate) replaced: BTreeMap<ContainerKey, SimTime>,
+    /// So many pods of the source `file` are allowed at once.
+    pub(crate) most: Option<u32>,
     queue: BTreeMap<(SimTime, u64), Happening>,
     next_event: u64,
     turns: u64,
@@ -115,6 +117,7 @@ impl<'a> World<'a> {
         ]);
         let faults = Faults::draw(&mut rng);
         let turns = rng.below(8..40);
+        let most = *rng.pick(&[None, None, None, Some(1), Some(2)]);
         Self {
             rng,
             clock: Clock::new(),
@@ -132,6 +135,7 @@ impl<'a> World<'a> {
             heard: Vec::new(),
             down_since: SimTime::ZERO,
             replaced: BTreeMap::new(),
+            most,
             queue: BTreeMap::new(),
             next_event: 0,
             turns,
@@ -270,7 +274,7 @@ impl<'a> World<'a> {
 
     fn check_core(&mut self) -> Result<(), Violation> {
         let Some(core) = &self.core else { return Ok(()) };
-        self.intents.check(core.view())?;
+        self.intents.check(core.view(), self.most)?;
         let now = self.clock.to_boot(self.clock.now);
         match core.poll_deadline() {
             Some((at, barepod_core::Deadline::Backoff(key))) if at.since(now) > self.figures.max => {

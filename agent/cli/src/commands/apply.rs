@@ -33,7 +33,7 @@ pub(super) async fn run(mut client: Client, args: Apply) -> Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn read(path: &Path) -> Result<ManifestFile> {
+pub(super) fn read(path: &Path) -> Result<ManifestFile> {
     if path == Path::new("-") {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text)?;
@@ -44,7 +44,7 @@ fn read(path: &Path) -> Result<ManifestFile> {
 }
 
 /// `file:line:column: error: field: message; hint [Reason]`, as compilers write it.
-fn render(d: &Diagnostic) -> String {
+pub(super) fn render(d: &Diagnostic) -> String {
     let severity = match d.severity() {
         diagnostic::Severity::Error => "error",
         diagnostic::Severity::Warning => "warning",

@@ -8,6 +8,7 @@ mod events;
 mod exec;
 mod get;
 mod logs;
+mod policy;
 mod restart;
 mod version;
 
@@ -27,6 +28,9 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     if let Command::Version(version) = command {
         return version::run(&socket, &version).await;
     }
+    if let Command::Policy(args) = command {
+        return policy::run(&socket, args).await;
+    }
     let client = barepod_api::connect(&socket).await?;
     match command {
         Command::Apply(args) => apply::run(client, args).await,
@@ -38,6 +42,6 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Restart(args) => restart::run(client, namespace, args).await,
         Command::Delete(args) => delete::run(client, namespace, args).await,
         Command::Events(args) => events::run(client, namespace, args).await,
-        Command::Version(_) => unreachable!("answered above, for it needs no daemon"),
+        Command::Version(_) | Command::Policy(_) => unreachable!("answered above, for they need no daemon"),
     }
 }

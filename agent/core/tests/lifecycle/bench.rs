@@ -120,8 +120,13 @@ impl Bench {
     }
 
     pub(crate) fn apply(&mut self, pod: &Pod) -> RequestId {
+        self.apply_with(pod, Permit::Granted(Vec::new()))
+    }
+
+    /// An apply with this word of the policy.
+    pub(crate) fn apply_with(&mut self, pod: &Pod, permit: Permit) -> RequestId {
         let request = self.request();
-        self.tell(Input::Apply { request, pod: Box::new(pod.clone()) });
+        self.tell(Input::Apply { request, pod: Box::new(pod.clone()), permit });
         request
     }
 
@@ -290,6 +295,7 @@ pub(crate) fn container(name: &str, kind: ContainerKind) -> Container {
         kind,
         image: "service:1".into(),
         preset: "service 1".into(),
+        brought: barepod_model::Brought::default(),
         launch: launch(),
         resources: Resources::default(),
         stop: StopPlan::default(),

@@ -3,6 +3,7 @@
 mod bench;
 mod deletion;
 mod hooks;
+mod policy;
 mod probes;
 mod recovery;
 mod rules;

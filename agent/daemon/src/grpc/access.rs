@@ -61,6 +61,14 @@ impl Interceptor for Access {
     }
 }
 
+/// Whose connection a request comes by; for the policy. Without a known peer it is nobody's.
+pub(super) fn peer<T>(request: &Request<T>) -> barepod_policy::User {
+    let peer = request.extensions().get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
+    peer.map_or(barepod_policy::User { uid: u32::MAX, groups: Vec::new() }, |peer| {
+        barepod_reader::user_of(peer.uid(), Some(peer.gid()))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,10 +9,12 @@ use barepod_api::v1::{self, exec_request, exec_response};
 use barepod_core::PodView;
 use barepod_linux::terminal;
 use barepod_model::{Container, ContainerKey, Reason};
+use barepod_policy::Verb;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tonic::{Code, Status, Streaming};
 
+use super::gate::Gate;
 use super::logs::container;
 use super::stream::{Answers, Sink, answer};
 use crate::hands::{ExecError, Executed, Host, Process, Stdio, exec};
@@ -29,22 +31,25 @@ enum Ours {
 }
 
 /// # Errors
-/// The container does not exist or does not run.
+/// The container does not exist or does not run, or the policy does not let the user run this in it.
 pub(super) async fn stream(
     host: &Arc<Host>,
+    gate: &Gate,
     view: &PodView,
     start: v1::ExecStart,
     input: Input,
 ) -> Result<Answers<v1::ExecResponse>, Status> {
-    if start.command.is_empty() {
+    let Some(program) = start.command.first() else {
         return Err(Status::invalid_argument("a command is needed, after `--`"));
-    }
+    };
     let name = container(view, &start.container)?;
+    gate.may(Verb::Exec, view)?;
     let key = ContainerKey { pod: view.uid.clone(), container: name };
     let (Some(process), Some(wanted)) = (host.process(&key), host.container(&key)) else {
         let message = format!("container {} is not running; see `barepod describe {}`", key.container, start.name);
         return Err(refusal(Code::FailedPrecondition, Reason::NotReady.as_str(), message));
     };
+    gate.may_exec(view, program, &wanted)?;
     let (ours, theirs) = streams(&start, process, &wanted).map_err(|error| Status::internal(error.to_string()))?;
     let host = Arc::clone(host);
     Ok(answer(move |sink| run(host, key, wanted, start, (ours, theirs), input, sink)))

@@ -4,7 +4,9 @@ mod access;
 mod attach;
 mod convert;
 mod exec;
+mod gate;
 mod logs;
+mod policy;
 mod service;
 mod stream;
 

@@ -7,15 +7,19 @@ use barepod_api::refusal;
 use barepod_api::v1::{self, barepod_server::Barepod};
 use barepod_core::{Denied, PodView, Verb};
 use barepod_model::{BootId, ContainerName, Reason, Source};
+use barepod_policy::Verb as Do;
+use barepod_reader::Diagnostic;
 use tokio::sync::broadcast::error::RecvError;
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::access::peer;
+use super::gate::Gate;
 use super::stream::{Answers, Sink, answer};
-use super::{attach, convert, exec, logs};
+use super::{attach, convert, exec, logs, policy};
 use crate::board::Board;
 use crate::hands::Host;
 use crate::journal::{Entry, Journal};
-use crate::reader::Diagnostic;
+use crate::policy::Rules;
 use crate::source::{FileError, Files, ObjectOutcome, PodOutcome};
 use crate::supervisor::{self, Handle};
 
@@ -24,6 +28,7 @@ use crate::supervisor::{self, Handle};
 pub(crate) struct Service {
     pub(crate) supervisor: Handle,
     pub(crate) files: Files,
+    pub(crate) rules: Rules,
     pub(crate) board: Arc<Board>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) host: Arc<Host>,
@@ -41,9 +46,9 @@ impl Barepod for Service {
     type EventsStream = Answers<v1::Event>;
 
     async fn apply(&self, request: Request<v1::ApplyRequest>) -> Answer<v1::ApplyResponse> {
+        let user = peer(&request);
         let v1::ApplyRequest { files, dry_run } = request.into_inner();
-        let files = files.into_iter().map(|file| (file.name, file.text)).collect();
-        let outcome = self.files.apply(files, dry_run).await.ok_or_else(ending)?;
+        let outcome = self.files.apply(texts(files), dry_run, user).await.ok_or_else(ending)?;
         Ok(Response::new(v1::ApplyResponse {
             diagnostics: outcome.diagnostics.0.into_iter().map(diagnostic).collect(),
             results: outcome.objects.into_iter().map(object).chain(outcome.pods.into_iter().map(result)).collect(),
@@ -51,19 +56,24 @@ impl Barepod for Service {
     }
 
     async fn list(&self, request: Request<v1::ListRequest>) -> Answer<v1::ListResponse> {
+        let gate = self.gate(&request);
         let filter = request.into_inner();
-        let pods = self.board.list().iter().filter(|view| matches(&filter, view)).map(|v| convert::pod(v)).collect();
+        let shown = |view: &&Arc<PodView>| matches(&filter, view) && gate.sees(view);
+        let pods = self.board.list().iter().filter(shown).map(|v| convert::pod(v)).collect();
         Ok(Response::new(v1::ListResponse { pods }))
     }
 
     async fn watch(&self, request: Request<v1::ListRequest>) -> Answer<Self::WatchStream> {
-        let (filter, board) = (request.into_inner(), Arc::clone(&self.board));
-        Ok(Response::new(answer(move |sink| watch(board, filter, sink))))
+        let (gate, board) = (self.gate(&request), Arc::clone(&self.board));
+        let filter = request.into_inner();
+        Ok(Response::new(answer(move |sink| watch(board, filter, gate, sink))))
     }
 
     async fn delete(&self, request: Request<v1::DeleteRequest>) -> Answer<v1::DeleteResponse> {
+        let gate = self.gate(&request);
         let v1::DeleteRequest { namespace, name, uid, grace_seconds } = request.into_inner();
         let view = self.pod(&namespace, &name)?;
+        gate.may(Do::Delete, &view)?;
         if !uid.is_empty() && view.uid.as_str() != uid {
             let message = format!("pod {namespace}/{name} has the UID {}, not {uid}; nothing was deleted", view.uid);
             return Err(refusal(Code::FailedPrecondition, Reason::NotFound.as_str(), message));
@@ -75,8 +85,10 @@ impl Barepod for Service {
     }
 
     async fn restart(&self, request: Request<v1::RestartRequest>) -> Answer<v1::RestartResponse> {
+        let gate = self.gate(&request);
         let v1::RestartRequest { namespace, name, container } = request.into_inner();
         let view = self.pod(&namespace, &name)?;
+        gate.may(Do::Restart, &view)?;
         let container = match container.as_str() {
             "" => None,
             name => Some(ContainerName::new(name).map_err(|e| Status::invalid_argument(e.to_string()))?),
@@ -87,34 +99,57 @@ impl Barepod for Service {
     }
 
     async fn logs(&self, request: Request<v1::LogsRequest>) -> Answer<Self::LogsStream> {
+        let gate = self.gate(&request);
         let request = request.into_inner();
         let view = self.pod(&request.namespace, &request.name)?;
+        gate.may(Do::Logs, &view)?;
         logs::stream(&self.host, &self.board, &view, request).map(Response::new)
     }
 
     async fn exec(&self, request: Request<Streaming<v1::ExecRequest>>) -> Answer<Self::ExecStream> {
+        let gate = self.gate(&request);
         let mut input = request.into_inner();
         let first = input.message().await?.and_then(|message| message.request);
         let Some(v1::exec_request::Request::Start(start)) = first else {
             return Err(Status::invalid_argument("the first message of an exec must be `start`"));
         };
         let view = self.pod(&start.namespace, &start.name)?;
-        exec::stream(&self.host, &view, start, input).await.map(Response::new)
+        exec::stream(&self.host, &gate, &view, start, input).await.map(Response::new)
     }
 
     async fn attach(&self, request: Request<Streaming<v1::AttachRequest>>) -> Answer<Self::AttachStream> {
+        let gate = self.gate(&request);
         let mut input = request.into_inner();
         let first = input.message().await?.and_then(|message| message.request);
         let Some(v1::attach_request::Request::Start(start)) = first else {
             return Err(Status::invalid_argument("the first message of an attach must be `start`"));
         };
         let view = self.pod(&start.namespace, &start.name)?;
+        gate.may(Do::Attach, &view)?;
         attach::stream(&self.host, &view, start, input).map(Response::new)
     }
 
     async fn events(&self, request: Request<v1::EventsRequest>) -> Answer<Self::EventsStream> {
-        let (filter, journal) = (request.into_inner(), Arc::clone(&self.journal));
-        Ok(Response::new(answer(move |sink| events(journal, filter, sink))))
+        let (gate, journal) = (self.gate(&request), Arc::clone(&self.journal));
+        let filter = request.into_inner();
+        Ok(Response::new(answer(move |sink| events(journal, filter, gate, sink))))
+    }
+
+    async fn policy(&self, _: Request<v1::PolicyRequest>) -> Answer<v1::PolicyResponse> {
+        Ok(Response::new(policy::show(&self.rules.held())))
+    }
+
+    async fn check_policy(&self, request: Request<v1::CheckPolicyRequest>) -> Answer<v1::CheckPolicyResponse> {
+        let user = peer(&request);
+        let request = request.into_inner();
+        let subject = policy::subject(&request, user)?;
+        let rules = policy::policy(&request, &self.rules.held())?;
+        let judged = self.files.judge(texts(request.files), subject, rules).await;
+        let (verdicts, diagnostics) = judged.ok_or_else(ending)?;
+        Ok(Response::new(v1::CheckPolicyResponse {
+            diagnostics: diagnostics.0.into_iter().map(diagnostic).collect(),
+            verdicts: verdicts.into_iter().map(policy::verdict).collect(),
+        }))
     }
 
     async fn version(&self, _: Request<v1::VersionRequest>) -> Answer<v1::VersionResponse> {
@@ -127,12 +162,20 @@ impl Barepod for Service {
 }
 
 impl Service {
+    fn gate<T>(&self, request: &Request<T>) -> Gate {
+        Gate::new(&self.rules, peer(request))
+    }
+
     fn pod(&self, namespace: &str, name: &str) -> Result<Arc<PodView>, Status> {
         self.board.find(namespace, name).ok_or_else(|| {
             let message = format!("there is no pod {name} in namespace {namespace}; see `barepod get pods -A`");
             refusal(Code::NotFound, Reason::NotFound.as_str(), message)
         })
     }
+}
+
+fn texts(files: Vec<v1::ManifestFile>) -> Vec<(String, String)> {
+    files.into_iter().map(|file| (file.name, file.text)).collect()
 }
 
 /// A pod of another source is its source's to end, or it would only come back.
@@ -153,7 +196,8 @@ fn matches(filter: &v1::ListRequest, view: &PodView) -> bool {
     fits(&filter.namespace, namespace) && fits(&filter.name, name) && fits(&filter.uid, view.uid.as_str())
 }
 
-async fn watch(board: Arc<Board>, filter: v1::ListRequest, sink: Sink<v1::WatchResponse>) {
+async fn watch(board: Arc<Board>, filter: v1::ListRequest, gate: Gate, sink: Sink<v1::WatchResponse>) {
+    let matches = |filter: &v1::ListRequest, view: &PodView| matches(filter, view) && gate.sees(view);
     let (pods, mut changes) = board.watch();
     for view in pods.iter().filter(|view| matches(&filter, view)) {
         if sink.send(Ok(present(view))).await.is_err() {
@@ -192,10 +236,11 @@ fn gone(view: &PodView) -> v1::WatchResponse {
     v1::WatchResponse { kind: v1::watch_response::Kind::Gone.into(), pod: Some(convert::pod(view)) }
 }
 
-async fn events(journal: Arc<Journal>, filter: v1::EventsRequest, sink: Sink<v1::Event>) {
+async fn events(journal: Arc<Journal>, filter: v1::EventsRequest, gate: Gate, sink: Sink<v1::Event>) {
     let wanted = |entry: &Entry| {
         (filter.namespace.is_empty() || filter.namespace == entry.namespace)
             && (filter.name.is_empty() || filter.name == entry.pod)
+            && gate.sees_namespace(&entry.namespace)
     };
     let (past, mut new) = journal.follow();
     for entry in past.iter().filter(|entry| wanted(entry)) {

@@ -21,8 +21,16 @@ pub(crate) struct Identity(u64, u64);
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) identity: Identity,
-    /// Contents by path, or why a file cannot be read.
-    pub(crate) files: BTreeMap<PathBuf, Result<String, String>>,
+    /// What is in them, by path, or why a file cannot be read.
+    pub(crate) files: BTreeMap<PathBuf, Result<Contents, String>>,
+}
+
+/// A file's contents.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    pub(crate) text: String,
+    /// User id of its owner.
+    pub(crate) owner: u32,
 }
 
 /// Reads the directory.
@@ -61,7 +69,7 @@ fn is_manifest(path: &Path) -> bool {
     known && !hidden
 }
 
-fn contents(path: &Path) -> io::Result<String> {
+fn contents(path: &Path) -> io::Result<Contents> {
     let file = fs_err::File::open(path)?;
     let meta = file.metadata()?;
     if !meta.is_file() {
@@ -72,7 +80,7 @@ fn contents(path: &Path) -> io::Result<String> {
     if text.len() as u64 > MAX_FILE {
         return Err(io::Error::other(format!("{} is larger than {MAX_FILE} bytes", path.display())));
     }
-    Ok(text)
+    Ok(Contents { text, owner: meta.uid() })
 }
 
 /// What the absence of files that were there before proves.

@@ -11,17 +11,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barepod_core::{Accepted, Denied, Event, Evidence, Input, PodView, Severity};
-use barepod_manifest::{ObjectRef, ParsedPod};
+use barepod_manifest::{Object, ObjectRef, ParsedPod};
 use barepod_model::{Pod, PodUid, Reason, Source};
+use barepod_policy::{Policy, Subject, User, Verdict};
+use barepod_reader::{Diagnostics, Reader, may_apply, user_of};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::apply::ApplyOutcome;
-use super::directory::{self, Absence, Identity, Snapshot};
-use super::index::{Index, Name};
+use super::directory::{self, Absence, Contents, Identity, Snapshot};
+use super::index::{Index, Known, Name};
 use crate::board::Board;
 use crate::journal::Journal;
-use crate::reader::{Diagnostics, Reader};
+use crate::policy::Rules;
 use crate::supervisor::{Handle, Request};
 use crate::watch::DirectoryWatch;
 
@@ -38,9 +40,13 @@ pub(crate) enum FileError {
 }
 
 enum Order {
-    Apply { files: Vec<(String, String)>, dry_run: bool, reply: oneshot::Sender<ApplyOutcome> },
+    Apply { files: Vec<(String, String)>, dry_run: bool, user: User, reply: oneshot::Sender<ApplyOutcome> },
+    Judge { files: Vec<(String, String)>, subject: Subject, policy: Policy, reply: oneshot::Sender<Judged> },
     Delete { pod: Arc<PodView>, grace: Option<Duration>, reply: oneshot::Sender<Result<Accepted, FileError>> },
 }
+
+/// What a policy says to some files.
+pub(crate) type Judged = (Vec<Verdict>, Diagnostics);
 
 /// The way to the source.
 #[derive(Debug, Clone)]
@@ -50,9 +56,16 @@ pub(crate) struct Files {
 
 impl Files {
     /// Checks, accepts and saves manifests.
-    pub(crate) async fn apply(&self, files: Vec<(String, String)>, dry_run: bool) -> Option<ApplyOutcome> {
+    pub(crate) async fn apply(&self, files: Vec<(String, String)>, dry_run: bool, user: User) -> Option<ApplyOutcome> {
         let (reply, answer) = oneshot::channel();
-        self.orders.send(Order::Apply { files, dry_run, reply }).await.ok()?;
+        self.orders.send(Order::Apply { files, dry_run, user, reply }).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// What a policy says to manifests, beside the objects there are.
+    pub(crate) async fn judge(&self, files: Vec<(String, String)>, subject: Subject, policy: Policy) -> Option<Judged> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Judge { files, subject, policy, reply }).await.ok()?;
         answer.await.ok()
     }
 
@@ -70,6 +83,7 @@ pub(crate) struct FileSource {
     pub(super) dir: PathBuf,
     pub(super) reader: Arc<Reader>,
     pub(super) supervisor: Handle,
+    pub(super) rules: Rules,
     board: Arc<Board>,
     journal: Arc<Journal>,
     orders: mpsc::Receiver<Order>,
@@ -82,17 +96,19 @@ impl FileSource {
         dir: PathBuf,
         reader: Arc<Reader>,
         supervisor: Handle,
-        board: Arc<Board>,
-        journal: Arc<Journal>,
+        rules: Rules,
+        (board, journal): (Arc<Board>, Arc<Journal>),
     ) -> (Self, Files) {
         let (sender, orders) = mpsc::channel(16);
-        let source = Self { dir, reader, supervisor, board, journal, orders, identity: None, index: Index::default() };
+        let (identity, index) = (None, Index::default());
+        let source = Self { dir, reader, supervisor, rules, board, journal, orders, identity, index };
         (source, Files { orders: sender })
     }
 
     /// Runs until `stop`. Pods of files run on.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut watch = DirectoryWatch::new(&self.dir);
+        let mut policy = self.rules.follow();
         // Which pods there are must be known before their UIDs are asked for.
         self.supervisor.pulse().await;
         self.look().await;
@@ -106,6 +122,8 @@ impl FileSource {
                     Some(order) => self.carry_out(order).await,
                     None => return,
                 },
+                // Cancel-safe: a change stays unseen until it is told.
+                Ok(()) = policy.changed() => self.try_again().await,
                 () = watch.changed() => {
                     tokio::select! {
                         () = stop.cancelled() => return,
@@ -120,8 +138,13 @@ impl FileSource {
     async fn carry_out(&mut self, order: Order) {
         // Whoever asked may have gone; what was asked is done all the same.
         match order {
-            Order::Apply { files, dry_run, reply } => {
-                reply.send(self.apply(files, dry_run).await).ok();
+            Order::Apply { files, dry_run, user, reply } => {
+                reply.send(self.apply(files, dry_run, user).await).ok();
+            }
+            Order::Judge { files, subject, policy, reply } => {
+                let mut diagnostics = Diagnostics::default();
+                let verdicts = self.reader.judge(&files, &self.index.objects, &policy, &subject, &mut diagnostics);
+                reply.send((verdicts, diagnostics)).ok();
             }
             Order::Delete { pod, grace, reply } => {
                 reply.send(self.delete(&pod, grace).await).ok();
@@ -158,23 +181,27 @@ impl FileSource {
                 Err(message) => {
                     tracing::warn!(path = %path.display(), message, "a manifest cannot be read; its pods run on")
                 }
-                Ok(text) if self.index.files.get(path).is_some_and(|known| known.text == *text) => {}
-                Ok(text) => changed.push((path.clone(), text.clone())),
+                Ok(Contents { text, owner }) => match self.index.files.get_mut(path) {
+                    Some(known) if known.text == *text => known.owner = *owner,
+                    Some(_) | None => changed.push((path.clone(), text.clone(), *owner)),
+                },
             }
         }
         self.take_in_files(changed).await;
     }
 
     /// All objects first, whatever the files are called, then the pods that need them.
-    pub(super) async fn take_in_files(&mut self, files: Vec<(PathBuf, String)>) {
+    pub(super) async fn take_in_files(&mut self, files: Vec<(PathBuf, String, u32)>) {
         let (mut touched, mut read) = (BTreeSet::new(), Vec::new());
-        for (path, text) in files {
+        for (path, text, owner) in files {
             let mut diagnostics = Diagnostics::default();
             let found = self.reader.read(&path.display().to_string(), &text, &mut diagnostics);
             warn(&path, &diagnostics);
             // What was accepted from this file stands; the text is kept so that it is complained about once.
-            self.index.files.entry(path.clone()).or_default().text = text;
-            let Some(found) = found else { continue };
+            let known = self.index.files.entry(path.clone()).or_default();
+            *known = Known { text, owner, denied: false, ..std::mem::take(known) };
+            let Some(mut found) = found else { continue };
+            self.keep_permitted(&path, &mut found.objects);
             let change = self.index.take(&path, found.objects, Path::exists);
             change.said.iter().for_each(|said| tracing::warn!(path = %path.display(), "{said}"));
             self.tell_dropped(&change.dropped);
@@ -191,6 +218,27 @@ impl FileSource {
         }
     }
 
+    /// Drops the objects that the policy does not let the file's owner have.
+    fn keep_permitted(&mut self, path: &Path, objects: &mut Vec<Object>) {
+        let Some(known) = self.index.files.get_mut(path) else { return };
+        let (held, subject) = (self.rules.held(), subject(user_of(known.owner, None)));
+        objects.retain(|object| match held.word(&may_apply(&held.policy, &subject, object)) {
+            Ok(()) => true,
+            Err(message) => {
+                tracing::warn!(path = %path.display(), reason = %Reason::Forbidden, "denied: {message}");
+                known.denied = true;
+                false
+            }
+        });
+    }
+
+    /// Another policy holds: what the one before denied may be allowed now. What is there already is not touched.
+    async fn try_again(&mut self) {
+        let denied = self.index.files.iter().filter(|(_, known)| known.denied);
+        let files = denied.map(|(path, known)| (path.clone(), known.text.clone(), known.owner)).collect();
+        self.take_in_files(files).await;
+    }
+
     /// The pods of a file whose text is known. What is to be said of it has been said.
     fn read_again(&self, path: &Path) -> Option<Vec<ParsedPod>> {
         let text = &self.index.files.get(path)?.text;
@@ -202,13 +250,13 @@ impl FileSource {
         let refers = parsed.iter().flat_map(|pod| pod.references(&self.index.objects)).collect();
         let known = self.index.files.entry(path.to_owned()).or_default();
         known.refers = refers;
-        let before = known.pods.clone();
+        let (before, by) = (known.pods.clone(), subject(user_of(known.owner, None)));
         let mut diagnostics = Diagnostics::default();
         let objects = &self.index.objects;
         let read = self.reader.assemble(parsed, Source::File, objects, |pod| self.living(pod), &mut diagnostics);
         warn(path, &diagnostics);
         let Some(read) = read else { return };
-        let mut pods = BTreeSet::new();
+        let (mut pods, mut forbidden) = (BTreeSet::new(), false);
         for pod in read {
             let name = name_of(&pod);
             if let Some(other) = self.index.file_of(&name).filter(|other| *other != path && other.exists()) {
@@ -217,14 +265,29 @@ impl FileSource {
                 continue;
             }
             pods.insert(name);
-            if let Err(denied) = self.supervisor.ask(Request::Apply(Box::new(pod))).await {
+            let uid = pod.uid.clone();
+            if let Err(denied) = self.supervisor.ask(Request::Apply(Box::new(pod), by.clone())).await {
                 tracing::warn!(path = %path.display(), reason = %denied.reason, "denied: {denied}");
+                if denied.reason == Reason::Forbidden {
+                    forbidden = true;
+                    self.tell_forbidden(uid, denied.message);
+                }
             }
         }
         let dropped: Vec<Name> = before.difference(&pods).cloned().collect();
-        self.index.files.entry(path.to_owned()).or_default().pods = pods;
+        let known = self.index.files.entry(path.to_owned()).or_default();
+        known.pods = pods;
+        known.denied |= forbidden;
         // Edited out of a file that is there and sound: as good as its removal.
         self.remove(&dropped).await;
+    }
+
+    /// A pod that lives goes on as it is; who looks at it should know that it is not as its file says.
+    fn tell_forbidden(&self, pod: PodUid, message: String) {
+        if let Some(view) = self.board.get(&pod) {
+            let (severity, reason) = (Severity::Warning, Reason::Forbidden);
+            self.journal.add(Event { pod, container: None, severity, reason, message }, Some(&view));
+        }
     }
 
     /// The UID of the living pod that a manifest describes.
@@ -256,8 +319,7 @@ impl FileSource {
         self.tell_dropped(&dropped);
         // Another file may define one of them too.
         let heirs = self.index.shadowed(&dropped).into_iter();
-        let heirs = heirs.filter_map(|path| Some((path.clone(), self.index.files.get(&path)?.text.clone())));
-        let heirs: Vec<_> = heirs.collect();
+        let heirs: Vec<_> = heirs.filter_map(|path| self.index.text_of(path)).collect();
         Box::pin(self.take_in_files(heirs)).await;
     }
 
@@ -359,6 +421,11 @@ fn warn(path: &Path, diagnostics: &Diagnostics) {
     for diagnostic in &diagnostics.0 {
         tracing::warn!(path = %path.display(), "{diagnostic}");
     }
+}
+
+/// Who asks for what lies in files.
+pub(super) fn subject(user: User) -> Subject {
+    Subject { source: Source::File, user: Some(user) }
 }
 
 pub(super) fn name_of(pod: &Pod) -> Name {

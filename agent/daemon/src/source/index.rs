@@ -15,6 +15,10 @@ pub(crate) type Name = (String, String);
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     pub(crate) text: String,
+    /// User id of its owner, who is judged by the policy.
+    pub(crate) owner: u32,
+    /// The policy denied something in it: it is looked at again when the policy is another one.
+    pub(crate) denied: bool,
     pub(crate) pods: BTreeSet<Name>,
     pub(crate) objects: BTreeSet<ObjectRef>,
     /// Objects that it defines and another file defined before.
@@ -101,6 +105,11 @@ impl Index {
         let gone: BTreeSet<_> = ids.into_iter().filter(|id| self.file_of_object(id).is_none()).collect();
         gone.iter().for_each(|id| drop(self.objects.remove(id)));
         gone
+    }
+
+    /// A file as it was last taken in: path, text, owner.
+    pub(crate) fn text_of(&self, path: PathBuf) -> Option<(PathBuf, String, u32)> {
+        self.files.get(&path).map(|known| (path.clone(), known.text.clone(), known.owner))
     }
 
     /// Files whose pods refer to one of these.

@@ -80,6 +80,7 @@ fn pod(volumes: Vec<Volume>, launch: Launch) -> Pod {
         kind: ContainerKind::Regular,
         image: "db".to_owned(),
         preset: "db".to_owned(),
+        brought: barepod_model::Brought::default(),
         launch,
         resources: Resources::default(),
         stop: StopPlan::default(),

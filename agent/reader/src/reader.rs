@@ -1,27 +1,37 @@
-//! From a manifest's text to pods that may be applied: manifest, presets, this host's software and accounts.
+//! The steps of reading, and what is said on the way.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use barepod_linux::Dirs;
-use barepod_manifest::{Context, ManifestError, Manifests, Objects, ParsedPod};
+use barepod_manifest::{Context, ManifestError, Manifests, Object, Objects, ParsedPod};
 use barepod_model::{Pod, PodUid, Reason, Source};
-use barepod_presets::{Catalogue, LocalHost, PresetError};
+use barepod_policy::{Policy, Subject, Verb, Verdict};
+use barepod_presets::{Catalogue, PresetError};
 
+use crate::LocalHost;
 use crate::facts;
 
 /// One thing to say about a manifest.
 #[derive(Debug, Clone)]
-pub(crate) struct Diagnostic {
-    pub(crate) is_error: bool,
-    pub(crate) reason: Reason,
-    pub(crate) file: String,
-    pub(crate) line: u32,
-    pub(crate) column: u32,
-    pub(crate) field: String,
-    pub(crate) message: String,
-    pub(crate) hint: Option<String>,
+pub struct Diagnostic {
+    /// Nothing of its file is taken; else it is a warning.
+    pub is_error: bool,
+    /// The code.
+    pub reason: Reason,
+    /// The file, as it was named.
+    pub file: String,
+    /// The line, from 1; 0 if there is none.
+    pub line: u32,
+    /// The column, from 1.
+    pub column: u32,
+    /// The field's path; may be empty.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+    /// The likely fix.
+    pub hint: Option<String>,
 }
 
 impl Diagnostic {
@@ -48,7 +58,7 @@ impl fmt::Display for Diagnostic {
 
 /// All there is to say.
 #[derive(Debug, Default)]
-pub(crate) struct Diagnostics(pub(crate) Vec<Diagnostic>);
+pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl Diagnostics {
     fn add(&mut self, is_error: bool, errors: Vec<ManifestError>) {
@@ -58,7 +68,7 @@ impl Diagnostics {
 
 /// Reads manifests.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub struct Reader {
     catalogue: Catalogue,
     state: PathBuf,
     claims: PathBuf,
@@ -71,7 +81,7 @@ impl Reader {
     /// # Errors
     /// A fault in a built-in preset. One in the administrator's own is said and leaves that one out: it must not keep the
     /// daemon from looking after what runs.
-    pub(crate) fn new(dirs: &Dirs, labels: BTreeMap<String, String>) -> Result<Self, PresetError> {
+    pub fn new(dirs: &Dirs, labels: BTreeMap<String, String>) -> Result<Self, PresetError> {
         let mut catalogue = Catalogue::built_in()?;
         for fault in catalogue.add_dir(&dirs.config.join("presets")) {
             tracing::error!("a preset is left out: {fault}");
@@ -80,7 +90,7 @@ impl Reader {
     }
 
     /// Reads a file's text; nothing if it has errors.
-    pub(crate) fn read(&self, file: &str, text: &str, diagnostics: &mut Diagnostics) -> Option<Manifests> {
+    pub fn read(&self, file: &str, text: &str, diagnostics: &mut Diagnostics) -> Option<Manifests> {
         match barepod_manifest::read_all(file, text) {
             Ok(mut found) => {
                 diagnostics.add(false, std::mem::take(&mut found.warnings));
@@ -95,7 +105,7 @@ impl Reader {
 
     /// Makes pods of a file's pods, with what they refer to looked up in `objects`; nothing if one has errors. `living`
     /// knows the UID of a pod that is there already.
-    pub(crate) fn assemble(
+    pub fn assemble(
         &self,
         parsed: Vec<ParsedPod>,
         source: Source,
@@ -109,7 +119,7 @@ impl Reader {
         for pod in parsed {
             let uid = living(&pod);
             let context = Context { claims_root: &self.claims, objects, host: &host, lives: uid.is_some() };
-            let resolve = |request: &_| self.catalogue.resolve(request, &LocalHost);
+            let resolve = |request: &_| self.catalogue.resolve(request, &barepod_presets::LocalHost);
             match pod.into_pod(source, uid.unwrap_or_else(new_uid), &context, resolve) {
                 Ok(assembled) => {
                     diagnostics.add(false, assembled.warnings);
@@ -123,6 +133,43 @@ impl Reader {
         }
         sound.then_some(pods)
     }
+
+    /// What a policy says to each pod of some files, with all their objects on trial beside `objects`.
+    #[must_use]
+    pub fn judge(
+        &self,
+        files: &[(String, String)],
+        objects: &Objects,
+        policy: &Policy,
+        subject: &Subject,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<Verdict> {
+        let read = files.iter().filter_map(|(name, text)| self.read(name, text, diagnostics));
+        let read: Vec<Manifests> = read.collect();
+        let mut objects = objects.clone();
+        read.iter().flat_map(|file| &file.objects).for_each(|object| drop(objects.insert(object.clone())));
+        let mut verdicts = Vec::new();
+        for object in read.iter().flat_map(|file| &file.objects) {
+            verdicts.push(may_apply(policy, subject, object));
+        }
+        for file in read {
+            let pods = self.assemble(file.pods, subject.source, &objects, |_| None, diagnostics);
+            let pods = pods.into_iter().flatten();
+            verdicts.extend(pods.map(|pod| barepod_policy::judge(policy, subject, &pod, &LocalHost)));
+        }
+        verdicts
+    }
+}
+
+/// Whether somebody may have this object in the place of the one of its name.
+#[must_use]
+pub fn may_apply(policy: &Policy, subject: &Subject, object: &Object) -> Verdict {
+    let id = &object.id;
+    let (namespace, what) = match id.namespace.as_str() {
+        "" => (None, id.to_string()),
+        namespace => (Some(namespace), format!("{id} of namespace {namespace}")),
+    };
+    barepod_policy::may(policy, subject, Verb::Apply, (namespace, &what), None, &LocalHost)
 }
 
 fn new_uid() -> PodUid {

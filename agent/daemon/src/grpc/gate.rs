@@ -1,0 +1,80 @@
+//! The policy at the socket: what a user who may use it may do there.
+//!
+//! Root, and the user that the daemon runs as, need no rule but for pods: they could do all the rest by hand.
+
+use barepod_api::refusal;
+use barepod_core::PodView;
+use barepod_model::{Container, Reason, Source};
+use barepod_policy::{Subject, User, Verb};
+use nix::unistd::geteuid;
+use tonic::{Code, Status};
+
+use crate::policy::Rules;
+
+/// One user at the socket.
+#[derive(Debug, Clone)]
+pub(super) struct Gate {
+    rules: Rules,
+    user: User,
+}
+
+impl Gate {
+    pub(super) fn new(rules: &Rules, user: User) -> Self {
+        Self { rules: rules.clone(), user }
+    }
+
+    /// Whether the user may do this to a pod.
+    ///
+    /// # Errors
+    /// `Forbidden`, with what would allow it.
+    pub(super) fn may(&self, verb: Verb, view: &PodView) -> Result<(), Status> {
+        self.word(verb, view, None).map_err(forbidden)
+    }
+
+    /// Whether the user may run this program in this container of a pod.
+    ///
+    /// # Errors
+    /// As for [`may`](Self::may).
+    pub(super) fn may_exec(&self, view: &PodView, program: &str, container: &Container) -> Result<(), Status> {
+        self.word(Verb::Exec, view, Some((program, container))).map_err(forbidden)
+    }
+
+    /// Whether the user may see a pod.
+    pub(super) fn sees(&self, view: &PodView) -> bool {
+        self.word(Verb::Get, view, None).is_ok()
+    }
+
+    /// Whether the user may see what belongs to this namespace.
+    pub(super) fn sees_namespace(&self, namespace: &str) -> bool {
+        self.ask(Source::File, Verb::Get, (namespace, "events"), None).is_ok()
+    }
+
+    fn word(&self, verb: Verb, view: &PodView, exec: Option<(&str, &Container)>) -> Result<(), String> {
+        let source = view.pod.as_ref().map_or(Source::File, |pod| pod.source);
+        match &view.name {
+            Some((namespace, name)) => {
+                let what = format!("pod {namespace}/{name}");
+                self.ask(source, verb, (namespace.as_str(), &what), exec)
+            }
+            None => self.ask(source, verb, ("", &format!("pod {}", view.uid)), exec),
+        }
+    }
+
+    fn ask(
+        &self,
+        source: Source,
+        verb: Verb,
+        place: (&str, &str),
+        exec: Option<(&str, &Container)>,
+    ) -> Result<(), String> {
+        if self.user.uid == 0 || self.user.uid == geteuid().as_raw() {
+            return Ok(());
+        }
+        let held = self.rules.held();
+        held.may(&Subject { source, user: Some(self.user.clone()) }, verb, place, exec)
+    }
+}
+
+fn forbidden(message: String) -> Status {
+    refusal(Code::PermissionDenied, Reason::Forbidden.as_str(), message)
+}

@@ -1,0 +1,6 @@
+//! Verdicts: for each power, who gets it and who does not.
+
+mod asking;
+mod bench;
+mod defaults;
+mod powers;
