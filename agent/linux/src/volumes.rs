@@ -10,6 +10,7 @@
 //! What is in a volume belongs to whoever runs in the container: nothing here follows a symbolic link that lies in one.
 
 mod beneath;
+mod env_file;
 mod error;
 mod etc;
 mod files;
@@ -34,6 +35,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use crate::Dirs;
 use crate::view::{Manner, Place, Placement};
 
+pub use env_file::read as env_of_files;
 pub use error::VolumeError;
 use error::{at, refused};
 pub use last_words::read as last_words;
@@ -220,15 +222,26 @@ fn writes(container: &Container, volume: &str) -> bool {
     container.launch.mounts.iter().any(|mount| mount.volume == volume && !mount.read_only)
 }
 
+/// The volume of this name and where it lies.
+fn volume_root<'a>(dirs: &Dirs, pod: &'a Pod, name: &str) -> Result<(PathBuf, &'a Volume), VolumeError> {
+    let volume = pod.volumes.iter().find(|volume| volume.name == name);
+    let volume = volume.ok_or_else(|| VolumeError::Unknown { volume: name.to_owned() })?;
+    let root = match &volume.kind {
+        VolumeKind::EmptyDir { .. } | VolumeKind::Projected(_) => dirs.empty_dir(&pod.uid, name),
+        VolumeKind::Claim { claim, .. } => dirs.claim(&pod.namespace, claim),
+        VolumeKind::HostPath { path, .. } => host_path::real(dirs, name, path)?,
+    };
+    Ok((root, volume))
+}
+
 fn volume_placement(dirs: &Dirs, pod: &Pod, mount: &VolumeMount) -> Result<Placement, VolumeError> {
-    let volume = pod.volumes.iter().find(|volume| volume.name == mount.volume);
-    let volume = volume.ok_or_else(|| VolumeError::Unknown { volume: mount.volume.clone() })?;
+    let (source, volume) = volume_root(dirs, pod, &mount.volume)?;
     let what = title(&volume.name);
-    let (source, read_only, devices) = match &volume.kind {
-        VolumeKind::EmptyDir { .. } => (dirs.empty_dir(&pod.uid, &volume.name), false, false),
-        VolumeKind::Claim { claim, read_only } => (dirs.claim(&pod.namespace, claim), *read_only, false),
-        VolumeKind::HostPath { path, .. } => (host_path::real(dirs, &volume.name, path)?, false, true),
-        VolumeKind::Projected(_) => (dirs.empty_dir(&pod.uid, &volume.name), true, false),
+    let (read_only, devices) = match &volume.kind {
+        VolumeKind::EmptyDir { .. } => (false, false),
+        VolumeKind::Claim { read_only, .. } => (*read_only, false),
+        VolumeKind::HostPath { .. } => (false, true),
+        VolumeKind::Projected(_) => (true, false),
     };
     let (source, within) = if mount.sub_path.as_os_str().is_empty() {
         (source, None)

@@ -269,6 +269,7 @@ fn stand_in(request: ContainerRequest) -> Resolved {
         namespaces: request.namespaces,
         tty: false,
         stdin: barepod_model::Stdin::Closed,
+        env_files: Vec::new(),
         hostname: request.hostname,
         as_written: None,
         network: request.network,

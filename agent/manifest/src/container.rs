@@ -180,6 +180,7 @@ fn request(
         },
         tty: from.tty.unwrap_or_default(),
         stdin: stdin(from),
+        env_files: program.env_files(),
         hostname: pod.named.hostname.clone(),
         network: pod.named.files.clone(),
         confinement: Confinement::default(),

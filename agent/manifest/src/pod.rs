@@ -101,6 +101,7 @@ pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
     let named = network::parse(spec, name.as_ref(), namespace.as_ref(), &path, out);
     let containers = containers(&Surroundings { spec, named: &named, path: &path }, out);
     resource_owners(&containers, &volumes, out);
+    file_volumes(&containers, &volumes, out);
     Some(Parts {
         namespace: namespace?,
         name: name?,
@@ -169,6 +170,21 @@ fn resource_owners(containers: &[ParsedContainer], volumes: &[ParsedVolume], out
             let finding = Finding::new(Reason::InvalidValue, &path, format!("the pod has no container {name:?}"));
             let hint = nearest(name, names()).map(|name| format!("did you mean {name:?}?"));
             out.error(finding.hint(hint.unwrap_or_else(|| "name one of its containers".to_owned())));
+        }
+    }
+}
+
+/// Volumes whose files hold variables must be there.
+fn file_volumes(containers: &[ParsedContainer], volumes: &[ParsedVolume], out: &mut Findings) {
+    for container in containers {
+        for file in &container.request.env_files {
+            let names = || volumes.iter().map(|volume| volume.name.as_str());
+            if !names().any(|name| name == file.volume) {
+                let message = format!("variable {}: the pod has no volume {:?}", file.name, file.volume);
+                let finding = Finding::new(Reason::UnknownVolume, &container.path.key("env"), message);
+                let hint = nearest(&file.volume, names()).map(|name| format!("did you mean {name:?}?"));
+                out.error(finding.hint(hint.unwrap_or_else(|| "add it to spec.volumes".to_owned())));
+            }
         }
     }
 }

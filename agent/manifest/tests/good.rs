@@ -19,7 +19,7 @@ spec:
   terminationGracePeriodSeconds: 0
   hostPID: true
   hostNetwork: true
-  nodeSelector: {disk: fast}
+  tolerations: [{key: disk, operator: Exists}]
   dnsPolicy: ClusterFirst
   securityContext: {runAsUser: 999, supplementalGroups: [7], fsGroup: 999}
   initContainers:
@@ -91,8 +91,7 @@ fn what_has_no_effect_is_said_once_and_what_changes_nothing_is_not() {
     assert_eq!(
         said,
         [
-            "pod.yaml:10:3: spec.nodeSelector: accepted without effect: the pod is already where it runs \
-             [UnsupportedField]",
+            "pod.yaml:10:3: spec.tolerations: accepted without effect: this host has no taints [UnsupportedField]",
             "pod.yaml:26:18: spec.containers[0].env[2].name: \"A\" is given twice; this one counts; remove the other \
              [Duplicate]",
         ]
@@ -162,6 +161,7 @@ fn preset(data: &str) -> impl FnMut(&ContainerRequest) -> Result<Resolved, Reque
                 namespaces: request.namespaces,
                 tty: false,
                 stdin: barepod_model::Stdin::Closed,
+                env_files: Vec::new(),
                 hostname: request.hostname.clone(),
                 as_written: None,
                 network: barepod_model::NetworkFiles::default(),

@@ -35,6 +35,7 @@ fn plain(request: &ContainerRequest) -> Result<Resolved, RequestError> {
         namespaces: NamespaceUse::default(),
         tty: false,
         stdin: barepod_model::Stdin::Closed,
+        env_files: Vec::new(),
         hostname: request.hostname.clone(),
         as_written: None,
         network: request.network.clone(),

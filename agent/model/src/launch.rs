@@ -17,6 +17,9 @@ pub struct Launch {
     pub init: Vec<InitStep>,
     /// The whole environment; nothing is inherited.
     pub env: Env,
+    /// Variables that are read from files of volumes when it starts.
+    #[serde(default)]
+    pub env_files: Vec<EnvFile>,
     /// Working directory inside the view.
     pub cwd: PathBuf,
     /// Who it runs as.
@@ -201,6 +204,21 @@ pub enum Stdin {
     Once,
 }
 
+/// A variable whose value is in a file of a volume (`fileKeyRef`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvFile {
+    /// The variable.
+    pub name: String,
+    /// The volume's name in `Pod::volumes`.
+    pub volume: String,
+    /// The file, below the volume's root, without `..`.
+    pub path: PathBuf,
+    /// The key in it.
+    pub key: String,
+    /// Without file or key there is no variable.
+    pub optional: bool,
+}
+
 /// `mountPropagation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub enum MountPropagation {
@@ -292,6 +310,7 @@ mod tests {
             argv: vec!["/bin/true".to_owned()],
             init: Vec::new(),
             env: Env::default(),
+            env_files: Vec::new(),
             cwd: "/".into(),
             user: Credentials { uid: 1, gid: 1, groups: Vec::new() },
             root: Root::Host,

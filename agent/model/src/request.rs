@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Brought, Confinement, ContainerKind, ContainerName, Env, Launch, NamespaceUse, NetworkFiles, Probe, Reason,
-    Resources, Stdin, StopPlan, VolumeMount,
+    Brought, Confinement, ContainerKind, ContainerName, Env, EnvFile, Launch, NamespaceUse, NetworkFiles, Probe,
+    Reason, Resources, Stdin, StopPlan, VolumeMount,
 };
 
 /// What a container's manifest says, as far as its process depends on it.
@@ -26,6 +26,8 @@ pub struct ContainerRequest {
     pub args: Vec<String>,
     /// `env`, with `$(VAR)` expanded.
     pub env: Env,
+    /// Variables that files of volumes hold.
+    pub env_files: Vec<EnvFile>,
     /// `workingDir`.
     pub working_dir: Option<PathBuf>,
     /// Requests and limits.

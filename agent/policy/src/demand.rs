@@ -185,6 +185,7 @@ impl List<'_> {
             // The preset's alone; so are its root, shared directories, files, their owners, limits and OOM score.
             init: _,
             env,
+            env_files,
             cwd: _,
             user,
             root: _,
@@ -214,7 +215,8 @@ impl List<'_> {
         } else {
             self.command(&format!("{field}.command"), argv.first(), launch);
         }
-        for name in env.0.keys().filter(|name| name.starts_with("LD_") && !brought.variables.contains(*name)) {
+        let names = env.0.keys().chain(env_files.iter().map(|file| &file.name));
+        for name in names.filter(|name| name.starts_with("LD_") && !brought.variables.contains(*name)) {
             let why = format!("the variable {name} makes another program of any");
             self.add(format!("{field}.env[{name}]"), Power::AnyCommand(why));
         }

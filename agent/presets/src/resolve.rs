@@ -144,6 +144,7 @@ fn launch(
         namespaces: request.namespaces,
         tty: request.tty,
         stdin: request.stdin,
+        env_files: request.env_files.clone(),
         hostname: request.hostname.clone(),
         as_written: None,
         network: request.network.clone(),

@@ -167,6 +167,7 @@ fn launch(version: u64) -> Launch {
         namespaces: NamespaceUse::default(),
         tty: false,
         stdin: barepod_model::Stdin::Closed,
+        env_files: Vec::new(),
         hostname: "host".to_owned(),
         as_written: None,
         network: barepod_model::NetworkFiles::default(),

@@ -330,6 +330,7 @@ fn launch() -> Launch {
         namespaces: NamespaceUse::default(),
         tty: false,
         stdin: barepod_model::Stdin::Closed,
+        env_files: Vec::new(),
         hostname: "host".into(),
         as_written: None,
         network: barepod_model::NetworkFiles::default(),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use barepod_linux::shim::{self, Joined, ShimError};
-use barepod_model::{Container, ContainerKey};
+use barepod_linux::volumes;
+use barepod_model::{Container, ContainerKey, Launch};
 use barepod_shim::wire::{self, exec_result};
 
 use super::launch;
@@ -38,6 +39,18 @@ pub(crate) enum ExecError {
     Shim(#[from] ShimError),
 }
 
+/// That of the container, with what files of volumes say now; what cannot be read is left out.
+async fn environment(host: &Arc<Host>, key: &ContainerKey, launched: &Launch) -> Vec<String> {
+    let mut env = launch::environment(launched);
+    let pod = host.board.get(&key.pod).and_then(|view| view.pod.clone());
+    if let Some(pod) = pod.filter(|_| !launched.env_files.is_empty()) {
+        let launched = launched.clone();
+        let read = host.blocking(move |host| volumes::env_of_files(&host.dirs, &pod, &launched)).await;
+        env.extend(read.unwrap_or_default());
+    }
+    env
+}
+
 /// Runs `command` in the container and waits for its end; dropped before that, it is killed.
 ///
 /// # Errors
@@ -56,7 +69,7 @@ pub(crate) async fn exec(
         target_pid: process.pid,
         target_start_ticks: process.start_ticks,
         argv: command,
-        env: launch::environment(launched),
+        env: environment(host, key, launched).await,
         cwd: launched.cwd.display().to_string(),
         user: Some(launch::user(launched)),
         cgroup: Some(launch::cgroup(&host.groups.leaf(key, process.attempt))),

@@ -86,6 +86,8 @@ impl Draft {
             joined.pid = Some(first.map_err(|e| create(&e))?);
         }
         volumes::take_ownership(&self.placements, &self.launch).map_err(|e| config(&e))?;
+        let from_files = volumes::env_of_files(&host.dirs, &self.pod, &self.launch).map_err(|e| config(&e))?;
+        self.start.env.extend(from_files);
         self.start.argv = arguments(&self.launch, &self.placements).map_err(|e| config(&e))?;
         Ok(self.start)
     }

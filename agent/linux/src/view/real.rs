@@ -33,6 +33,7 @@ fn launch(root: Root) -> Launch {
         namespaces: NamespaceUse::default(),
         tty: false,
         stdin: barepod_model::Stdin::Closed,
+        env_files: Vec::new(),
         hostname: "db".to_owned(),
         as_written: None,
         network: barepod_model::NetworkFiles::default(),

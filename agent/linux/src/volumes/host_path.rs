@@ -86,9 +86,7 @@ fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(path)
 }
 
+/// Not its directory: Kubernetes does not make that either.
 fn make_file(path: &Path) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        make_directory(parent)?;
-    }
     OpenOptions::new().write(true).create_new(true).mode(0o644).open(path).map(drop)
 }

@@ -67,6 +67,7 @@ fn launch() -> Launch {
         namespaces: NamespaceUse::default(),
         tty: false,
         stdin: barepod_model::Stdin::Closed,
+        env_files: Vec::new(),
         hostname: "db-0".to_owned(),
         as_written: None,
         network: barepod_model::NetworkFiles::default(),
@@ -209,7 +210,8 @@ fn host_paths_are_checked_as_kubernetes_checks_them() {
         ("file", HostPathType::BlockDevice, Some("not a block device")),
         ("dir", HostPathType::DirectoryOrCreate, None),
         ("made/dir", HostPathType::DirectoryOrCreate, None),
-        ("made/file", HostPathType::FileOrCreate, None),
+        ("made-file", HostPathType::FileOrCreate, None),
+        ("none/file", HostPathType::FileOrCreate, Some("cannot use")),
         ("file", HostPathType::Unset, None),
         ("socket", HostPathType::Socket, None),
     ];

@@ -131,6 +131,7 @@ pub(crate) fn container() -> Container {
             namespaces: NamespaceUse::default(),
             tty: false,
             stdin: Stdin::Closed,
+            env_files: Vec::new(),
             hostname: "db".to_owned(),
             as_written: None,
             network: NetworkFiles::default(),
