@@ -223,7 +223,7 @@ spec:
     metadata: {labels: {app: db}, annotations: {note: "y"}}
     spec:
       containers:
-        - {name: main, image: host, command: ["true"], volumeMounts: [{name: data, mountPath: /data}], stdin: true}
+        - {name: main, image: host, command: ["true"], volumeMounts: [{name: data, mountPath: /data}], volumeDevices: [{name: d, devicePath: /d}]}
       volumes: [{name: data, emptyDir: {}}, {name: other, emptyDir: {}}]
   volumeClaimTemplates:
     - metadata: {name: data}
@@ -232,7 +232,7 @@ spec:
 
 #[test]
 fn a_stateful_set_becomes_its_pod_number_0_with_its_claims() {
-    let pod = pod(&STATEFUL_SET.replace(", stdin: true", ""));
+    let pod = pod(&STATEFUL_SET.replace(", volumeDevices: [{name: d, devicePath: /d}]", ""));
     assert_eq!((pod.namespace.as_str(), pod.name.as_str()), ("shop", "db-0"));
     assert_eq!(pod.labels["statefulset.kubernetes.io/pod-name"], "db-0");
     assert_eq!((pod.labels["app"].as_str(), pod.labels.contains_key("own")), ("db", false));
@@ -247,15 +247,15 @@ fn a_stateful_set_becomes_its_pod_number_0_with_its_claims() {
 
 #[test]
 fn what_is_wrong_in_a_template_has_its_own_path_and_line() {
-    let errors = read_all("s.yaml", STATEFUL_SET).expect_err("stdin");
+    let errors = read_all("s.yaml", STATEFUL_SET).expect_err("volumeDevices");
     assert!(errors[0].to_string().starts_with("s.yaml:12:"), "{}", errors[0]);
-    assert!(errors[0].field.starts_with("spec.template.spec.containers[0].stdin"), "{}", errors[0]);
+    assert!(errors[0].field.starts_with("spec.template.spec.containers[0].volumeDevices"), "{}", errors[0]);
 }
 
 #[test]
 fn a_workload_scaled_to_nothing_has_no_pod_and_foreign_kinds_are_warnings() {
     let nothing = all(&STATEFUL_SET
-        .replace(", stdin: true", "")
+        .replace(", volumeDevices: [{name: d, devicePath: /d}]", "")
         .replace("spec:\n  serviceName", "spec:\n  replicas: 0\n  serviceName"));
     assert_eq!((nothing.pods.len(), nothing.warnings.len()), (0, 1), "{:?}", nothing.warnings);
     let foreign = all("apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {whatever: [1]}\n");
