@@ -28,6 +28,7 @@ pub(crate) fn subject(input: &Input) -> Option<&PodUid> {
         | Input::Probed { key, .. }
         | Input::Hooked { key, .. } => Some(&key.pod),
         Input::Observed { key, .. }
+        | Input::Recalled { key, .. }
         | Input::ShimLost { key }
         | Input::Resized { key, .. }
         | Input::ResizeFailed { key, .. } => Some(&key.pod),
@@ -46,6 +47,7 @@ fn container(input: &Input) -> Option<&ContainerName> {
         | Input::Probed { key, .. }
         | Input::Hooked { key, .. } => Some(&key.container),
         Input::Observed { key, .. }
+        | Input::Recalled { key, .. }
         | Input::ShimLost { key }
         | Input::Resized { key, .. }
         | Input::ResizeFailed { key, .. } => Some(&key.container),
@@ -93,6 +95,7 @@ impl PodMachine {
             | Input::Exited { .. }
             | Input::Emptied { .. }
             | Input::Observed { .. }
+            | Input::Recalled { .. }
             | Input::ShimLost { .. }
             | Input::Resized { .. }
             | Input::ResizeFailed { .. }
@@ -117,6 +120,7 @@ impl Machine {
                 self.emptied(rec, scene, ctx);
             }
             Input::Observed { observation, .. } => self.observed(observation, rec, scene, ctx),
+            Input::Recalled { ends, .. } => self.recall(ends, rec, scene, ctx),
             Input::ShimLost { .. } => self.shim_lost(scene, ctx),
             running => {
                 if let Some(run) = self.running() {
@@ -140,6 +144,7 @@ impl Running {
             | Input::Exited { .. }
             | Input::Emptied { .. }
             | Input::Observed { .. }
+            | Input::Recalled { .. }
             | Input::ShimLost { .. }
             | Input::Prepared { .. }
             | Input::PrepareFailed { .. }

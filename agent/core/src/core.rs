@@ -115,6 +115,7 @@ impl Core {
             | Input::Exited { .. }
             | Input::Emptied { .. }
             | Input::Observed { .. }
+            | Input::Recalled { .. }
             | Input::ShimLost { .. }
             | Input::Resized { .. }
             | Input::ResizeFailed { .. }

@@ -37,6 +37,9 @@ pub(crate) fn is_fresh(core: &Core, input: &Input) -> bool {
         Input::Observed { key, .. } => {
             machine(core, &key.pod, &key.container).is_some_and(|machine| machine.observing != Observing::No)
         }
+        Input::Recalled { key, .. } => {
+            machine(core, &key.pod, &key.container).is_some_and(|machine| matches!(machine.state, State::Recovering))
+        }
         Input::ShimLost { key } => machine(core, &key.pod, &key.container).is_some(),
         Input::Resized { key, generation } | Input::ResizeFailed { key, generation, .. } => {
             machine(core, &key.pod, &key.container).is_some_and(|machine| machine.awaits_resize(*generation))

@@ -117,6 +117,23 @@ pub enum Observation {
     },
 }
 
+/// How an attempt ended that another one has followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastEnd {
+    /// Its number.
+    pub attempt: Attempt,
+    /// Why it never ran, if it did not.
+    pub failure: Option<StartFailure>,
+    /// How it ended.
+    pub status: ExitStatus,
+    /// The kernel killed for memory in its cgroup.
+    pub oom: bool,
+    /// When its process started; `None` if that is not known.
+    pub started: Option<Stamp>,
+    /// When it ended.
+    pub finished: Stamp,
+}
+
 /// A probe's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProbeOutcome {
@@ -247,6 +264,14 @@ pub enum Input {
         key: ContainerKey,
         /// What there is.
         observation: Observation,
+    },
+    /// How attempts ended, oldest first, that others have followed, as far as the ledger may not know it. Comes before
+    /// `Observed` after a start of the daemon.
+    Recalled {
+        /// Which container.
+        key: ContainerKey,
+        /// Their ends.
+        ends: Vec<PastEnd>,
     },
     /// A container's shim died or cannot be reached. Its process may well live.
     ShimLost {

@@ -44,7 +44,7 @@ pub use crate::core::Core;
 pub use deadline::Deadline;
 pub use effect::{AttemptKey, BackoffFigures, Effect, Event, ProbeTicket, Severity, Sync};
 pub use input::{
-    Accepted, Denied, Evidence, HookOutcome, Input, Moment, Observation, ProbeOutcome, RequestId, Restored,
+    Accepted, Denied, Evidence, HookOutcome, Input, Moment, Observation, PastEnd, ProbeOutcome, RequestId, Restored,
     StartFailure, Verb,
 };
 #[cfg(feature = "planted")]

@@ -73,6 +73,8 @@ faults! {
     UnchangedIsRefused,
     /// There may be any number of pods.
     QuotaIgnored,
+    /// The ends of attempts that others have followed are not asked of the shim.
+    OvertakenEndForgotten,
 }
 
 #[cfg(feature = "planted")]

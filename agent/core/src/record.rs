@@ -61,6 +61,22 @@ pub struct PodRecord {
     pub containers: BTreeMap<ContainerName, ContainerRecord>,
 }
 
+impl PodRecord {
+    /// For each container the newest attempt whose end is in this record, or overtaken by one that is.
+    pub fn known_ends(&self) -> impl Iterator<Item = (ContainerName, Attempt)> {
+        self.containers.iter().filter_map(|(name, container)| {
+            let attempt = container.attempt?;
+            let known = match container.progress {
+                Progress::Draining | Progress::Ended => Some(attempt),
+                Progress::None | Progress::Begun | Progress::Lost | Progress::Running { .. } => {
+                    attempt.0.checked_sub(1).map(Attempt)
+                }
+            };
+            known.map(|known| (name.clone(), known))
+        })
+    }
+}
+
 /// The intent to end a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {

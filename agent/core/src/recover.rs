@@ -4,7 +4,7 @@
 //!
 //! | the host says | the ledger says | so |
 //! |---|---|---|
-//! | a higher attempt | a lower one | it was begun after the last write: it is the live one |
+//! | a higher attempt | a lower one | it was begun after the last write: it is the live one; how those before it ended the shim has kept (`Recalled`) |
 //! | the same attempt | begun or running | as the host says |
 //! | the same attempt | ended | as the ledger says, if the host agrees that it ended |
 //! | a lower attempt | one begun | the order to begin it was lost: it is given again, with the same number |
@@ -16,7 +16,7 @@ use crate::container::{Machine, Observing, Scene, State, is_outdated, unseen_end
 use crate::context::Ctx;
 use crate::outcome::{self, Exit};
 use crate::planted::{self, Fault};
-use crate::{ContainerRecord, Effect, Observation, Progress, Severity, backoff};
+use crate::{ContainerRecord, Effect, Observation, PastEnd, Progress, Severity, backoff};
 
 /// More restarts than these between two writes change no back-off.
 const MISSED_AT_MOST: u32 = 16;
@@ -155,6 +155,28 @@ impl Machine {
         scene.tell_end(ctx, attempt, &end);
         outcome::close(rec, end, Progress::Draining, scene);
         self.drain(attempt, scene, ctx);
+    }
+
+    /// Writes down how attempts ended that others have followed, as far as the ledger does not know it.
+    pub(crate) fn recall(&self, ends: Vec<PastEnd>, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+        if planted::on(Fault::OvertakenEndForgotten) {
+            return;
+        }
+        for PastEnd { attempt, failure, status, oom, started, finished } in ends {
+            catch_up(attempt, &finished, rec, scene, ctx);
+            let is_open = match rec.progress {
+                Progress::Begun | Progress::Lost | Progress::Running { .. } => true,
+                Progress::None | Progress::Draining | Progress::Ended => false,
+            };
+            if rec.attempt == Some(attempt) && is_open {
+                let end = match failure {
+                    Some(failure) => outcome::never_ran(failure, finished),
+                    None => Exit { status, oom, started, finished, message: String::new() }.into_termination(rec),
+                };
+                scene.tell_end(ctx, attempt, &end);
+                outcome::close(rec, end, Progress::Ended, scene);
+            }
+        }
     }
 
     fn recover(&mut self, seen: Observation, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {

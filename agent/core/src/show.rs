@@ -91,6 +91,7 @@ fn container(pod: &PodMachine, name: &ContainerName, spec: Option<&Spec>, ctx: &
         attempt,
         restart_count: attempt.map_or(0, |attempt| attempt.0),
         state,
+        live: !machine.is_idle(),
         last,
         started: runs && rec.started,
         ready: runs && !stopping && rec.ready,

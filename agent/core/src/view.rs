@@ -49,6 +49,8 @@ pub struct ContainerView {
     pub restart_count: u32,
     /// What it does now.
     pub state: ContainerState,
+    /// Something of its newest attempt is on the host, or may be: its process, what that left behind, its unread output.
+    pub live: bool,
     /// How the attempt before the present one ended.
     pub last: Option<Termination>,
     /// Its startup probe succeeded, or it has none and runs.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use barepod_linux::Dirs;
-use barepod_manifest::{Context, ManifestError, Manifests, Object, Objects, ParsedPod};
+use barepod_manifest::{Context, HostFacts, ManifestError, Manifests, Object, Objects, ParsedPod};
 use barepod_model::{Pod, PodUid, Reason, Source};
 use barepod_policy::{Policy, Subject, Verb, Verdict};
 use barepod_presets::{Catalogue, PresetError};
@@ -103,6 +103,12 @@ impl Reader {
         }
     }
 
+    /// The host as it is now.
+    #[must_use]
+    pub fn facts(&self) -> HostFacts {
+        facts::gather(&self.state, &self.labels)
+    }
+
     /// Makes pods of a file's pods, with what they refer to looked up in `objects`; nothing if one has errors. `living`
     /// knows the UID of a pod that is there already.
     pub fn assemble(
@@ -110,15 +116,15 @@ impl Reader {
         parsed: Vec<ParsedPod>,
         source: Source,
         objects: &Objects,
+        host: &HostFacts,
         living: impl Fn(&ParsedPod) -> Option<PodUid>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Vec<Pod>> {
-        let host = facts::gather(&self.state, &self.labels);
         let mut pods = Vec::new();
         let mut sound = true;
         for pod in parsed {
             let uid = living(&pod);
-            let context = Context { claims_root: &self.claims, objects, host: &host, lives: uid.is_some() };
+            let context = Context { claims_root: &self.claims, objects, host, lives: uid.is_some() };
             let resolve = |request: &_| self.catalogue.resolve(request, &barepod_presets::LocalHost);
             match pod.into_pod(source, uid.unwrap_or_else(new_uid), &context, resolve) {
                 Ok(assembled) => {
@@ -153,7 +159,7 @@ impl Reader {
             verdicts.push(may_apply(policy, subject, object));
         }
         for file in read {
-            let pods = self.assemble(file.pods, subject.source, &objects, |_| None, diagnostics);
+            let pods = self.assemble(file.pods, subject.source, &objects, &self.facts(), |_| None, diagnostics);
             let pods = pods.into_iter().flatten();
             verdicts.extend(pods.map(|pod| barepod_policy::judge(policy, subject, &pod, &LocalHost)));
         }

@@ -7,6 +7,7 @@
 //! | none | same | lives, same start time | `Running`, adopted |
 //! | none | same | not recorded, one in the cgroup | `Running`, adopted: the shim died around its clone |
 //! | none | same | gone | `Ended`, exit unknown |
+//! | none | same | lives, and was made beforehand and not told to go on | `Running`; its end is then known not to be a program's |
 //! | not empty | another | - | `Done`, exit unknown if not recorded: nothing survives a boot |
 
 use std::io;
@@ -59,6 +60,7 @@ impl Attempt {
         let failure = self.seen.failure.clone();
         if same_boot && self.seen.exit.is_none() && failure.is_none() && self.find_main() {
             self.phase = Phase::Running;
+            self.hold_mounts();
             self.write_record();
             return;
         }

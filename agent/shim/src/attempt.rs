@@ -20,10 +20,12 @@ use crate::cgroup::Group;
 use crate::failure::{At as _, Failure};
 use crate::journal::Journal;
 use crate::launch::{self, Ours};
+use crate::layout;
 use crate::output::Output;
 use crate::ready::Kept;
 use crate::record;
 use crate::standard::Standard;
+use crate::standby::Standby;
 use crate::wire;
 use crate::wire::exit::How;
 use crate::wire::start_failed::Stage;
@@ -82,6 +84,10 @@ pub struct Attempt {
     pub(crate) standard: Standard,
     /// The daemon has asked for its end: that is not held up by a disk, whatever the policy.
     pub(crate) killed: bool,
+    /// The mounts of its main process.
+    pub(crate) mounts: Option<Kept>,
+    /// Nothing is left of it, and that is still to be written down.
+    pub(crate) is_untidy: bool,
 }
 
 impl Attempt {
@@ -125,7 +131,64 @@ impl Attempt {
             output: None,
             standard: Standard::default(),
             killed: false,
+            mounts: None,
+            is_untidy: false,
         }
+    }
+
+    /// Starts one whose process stands by, with the journal of the one before.
+    #[must_use]
+    pub fn go(
+        directory: &Path,
+        mut standby: Standby,
+        boot_id: &str,
+        journal: Option<Journal>,
+        events: &mut Vec<Event>,
+    ) -> Self {
+        let record = std::mem::take(&mut standby.record);
+        let seen = standby.seen(boot_id);
+        let mut attempt = Self { directory: directory.to_owned(), record, seen, ..Self::empty() };
+        if let Err(failure) = attempt.let_go(standby, journal, events) {
+            attempt.phase = Phase::Ended { failure: Some(failure.of_attempt(attempt.number())), deadline: None };
+            attempt.progress(clock::boot(), events);
+        }
+        attempt
+    }
+
+    /// The record is written before the process is told. It has no time of start as long as nobody knows that the program
+    /// was executed.
+    fn let_go(
+        &mut self,
+        mut standby: Standby,
+        journal: Option<Journal>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Failure> {
+        self.record.attempt = Some(self.seen.clone());
+        let log = self.record.log.clone().unwrap_or_default();
+        let ready = journal.map_or_else(|| Journal::open(&self.directory), Ok).at(Stage::Prepare, layout::JOURNAL);
+        let ready = ready.and_then(|journal| {
+            record::write_attempt(&self.directory, &self.record).at(Stage::Prepare, "attempt record")?;
+            Output::begin(journal, &log, self.number()).at(Stage::Prepare, &log.directory)
+        });
+        let mut output = match ready {
+            Ok(output) => output,
+            Err(failure) => {
+                standby.end(&self.directory);
+                return Err(failure);
+            }
+        };
+        // One that has ended in this moment ends like every other.
+        let _ = standby.tell();
+        events.append(&mut standby.said);
+        standby.sources.into_iter().for_each(|(stream, source)| output.set_source(stream, source));
+        self.standard = standby.standard;
+        self.group = Some(standby.group);
+        self.main = Main::Child(standby.child.pidfd);
+        self.phase = Phase::Starting { status: standby.status, frames: standby.frames, failure: None };
+        self.seen.started = Some(now());
+        output.open(clock::boot());
+        self.output = Some(output);
+        Ok(())
     }
 
     /// The record is written before the clone: whatever is in the cgroup afterwards belongs to this attempt.
@@ -243,14 +306,35 @@ impl Attempt {
         match std::mem::replace(&mut self.phase, Phase::Running) {
             Phase::Starting { failure: None, .. } => {
                 self.take_terminal();
-                // the record keeps the time of the clone: this is on the path of every restart
                 self.seen.started = Some(now());
                 events.push(event::Event::Started(self.started()).into());
+                self.hold_mounts();
+                // one that was made for it keeps the time of its clone in its record
+                if !self.is_recorded_as_started() {
+                    self.write_record();
+                }
             }
             // the child ends by itself
             Phase::Starting { failure, .. } => self.phase = Phase::Ended { failure, deadline: None },
             other @ (Phase::Running | Phase::Ended { .. } | Phase::Done) => self.phase = other,
         }
+    }
+
+    /// Keeps the mounts of the main process, so that its end does not wait until they are taken down.
+    pub(crate) fn hold_mounts(&mut self) {
+        // without them the next attempt comes a little later
+        self.mounts = Kept::mounts_of(self.seen.pid).ok();
+    }
+
+    /// Whether it is written down that the program was executed.
+    #[must_use]
+    pub fn is_recorded_as_started(&self) -> bool {
+        self.record.attempt.as_ref().is_some_and(|attempt| attempt.started.is_some())
+    }
+
+    /// The mounts of one of which nothing is left.
+    pub fn take_mounts(&mut self) -> Option<Kept> {
+        if self.is_done() { self.mounts.take() } else { None }
     }
 
     /// The main process has ended. Its exit is written down before anybody is told, and before it is reaped.
@@ -324,9 +408,17 @@ impl Attempt {
             }
             None => event::Event::Emptied(Emptied { attempt: self.number(), oom }),
         };
-        self.write_exit();
-        launch::remove_fifos(&self.directory, self.number());
         events.push(event.into());
+        self.is_untidy = true;
+    }
+
+    /// Writes down that nothing is left, and removes what nobody needs any more. Should this shim die before, the next one
+    /// finds that out anew; so it is done when the daemon, which waits to start the next attempt, has been told.
+    pub fn tidy_up(&mut self) {
+        if std::mem::take(&mut self.is_untidy) {
+            self.write_exit();
+            launch::remove_fifos(&self.directory, self.number());
+        }
     }
 
     /// Sends a signal to the main process; one that has ended is none.

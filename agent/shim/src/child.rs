@@ -3,10 +3,10 @@
 
 use std::convert::Infallible;
 use std::fs::{self, File};
-use std::io::{self, PipeWriter, Write as _};
+use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use barepod_sys::capability;
 use barepod_sys::clone::{self, Namespace};
@@ -17,9 +17,10 @@ use barepod_sys::pass;
 use barepod_sys::path;
 use barepod_sys::process::{self, Program};
 use barepod_sys::signal;
+use barepod_sys::standby::{LastSteps, Standby};
 use barepod_sys::terminal;
 
-use crate::failure::{At as _, Failure, errno};
+use crate::failure::{self, At as _, Failure, errno};
 use crate::launch::Theirs;
 use crate::ready::Kept;
 use crate::view;
@@ -73,7 +74,40 @@ pub fn begin(start: &Start, kept: Option<&Kept>, streams: Theirs, mut report: Re
     }
 }
 
+/// The way of a new attempt up to its last steps, for which it waits to be told. Comes back only when it failed.
+pub fn stand_by(start: &Start, kept: &Kept, streams: Theirs, told: &PipeReader, mut report: Report) -> i32 {
+    let standby = settle(start, Some(kept), streams, &mut report).and_then(|()| last_steps(start));
+    // also its copies of the shim's lock, of its connection and of the other ends of these
+    let ready = standby.and_then(|standby| {
+        let alone = descriptor::close_all_but([told.as_fd(), report.pipe.as_fd()]);
+        alone.at(Stage::Prepare, "open files").map(|()| standby)
+    });
+    match ready {
+        Ok(standby) => standby.wait(told.as_fd(), report.pipe.as_fd()),
+        Err(failure) => report.fail(failure),
+    }
+}
+
+fn last_steps(start: &Start) -> Result<Standby, Failure> {
+    let name = start.argv.first().map_or("", String::as_str);
+    let cwd = working_directory(&start.cwd);
+    let complaint = |stage, object: &str| failure::complaint(start.attempt, stage, object);
+    let program = Program::new(&start.argv, &start.env).at(Stage::Exec, name)?;
+    let steps = LastSteps {
+        directory: (Path::new(cwd), complaint(Stage::Chdir, cwd)),
+        program: &program,
+        places: (&places(name, &start.env), complaint(Stage::Exec, name)),
+    };
+    Standby::new(&steps).at(Stage::Exec, name)
+}
+
 fn prepare(start: &Start, kept: Option<&Kept>, streams: Theirs, report: &mut Report) -> Result<Infallible, Failure> {
+    settle(start, kept, streams, report)?;
+    execute(&start.argv, &start.env, &start.cwd)
+}
+
+/// All but the last steps.
+fn settle(start: &Start, kept: Option<&Kept>, streams: Theirs, report: &mut Report) -> Result<(), Failure> {
     let groups = start.cgroup.as_ref().map_or(&[][..], |cgroup| cgroup.legacy.as_slice());
     join_legacy(open_legacy(groups)?)?;
     begin_session(streams.standard)?;
@@ -90,8 +124,7 @@ fn prepare(start: &Start, kept: Option<&Kept>, streams: Theirs, report: &mut Rep
     set_limits(start, report);
     identity::set_umask(if start.umask == 0 { DEFAULT_UMASK } else { start.umask });
     let caps = &start.capabilities;
-    become_user(start.user.as_ref(), caps, start.no_new_privileges)?;
-    execute(&start.argv, &start.env, &start.cwd)
+    become_user(start.user.as_ref(), caps, start.no_new_privileges)
 }
 
 /// The way of one more process in a running container, whose namespaces have been joined but for what `join_last` joins.
@@ -239,25 +272,37 @@ pub(crate) fn become_user(user: Option<&User>, capabilities: &[u32], no_new_priv
     Ok(())
 }
 
+fn working_directory(cwd: &str) -> &str {
+    if cwd.is_empty() { "/" } else { cwd }
+}
+
 fn execute(argv: &[String], env: &[String], cwd: &str) -> Result<Infallible, Failure> {
-    let cwd = if cwd.is_empty() { "/" } else { cwd };
+    let cwd = working_directory(cwd);
     std::env::set_current_dir(cwd).at(Stage::Chdir, cwd)?;
     let name = argv.first().map_or("", String::as_str);
     let program = Program::new(argv, env).at(Stage::Exec, name)?;
     descriptor::close_on_exec_from(3).at(Stage::Exec, name)?;
-    Err(search(&program, name, env)).at(Stage::Exec, name)
+    Err(search(&program, &places(name, env))).at(Stage::Exec, name)
 }
 
-/// As execvp(3) looks for a program, on the `PATH` of its own environment; a file without `#!` is not given to a shell.
-fn search(program: &Program, name: &str, env: &[String]) -> io::Error {
+/// Where a program may lie, as execvp(3) looks for it, on the `PATH` of its own environment.
+fn places(name: &str, env: &[String]) -> Vec<PathBuf> {
     if name.contains('/') {
-        return program.execute(Path::new(name));
+        return vec![PathBuf::from(name)];
     }
     let path = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+    let directories = path.split(':').filter(|_| !name.is_empty());
+    directories.map(|directory| Path::new(if directory.is_empty() { "." } else { directory }).join(name)).collect()
+}
+
+/// The first that can be executed; a file without `#!` is not given to a shell.
+fn search(program: &Program, places: &[PathBuf]) -> io::Error {
+    if let [only] = places {
+        return program.execute(only);
+    }
     let mut result = io::Error::from_raw_os_error(NO_ENTRY);
-    for directory in path.split(':').filter(|_| !name.is_empty()) {
-        let directory = if directory.is_empty() { "." } else { directory };
-        let error = program.execute(&Path::new(directory).join(name));
+    for place in places {
+        let error = program.execute(place);
         match error.raw_os_error() {
             Some(NO_ENTRY | NOT_A_DIRECTORY) => {}
             Some(NO_ACCESS) => result = error,

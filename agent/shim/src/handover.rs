@@ -37,10 +37,12 @@ impl Supervisor {
         self.refuse(number, "Reexec", &format!("{path}: {error}"));
     }
 
-    fn become_other(&self, path: &Path) -> io::Result<std::convert::Infallible> {
+    fn become_other(&mut self, path: &Path) -> io::Result<std::convert::Infallible> {
         if self.attempt.as_ref().is_some_and(|attempt| attempt.standard.terminal.is_some()) {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a terminal is on its way"));
         }
+        // it would end with the open files that are not handed over, but not before its cgroup may be looked for
+        self.throw_away();
         let mut memory = descriptor::memory_file("barepod-shim")?;
         memory.write_all(&self.handover().encode_to_vec())?;
         memory.rewind()?;
@@ -141,6 +143,9 @@ impl Attempt {
         attempt.output = Some(attempt.output_from(handover)?);
         attempt.standard.input = inherited(handover.stdin_fd)?.map(|file| Input::new(file.into()));
         attempt.standard.closing = attempt.standard.input.is_some() && !attempt.record.stdin;
+        if matches!(attempt.phase, Phase::Running) {
+            attempt.hold_mounts();
+        }
         Ok(Some(attempt))
     }
 
@@ -195,6 +200,7 @@ pub fn resume(memory: RawFd) -> io::Result<Supervisor> {
         signals: supervisor::take_signals()?,
         attempt: Attempt::take_up(&handover, &directory)?,
         ready: None,
+        lingering: None,
         link,
         end: End::NotAsked,
         directory,

@@ -24,6 +24,7 @@ pub mod pause;
 pub mod ready;
 pub mod record;
 mod standard;
+pub mod standby;
 pub mod stranger;
 pub mod supervisor;
 pub mod view;

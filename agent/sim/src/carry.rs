@@ -47,6 +47,7 @@ pub(crate) fn pod_of_input(input: &Input) -> Option<PodUid> {
         | Input::Emptied { key, .. }
         | Input::Hooked { key, .. } => Some(key.pod.clone()),
         Input::Observed { key, .. }
+        | Input::Recalled { key, .. }
         | Input::ShimLost { key }
         | Input::Resized { key, .. }
         | Input::ResizeFailed { key, .. } => Some(key.pod.clone()),
@@ -147,6 +148,9 @@ impl World<'_> {
             return Err("no space left on device".to_owned());
         }
         self.unwritten.remove(pod);
+        for (container, known) in record.known_ends() {
+            self.host.forget_ends(&ContainerKey { pod: pod.clone(), container }, known);
+        }
         self.disk.write(record, sync);
         Ok(())
     }
@@ -173,7 +177,7 @@ impl World<'_> {
         let process = self.new_process(&key, pod, polled);
         let pid = process.pid;
         self.schedule_fate(&key.container_key(), &process);
-        self.host.containers.insert(key.container_key(), process);
+        self.host.begin(key.container_key(), process);
         self.summary.starts += 1;
         self.hear_later(Input::Started { key, pid });
         Ok(())
@@ -268,6 +272,10 @@ impl World<'_> {
         if let Some(process) = self.host.containers.get_mut(&key) {
             process.shim_lives = true;
             process.known = matches!(observation, Observation::Running { .. });
+        }
+        let ends = self.host.recall(&key);
+        if !ends.is_empty() {
+            self.hear_later(Input::Recalled { key: key.clone(), ends });
         }
         self.hear_later(Input::Observed { key, observation });
     }

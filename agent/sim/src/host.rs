@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use barepod_core::{AttemptKey, Observation};
+use barepod_core::{AttemptKey, Observation, PastEnd};
 use barepod_model::{Attempt, Container, ContainerKey, ContainerKind, ExitStatus, Pod, PodName, PodUid, Stamp};
 
 use crate::clock::SimTime;
@@ -17,6 +17,10 @@ const SLACK: SimTime = SimTime::from_secs(3);
 #[derive(Debug, Default)]
 pub(crate) struct Host {
     pub(crate) containers: BTreeMap<ContainerKey, Process>,
+    /// How the attempts before the newest ended, which shims keep until the ledger has it.
+    pub(crate) past: BTreeMap<ContainerKey, Vec<PastEnd>>,
+    /// How each container's attempt before the newest ended.
+    pub(crate) overtaken: BTreeMap<ContainerKey, (Attempt, ExitStatus)>,
     /// Pods of which something ran on this boot.
     pub(crate) began: BTreeSet<PodName>,
     /// Pods whose volumes have been made on this boot.
@@ -103,8 +107,48 @@ impl Host {
     /// The power goes.
     pub(crate) fn reboot(&mut self) {
         self.containers.clear();
+        self.past.clear();
+        self.overtaken.clear();
         self.began.clear();
         self.mounted.clear();
+    }
+
+    /// A new attempt takes the place of the one before.
+    pub(crate) fn begin(&mut self, key: ContainerKey, process: Process) {
+        self.overtaken.remove(&key);
+        let Some(before) = self.containers.insert(key.clone(), process) else { return };
+        let Some(end) = before.end else { return };
+        self.overtaken.insert(key.clone(), (before.attempt, end.status));
+        let started = Some(before.started);
+        let End { status, oom, finished, .. } = end;
+        let end = PastEnd { attempt: before.attempt, failure: None, status, oom, started, finished };
+        self.past.entry(key).or_default().push(end);
+    }
+
+    /// The ledger has the ends up to this attempt.
+    pub(crate) fn forget_ends(&mut self, key: &ContainerKey, known: Attempt) {
+        self.past.entry(key.clone()).or_default().retain(|end| end.attempt > known);
+    }
+
+    /// What a daemon is told of earlier attempts.
+    pub(crate) fn recall(&self, key: &ContainerKey) -> Vec<PastEnd> {
+        self.past.get(key).cloned().unwrap_or_default()
+    }
+
+    /// What a record must say of the attempt before the newest.
+    pub(crate) fn check_last(
+        &self,
+        key: &ContainerKey,
+        attempt: Attempt,
+        last: Option<ExitStatus>,
+    ) -> Result<(), Violation> {
+        match self.overtaken.get(key) {
+            Some((before, status)) if before.next() == attempt && last != Some(*status) => Err(violated(
+                Invariant::NoEndLost,
+                format!("{key}#{before} ended with {status}, and {last:?} is shown"),
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Makes a pod's volumes. What does not exist cannot be made; what was made stays.

@@ -47,6 +47,7 @@ impl World<'_> {
             match effect {
                 Effect::Observe { key } => {
                     let observation = self.host.observe(&key);
+                    core.handle(now, Input::Recalled { key: key.clone(), ends: self.host.recall(&key) });
                     core.handle(now, Input::Observed { key, observation });
                 }
                 Effect::Prepare { pod, generation } => {
@@ -90,6 +91,9 @@ impl World<'_> {
             if shown != lives {
                 let detail = format!("{key} is shown with pid {shown:?}, the host has {lives:?}");
                 return Err(violated(Invariant::ViewIsTrue, detail));
+            }
+            if let (Some(attempt), Some(_)) = (container.attempt, shown) {
+                self.host.check_last(&key, attempt, container.last.as_ref().map(|end| end.status))?;
             }
         }
         Ok(())

@@ -31,6 +31,8 @@ pub enum Invariant {
     ViewIsTrue,
     /// A deadline that has come is dealt with.
     DeadlinesPass,
+    /// How an attempt ended is known after it, whatever happened to the daemon.
+    NoEndLost,
     /// When faults cease, what is wanted runs and what is deleted is gone.
     Converges,
 }

@@ -19,6 +19,7 @@ pub mod poll;
 pub mod proc;
 pub mod process;
 pub mod signal;
+pub mod standby;
 pub mod terminal;
 pub mod wait;
 

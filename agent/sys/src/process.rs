@@ -62,6 +62,11 @@ impl Program {
         })
     }
 
+    /// Its arguments and its environment.
+    pub(crate) fn strings(&self) -> (&[CString], &[CString]) {
+        (&self.arguments, &self.environment)
+    }
+
     /// Becomes the program at `path`. Comes back only with an error.
     #[must_use]
     pub fn execute(&self, path: &Path) -> io::Error {

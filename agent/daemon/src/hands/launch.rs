@@ -8,7 +8,7 @@ use barepod_linux::cgroup::Leaf;
 use barepod_linux::sandbox::{self, Sandbox, pause};
 use barepod_linux::view::{self, Placement, Witness};
 use barepod_linux::{ids, volumes};
-use barepod_model::{Attempt, Container, ContainerKey, Launch, Pod, Reason, Root, Stdin};
+use barepod_model::{Attempt, Container, ContainerKey, ContainerKind, Launch, Pod, Reason, RestartPolicy, Root, Stdin};
 use barepod_shim::wire;
 
 use super::Host;
@@ -31,6 +31,8 @@ pub(super) struct Draft {
     witness: Witness,
     /// How often the kernel's list of mounts had changed by then.
     mounts: u64,
+    /// Whether a process may stand by for it.
+    standby: bool,
 }
 
 impl Draft {
@@ -48,9 +50,12 @@ impl Draft {
         let (view, witness) = view_of(host, &container_key, &container.launch, &placements, &sandbox)?;
         let log = log(host, pod, &container_key);
         let leaf = host.groups.make_leaf(&container_key, attempt).map_err(|e| create(&e))?;
-        let start = start(container, attempt, cgroup(&leaf), view, log, &sandbox);
+        let mut start = start(container, attempt, cgroup(&leaf), view, log, &sandbox);
+        // Looked at again when the order comes.
+        start.argv = arguments(&container.launch, &placements).map_err(|e| config(&e))?;
         let (key, pod, launch) = (key.clone(), Arc::clone(pod), container.launch.clone());
-        Ok(Self { key, pod, launch, placements, start, witness, mounts })
+        let standby = may_stand_by(&pod, container);
+        Ok(Self { key, pod, launch, placements, start, witness, mounts, standby })
     }
 
     /// Whether this start can be drafted while the attempt before runs: not if both would write to one layer.
@@ -66,16 +71,39 @@ impl Draft {
             && self.witness.holds()
     }
 
-    /// What its shim can do beforehand.
-    pub(super) fn get_ready(&mut self) -> wire::GetReady {
-        self.start.ready = uuid::Uuid::new_v4().to_string();
-        wire::GetReady {
-            name: self.start.ready.clone(),
+    /// What its shim, which speaks this protocol, can do beforehand; `None` if nothing.
+    pub(super) fn get_ready(&mut self, protocol: u32) -> Option<wire::GetReady> {
+        let name = uuid::Uuid::new_v4().to_string();
+        self.standby &= protocol >= wire::GO;
+        self.start.ready.clone_from(&name);
+        if self.standby {
+            return Some(wire::GetReady { name, start: Some(self.start.clone()), ..wire::GetReady::default() });
+        }
+        (protocol >= wire::GET_READY).then(|| wire::GetReady {
+            name,
             namespaces: self.start.namespaces,
             hostname: self.start.hostname.clone(),
             view: self.start.view.clone(),
             joined: self.start.joined.clone(),
-        }
+            start: None,
+        })
+    }
+
+    /// Whether a process stands by for it, if its shim could make one.
+    pub(super) fn stands_by(&self) -> bool {
+        self.standby
+    }
+
+    /// The order to the process that stands by; `None` if it would not do what is to be done now.
+    pub(super) fn go(&self) -> Result<Option<wire::Go>, StartFailure> {
+        volumes::take_ownership(&self.placements, &self.launch).map_err(|e| config(&e))?;
+        let fits = arguments(&self.launch, &self.placements).map_err(|e| config(&e))? == self.start.argv;
+        Ok(fits.then(|| wire::Go { attempt: self.start.attempt, ready: self.start.ready.clone() }))
+    }
+
+    /// Whether nothing has to be looked at in volumes, whose disks may be slow, before the order is given.
+    pub(super) fn is_quick(&self) -> bool {
+        self.launch.owned_dirs.is_empty() && self.launch.init.is_empty()
     }
 
     /// The order itself. What may have changed since, in the volumes or of the pod's first process, is looked at again.
@@ -89,6 +117,17 @@ impl Draft {
         self.start.argv = arguments(&self.launch, &self.placements).map_err(|e| config(&e))?;
         Ok(self.start)
     }
+}
+
+/// Whether a process may wait for the container's next attempt: one that is likely to come, and only where it is nothing
+/// to anybody else. A terminal, or an input, is its attempt's own; where processes are limited the container may have all
+/// of them, and where they are shared others would see it.
+fn may_stand_by(pod: &Pod, container: &Container) -> bool {
+    let lasts = container.kind != ContainerKind::Init;
+    let restarts = container.restart.policy.unwrap_or(pod.restart_policy) != RestartPolicy::Never;
+    let launch = &container.launch;
+    let is_closed = !launch.tty && launch.stdin == Stdin::Closed && !launch.namespaces.shared_pid;
+    lasts && restarts && is_closed && container.resources.pids_limit.is_none()
 }
 
 fn config(error: &dyn std::error::Error) -> StartFailure {

@@ -21,7 +21,7 @@ mod translate;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use barepod_core::Effect;
+use barepod_core::{Effect, PodRecord};
 use barepod_model::{ContainerKey, PodUid};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -51,7 +51,8 @@ impl Hands {
         let (host, supervisor) = (Arc::clone(&self.host), self.supervisor.clone());
         match effect {
             Effect::Store { pod, revision, record, sync } => {
-                self.spawn(ledger::store(host, supervisor, pod, revision, record, sync));
+                let tell = self.told_when_known(&record);
+                self.spawn(ledger::store(host, supervisor, pod, revision, record, sync, tell));
             }
             Effect::Forget { pod } => self.spawn(ledger::forget(host, supervisor, pod)),
             Effect::Prepare { pod, generation } => self.spawn(prepare::prepare(host, supervisor, pod, generation)),
@@ -73,6 +74,23 @@ impl Hands {
                 self.spawn(teardown::tear_down(host, supervisor, pod, containers));
             }
             Effect::Reply { .. } | Effect::Emit(_) => unreachable!("the supervisor answers and tells by itself"),
+        }
+    }
+
+    /// What tells the pod's containers that the ends in this record are written down.
+    fn told_when_known(&self, record: &PodRecord) -> impl FnOnce() + Send + use<> {
+        let tasks: Vec<_> = record
+            .known_ends()
+            .filter_map(|(container, attempt)| {
+                let key = ContainerKey { pod: record.pod.uid.clone(), container };
+                Some((self.containers.get(&key)?.clone(), attempt))
+            })
+            .collect();
+        move || {
+            for (task, attempt) in tasks {
+                // One that has ended needs to know nothing.
+                task.send(Order::Known { attempt }).ok();
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use barepod_core::{Observation, StartFailure};
+use barepod_core::{Observation, PastEnd, StartFailure};
 use barepod_model::{Attempt, BootId, BootTime, ExitStatus, Reason, Stamp, WallTime};
 use barepod_shim::wire::{self, exit, start_failed::Stage};
 use nix::errno::Errno;
@@ -51,6 +51,18 @@ pub(super) fn observation(welcome: &wire::Welcome, boot_id: &BootId) -> (Observa
     let (status, oom, finished) = exit(current.exit.as_ref(), boot_id);
     let message = String::new();
     (Observation::Exited { attempt, status, oom, started, finished, empty: current.empty, message }, None)
+}
+
+/// How earlier attempts ended, as the shim has kept it.
+pub(super) fn past_ends(welcome: &wire::Welcome) -> Vec<PastEnd> {
+    let end = |past: &wire::Attempt| {
+        let boot = BootId(past.boot_id.clone());
+        let (status, oom, finished) = exit(past.exit.as_ref(), &boot);
+        let failure = past.failure.as_ref().map(start_failure);
+        let started = past.started.as_ref().map(|time| stamp(time, &boot));
+        PastEnd { attempt: Attempt(past.attempt), failure, status, oom, started, finished }
+    };
+    welcome.ended.iter().map(end).collect()
 }
 
 /// Why an attempt never ran, in Kubernetes' reasons.

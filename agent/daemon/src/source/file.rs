@@ -253,7 +253,14 @@ impl FileSource {
         let (before, by) = (known.pods.clone(), subject(user_of(known.owner, None)));
         let mut diagnostics = Diagnostics::default();
         let objects = &self.index.objects;
-        let read = self.reader.assemble(parsed, Source::File, objects, |pod| self.living(pod), &mut diagnostics);
+        let read = self.reader.assemble(
+            parsed,
+            Source::File,
+            objects,
+            &self.reader.facts(),
+            |pod| self.living(pod),
+            &mut diagnostics,
+        );
         warn(path, &diagnostics);
         let Some(read) = read else { return };
         let (mut pods, mut forbidden) = (BTreeSet::new(), false);

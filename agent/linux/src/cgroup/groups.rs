@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use barepod_model::{Attempt, ContainerKey, ContainerName, PodUid, Resources};
 
@@ -38,6 +39,9 @@ pub struct Stray {
 }
 
 const SHIM: &str = "shim";
+
+/// Longest wait for a process to leave that ends by itself.
+const LAST_BREATH: Duration = Duration::from_millis(500);
 
 impl Groups {
     /// Makes `base`, a relative path such as `barepod`, in every mount, and hands the controllers down to it.
@@ -306,13 +310,28 @@ fn make(path: &Path) -> Result<(), CgroupError> {
 }
 
 fn make_new(path: &Path) -> Result<(), CgroupError> {
-    remove(path).map_err(|error| match error {
+    remove_when_empty(path).map_err(|error| match error {
         CgroupError::Remove { path, source } if source.kind() == io::ErrorKind::ResourceBusy => {
             CgroupError::Used { path }
         }
         other => other,
     })?;
     fs::create_dir(path).map_err(|source| CgroupError::Make { path: path.to_owned(), source })
+}
+
+/// What stood by in a group for a shim that died leaves it in this moment.
+fn remove_when_empty(path: &Path) -> Result<(), CgroupError> {
+    let begin = Instant::now();
+    loop {
+        match remove(path) {
+            Err(CgroupError::Remove { source, .. })
+                if source.kind() == io::ErrorKind::ResourceBusy && begin.elapsed() < LAST_BREATH =>
+            {
+                std::thread::sleep(LAST_BREATH / 100);
+            }
+            done => return done,
+        }
+    }
 }
 
 fn remove(path: &Path) -> Result<(), CgroupError> {
