@@ -14,10 +14,11 @@ const EXAMPLE: &str = include_str!("../../examples/postgresql/pod.yaml");
 const BASE: &str = "/sys/fs/cgroup/barepod";
 
 /// Test programs, by the file that they are made from, and which of their tests meet a control group of this kind.
-const SHARED: [(&str, &[&str]); 5] = [
+const SHARED: [(&str, &[&str]); 6] = [
     ("agent/linux/src/lib.rs", &["as_root"]),
     ("agent/shim/tests/lifecycle.rs", &["--skip=a_kill_for_memory_is_told_on_v1"]),
     ("agent/shim/tests/exec.rs", &[]),
+    ("agent/shim/tests/notify.rs", &[]),
     // That PostgreSQL outlives the daemon is shown below, under systemd.
     ("tests/tests/postgresql.rs", &["postgresql_runs"]),
     ("tests/tests/kill.rs", &["a_daemon_killed_at_random"]),

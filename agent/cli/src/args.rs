@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Attach(Attach),
     /// Stop a pod's containers gracefully and start them again.
     Restart(Restart),
+    /// Set what others have to say of a pod: the conditions that its readinessGates name.
+    Condition(Condition),
     /// Stop pods gracefully and remove them. Their claims and logs stay.
     Delete(Delete),
     /// Show recent events.
@@ -170,6 +172,38 @@ pub(crate) struct Restart {
     /// One container; all if it is left out.
     #[arg(short, long, value_name = "NAME")]
     pub(crate) container: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Condition {
+    #[command(subcommand)]
+    pub(crate) verb: ConditionVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConditionVerb {
+    /// Set a condition. It is kept until it is set anew or removed, whatever happens to the pod's containers.
+    Set {
+        /// `NAME` or `pod/NAME`.
+        pod: String,
+        /// The condition's type and whether it holds.
+        #[arg(value_name = "TYPE=True|False|Unknown")]
+        condition: String,
+        /// Why, in one word for programs.
+        #[arg(long, default_value = "", value_name = "WORD")]
+        reason: String,
+        /// Why, in a sentence for people.
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        message: String,
+    },
+    /// Remove a condition.
+    Remove {
+        /// `NAME` or `pod/NAME`.
+        pod: String,
+        /// The condition's type.
+        #[arg(value_name = "TYPE")]
+        condition: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]

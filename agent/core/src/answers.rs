@@ -25,15 +25,19 @@ pub(crate) fn subject(input: &Input) -> Option<&PodUid> {
         | Input::StartFailed { key, .. }
         | Input::Exited { key, .. }
         | Input::Emptied { key, .. }
+        | Input::Heard { key, .. }
         | Input::Probed { key, .. }
         | Input::Hooked { key, .. } => Some(&key.pod),
         Input::Observed { key, .. }
         | Input::ShimLost { key }
         | Input::Resized { key, .. }
         | Input::ResizeFailed { key, .. } => Some(&key.pod),
-        Input::Apply { .. } | Input::Delete { .. } | Input::Missing { .. } | Input::Restart { .. } | Input::Wake => {
-            None
-        }
+        Input::Apply { .. }
+        | Input::Delete { .. }
+        | Input::Missing { .. }
+        | Input::Restart { .. }
+        | Input::Condition { .. }
+        | Input::Wake => None,
     }
 }
 
@@ -43,6 +47,7 @@ fn container(input: &Input) -> Option<&ContainerName> {
         | Input::StartFailed { key, .. }
         | Input::Exited { key, .. }
         | Input::Emptied { key, .. }
+        | Input::Heard { key, .. }
         | Input::Probed { key, .. }
         | Input::Hooked { key, .. } => Some(&key.container),
         Input::Observed { key, .. }
@@ -61,6 +66,7 @@ fn container(input: &Input) -> Option<&ContainerName> {
         | Input::Delete { .. }
         | Input::Missing { .. }
         | Input::Restart { .. }
+        | Input::Condition { .. }
         | Input::Wake => None,
     }
 }
@@ -87,6 +93,7 @@ impl PodMachine {
             | Input::Delete { .. }
             | Input::Missing { .. }
             | Input::Restart { .. }
+            | Input::Condition { .. }
             | Input::Wake
             | Input::Started { .. }
             | Input::StartFailed { .. }
@@ -94,6 +101,7 @@ impl PodMachine {
             | Input::Emptied { .. }
             | Input::Observed { .. }
             | Input::ShimLost { .. }
+            | Input::Heard { .. }
             | Input::Resized { .. }
             | Input::ResizeFailed { .. }
             | Input::Probed { .. }
@@ -133,6 +141,7 @@ impl Running {
         match input {
             Input::Resized { .. } => self.resized(rec, scene, ctx),
             Input::ResizeFailed { generation, message, .. } => self.resize_failed(generation, message, scene, ctx),
+            Input::Heard { heard, .. } => self.heard(*heard, rec, scene, ctx),
             Input::Probed { kind, outcome, .. } => self.probed(kind, &outcome, rec, scene, ctx),
             Input::Hooked { kind, outcome, .. } => self.hooked(kind, outcome, rec, scene, ctx),
             Input::Started { .. }
@@ -153,6 +162,7 @@ impl Running {
             | Input::Delete { .. }
             | Input::Missing { .. }
             | Input::Restart { .. }
+            | Input::Condition { .. }
             | Input::Wake => {}
         }
     }

@@ -16,8 +16,8 @@
 use std::sync::Arc;
 
 use barepod_model::{
-    Attempt, BootTime, Container as Spec, ContainerKey, ContainerName, ExitStatus, HookKind, Pod, PodUid, ProbeKind,
-    Reason, Stamp, Termination,
+    Attempt, BootTime, Container as Spec, ContainerKey, ContainerName, ExitStatus, HookKind, Notify, Pod, PodUid,
+    ProbeKind, Reason, Stamp, Termination,
 };
 
 use crate::context::Ctx;
@@ -27,7 +27,7 @@ use crate::planted::{self, Fault};
 use crate::retry::Retry;
 use crate::running::Running;
 use crate::stop::StopOrder;
-use crate::{AttemptKey, ContainerRecord, Effect, ProbeTicket, Progress, Severity, StartFailure, backoff};
+use crate::{AttemptKey, ContainerRecord, Effect, Heard, ProbeTicket, Progress, Said, Severity, StartFailure, backoff};
 
 /// A container's volatile side.
 #[derive(Debug)]
@@ -73,6 +73,16 @@ pub(crate) struct Scene<'a> {
     /// How the pod's end bounds this container.
     pub(crate) ending: Option<&'a StopOrder>,
     pub(crate) start: StartGate,
+}
+
+/// What is known of a process that runs.
+#[derive(Debug)]
+pub(crate) struct Alive {
+    pub(crate) attempt: Attempt,
+    pub(crate) pid: u32,
+    pub(crate) since: Stamp,
+    /// What its service has said, if it has a socket to speak to.
+    pub(crate) heard: Option<Heard>,
 }
 
 /// Whether an attempt may be started now.
@@ -140,6 +150,11 @@ impl Machine {
         matches!(&self.state, State::Running(run) if run.awaits_probe(kind, ticket))
     }
 
+    /// Whether these words are news of what runs.
+    pub(crate) fn awaits_words(&self, heard: &Heard) -> bool {
+        matches!(&self.state, State::Running(run) if run.awaits_words(heard))
+    }
+
     /// Whether the answer to this hook is waited for.
     pub(crate) fn awaits_hook(&self, kind: HookKind) -> bool {
         matches!(&self.state, State::Running(run) if run.awaits_hook(kind))
@@ -154,29 +169,34 @@ impl Machine {
     pub(crate) fn started(&mut self, pid: u32, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
         let Some(attempt) = self.live() else { return };
         scene.tell(ctx, Severity::Normal, Reason::Started, format!("attempt {attempt} runs as pid {pid}"));
-        self.run(attempt, pid, ctx.stamp(), rec, scene, ctx);
+        let heard = rec.notify.map(|_| Heard::default());
+        self.run(Alive { attempt, pid, since: ctx.stamp(), heard }, rec, scene, ctx);
     }
 
-    /// Enters `Running`. Readiness is kept where the record already knows this attempt as running.
-    pub(crate) fn run(
-        &mut self,
-        attempt: Attempt,
-        pid: u32,
-        since: Stamp,
-        rec: &mut ContainerRecord,
-        scene: Scene<'_>,
-        ctx: &Ctx<'_>,
-    ) {
+    /// Enters `Running`, with all that the service has said by then. Readiness is kept where the record already knows this
+    /// attempt as running.
+    pub(crate) fn run(&mut self, alive: Alive, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &Ctx<'_>) {
+        let Alive { attempt, pid, since, heard } = alive;
+        // The ledger may not know of this attempt what the host knows.
+        if heard.is_some() && rec.notify.is_none() {
+            rec.notify = scene.spec.and_then(|spec| spec.launch.notify).or(Some(Notify::default()));
+        }
         if !matches!(rec.progress, Progress::Running { .. }) {
             rec.post_started = scene.spec.is_some_and(|spec| spec.lifecycle.post_start.is_none());
             rec.pre_stopped = false;
+            rec.said_ready = false;
+            rec.said_stopping = false;
+            rec.probed = false;
             rec.started = false;
+            rec.started_at = None;
             rec.ready = false;
-            scene.spec.into_iter().for_each(|spec| rec.settle_readiness(spec));
+            scene.spec.into_iter().for_each(|spec| rec.settle_readiness(spec, ctx.now.boot));
         }
         rec.progress = Progress::Running { since: since.clone() };
         rec.finished = false;
-        self.state = State::Running(Box::new(Running::new(attempt, pid, since, scene, ctx.now.boot)));
+        let mut run = Running::new(attempt, pid, since, rec, scene, ctx.now.boot);
+        run.hear_again(heard, rec, ctx);
+        self.state = State::Running(Box::new(run));
     }
 
     /// The attempt never ran.
@@ -242,6 +262,14 @@ impl Machine {
         }
     }
 
+    /// What the running attempt's service says of itself.
+    pub(crate) fn said(&self) -> Option<Said> {
+        match &self.state {
+            State::Running(run) => run.said(),
+            State::Recovering | State::Idle | State::Starting { .. } | State::Draining { .. } => None,
+        }
+    }
+
     /// A running attempt.
     pub(crate) fn running(&mut self) -> Option<&mut Running> {
         match &mut self.state {
@@ -299,6 +327,7 @@ impl Machine {
         rec.attempt_epoch = rec.epoch;
         rec.progress = Progress::Begun;
         rec.in_force = scene.spec.map(|spec| spec.resources);
+        rec.notify = scene.spec.and_then(|spec| spec.launch.notify);
         self.state = State::Starting { attempt };
         ctx.push(Effect::Start { key: scene.key(attempt), pod: Arc::clone(scene.wanted) });
     }

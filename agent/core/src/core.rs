@@ -104,6 +104,9 @@ impl Core {
             Input::Restart { request, pod, container } => {
                 self.request(Request::Restart { request, pod, container }, now);
             }
+            Input::Condition { request, pod, change } => {
+                self.request(Request::Condition { request, pod, change }, now);
+            }
             Input::Missing { pod } => self.missing(&pod, now),
             Input::Stored { pod, .. } => self.stored(&pod, now),
             Input::StoreFailed { pod, message, .. } => self.store_failed(&pod, &message, now),
@@ -116,6 +119,7 @@ impl Core {
             | Input::Emptied { .. }
             | Input::Observed { .. }
             | Input::ShimLost { .. }
+            | Input::Heard { .. }
             | Input::Resized { .. }
             | Input::ResizeFailed { .. }
             | Input::Probed { .. }
@@ -159,9 +163,10 @@ impl Core {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         pod.others = Others { dependency, held };
         let claims = pod.advance(blocker, &mut ctx);
+        let mut view = show::pod(pod, &ctx);
+        view.iter_mut().for_each(|view| pod.settle_conditions(view, &ctx.stamp()));
         pod.flush(&mut ctx);
         pod.set_wake(&mut ctx);
-        let view = show::pod(pod, &ctx);
         if view != pod.view {
             pod.view = view;
             self.changed.insert(uid.clone());

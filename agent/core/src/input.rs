@@ -8,7 +8,7 @@ use barepod_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptKey, PodRecord, ProbeTicket, Revision};
+use crate::{AttemptKey, ConditionChange, Heard, PodRecord, ProbeTicket, Revision};
 
 /// When an input is handled. The boot id is given to the core once, when it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub enum Verb {
     Deleted,
     /// New processes are coming.
     Restarted,
+    /// A condition is another one.
+    ConditionSet,
 }
 
 /// The negative answer: nothing has changed.
@@ -97,6 +99,8 @@ pub enum Observation {
         pid: u32,
         /// When it started.
         started: Stamp,
+        /// What its service has said so far; `None` if it has no socket to speak to.
+        heard: Option<Box<Heard>>,
     },
     /// This attempt's process ended; its cgroup is not known to be empty (an `Emptied` follows).
     Exited {
@@ -177,6 +181,15 @@ pub enum Input {
         /// One container, or all regular ones.
         container: Option<ContainerName>,
     },
+    /// Somebody sets or removes one of a pod's conditions.
+    Condition {
+        /// Answered by `Effect::Reply`, after it is durable.
+        request: RequestId,
+        /// The pod.
+        pod: PodUid,
+        /// Which, and how.
+        change: ConditionChange,
+    },
     /// A ledger write is done, as durable as was asked.
     Stored {
         /// The pod.
@@ -252,6 +265,13 @@ pub enum Input {
     ShimLost {
         /// Which container.
         key: ContainerKey,
+    },
+    /// A running attempt's service has said something.
+    Heard {
+        /// Which.
+        key: AttemptKey,
+        /// All that it has said so far.
+        heard: Box<Heard>,
     },
     /// New limits are in force.
     Resized {

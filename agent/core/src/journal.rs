@@ -19,7 +19,7 @@ use crate::context::Ctx;
 use crate::planted::{self, Fault};
 use crate::proposal::Proposal;
 use crate::retry::Retry;
-use crate::{ContainerRecord, Deletion, Effect, PodFailure, PodRecord, RequestId, Revision, Sync};
+use crate::{Condition, ContainerRecord, Deletion, Effect, PodFailure, PodRecord, RequestId, Revision, Sync};
 
 /// The writer.
 #[derive(Debug)]
@@ -52,6 +52,7 @@ struct Facts {
     deletion: Option<Deletion>,
     failure: Option<PodFailure>,
     initialized: bool,
+    conditions: BTreeMap<String, Condition>,
     counts_from: Option<Stamp>,
     orphaned: bool,
 }
@@ -64,6 +65,7 @@ impl Facts {
             deletion: record.deletion.clone(),
             failure: record.failure.clone(),
             initialized: record.initialized,
+            conditions: record.conditions.clone(),
             counts_from: record.counts_from.clone(),
             orphaned: record.orphaned,
         }
@@ -75,6 +77,7 @@ impl Facts {
             && self.deletion == record.deletion
             && self.failure == record.failure
             && self.initialized == record.initialized
+            && self.conditions == record.conditions
             && self.counts_from == record.counts_from
             && self.orphaned == record.orphaned
     }
@@ -120,9 +123,11 @@ impl Journal {
         // Nothing of a pod survives a power cut that a restart would have to know of.
         let sync = match pending.proposal {
             Proposal::Restart { .. } => Sync::Lazy,
-            Proposal::Create | Proposal::Update { .. } | Proposal::Delete { .. } | Proposal::Shorten { .. } => {
-                Sync::Durable
-            }
+            Proposal::Create
+            | Proposal::Update { .. }
+            | Proposal::Delete { .. }
+            | Proposal::Shorten { .. }
+            | Proposal::Condition { .. } => Sync::Durable,
         };
         self.write(changed, sync, Some(pending), ctx);
     }

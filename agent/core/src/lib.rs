@@ -15,6 +15,7 @@
 mod admission;
 mod answers;
 mod backoff;
+mod condition;
 mod container;
 mod context;
 mod core;
@@ -23,6 +24,7 @@ mod dependency;
 mod diff;
 mod effect;
 mod fresh;
+mod heard;
 mod input;
 mod journal;
 mod outcome;
@@ -41,8 +43,10 @@ mod stop;
 mod view;
 
 pub use crate::core::Core;
+pub use condition::{Condition, ConditionChange, ConditionStatus};
 pub use deadline::Deadline;
 pub use effect::{AttemptKey, BackoffFigures, Effect, Event, ProbeTicket, Severity, Sync};
+pub use heard::{Heard, Patience, Said};
 pub use input::{
     Accepted, Denied, Evidence, HookOutcome, Input, Moment, Observation, ProbeOutcome, RequestId, Restored,
     StartFailure, Verb,

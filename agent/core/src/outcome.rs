@@ -71,7 +71,11 @@ pub(crate) fn close(rec: &mut ContainerRecord, end: Termination, progress: Progr
     rec.progress = progress;
     rec.post_started = false;
     rec.pre_stopped = false;
+    rec.said_ready = false;
+    rec.said_stopping = false;
+    rec.probed = false;
     rec.started = false;
+    rec.started_at = None;
     rec.ready = false;
 }
 

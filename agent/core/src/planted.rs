@@ -73,6 +73,12 @@ faults! {
     UnchangedIsRefused,
     /// There may be any number of pods.
     QuotaIgnored,
+    /// What a service did not say counts although nobody could have heard it.
+    SilenceOfTheDeaf,
+    /// A pod is ready whatever the conditions say that others must set.
+    GatesIgnored,
+    /// A service counts as ready before it has said so.
+    ReadyUnsaid,
 }
 
 #[cfg(feature = "planted")]

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barepod_model::{
-    BootTime, Container as Spec, ContainerKey, ContainerKind, ContainerName, Pod, PodUid, Reason, Stamp,
+    BootTime, Container as Spec, ContainerKey, ContainerKind, ContainerName, Phase, Pod, PodUid, Reason, Stamp,
 };
 
 use crate::admission::Blocker;
@@ -30,7 +30,9 @@ use crate::planted::{self, Fault};
 use crate::proposal::{self, Request};
 use crate::retry::Retry;
 use crate::stop::{Grace, StopOrder};
-use crate::{ContainerRecord, Deletion, Effect, PodFailure, PodRecord, PodView, Severity, StartFailure, Waits};
+use crate::{
+    ContainerRecord, Deletion, Effect, PodFailure, PodRecord, PodView, Severity, StartFailure, Waits, condition,
+};
 
 /// A pod.
 #[derive(Debug)]
@@ -122,6 +124,7 @@ impl PodMachine {
             failure: None,
             initialized: false,
             orphaned: false,
+            conditions: BTreeMap::new(),
             releasing: BTreeSet::new(),
             containers,
         };
@@ -177,6 +180,30 @@ impl PodMachine {
             self.record.containers.entry(container.name.clone()).or_default();
             self.containers.entry(container.name.clone()).or_insert_with(Machine::new);
         }
+    }
+
+    /// Brings its conditions up to date with what is shown of it. While it is being found out what there is, they are kept:
+    /// not to know is no change.
+    pub(crate) fn settle_conditions(&mut self, view: &mut PodView, now: &Stamp) {
+        if self.is_recovering() {
+            return;
+        }
+        let over = matches!(view.phase, Phase::Succeeded | Phase::Failed);
+        let sandbox = match &self.stage {
+            Stage::Prepared { .. } => Some(!over),
+            // What is made again may be there.
+            Stage::Waiting(None) | Stage::Preparing { .. } | Stage::PrepareFailed { .. } => None,
+            Stage::Accepting
+            | Stage::Waiting(Some(_))
+            | Stage::TearingDown { .. }
+            | Stage::TearDownFailed { .. }
+            | Stage::TornDown
+            | Stage::Forgetting { .. }
+            | Stage::ForgetFailed { .. }
+            | Stage::Gone => Some(false),
+        };
+        condition::update(&mut self.record, view, sandbox, now);
+        view.conditions = condition::shown(&self.record);
     }
 
     /// Lets one container handle something.

@@ -9,7 +9,10 @@ use std::time::Duration;
 use barepod_model::{Container, ContainerKind, ContainerName, Permit, Pod, PodUid, Stamp};
 
 use crate::diff::Change;
-use crate::{ContainerRecord, Deletion, Evidence, PodRecord, Progress, RequestId, StopIntent, Verb, Waits, outcome};
+use crate::{
+    ConditionChange, ContainerRecord, Deletion, Evidence, PodRecord, Progress, RequestId, StopIntent, Verb, Waits,
+    condition, outcome,
+};
 
 /// A request that waits for its turn.
 #[derive(Debug)]
@@ -17,6 +20,7 @@ pub(crate) enum Request {
     Apply { request: RequestId, pod: Box<Pod>, permit: Permit },
     Delete { request: RequestId, pod: PodUid, grace: Option<Duration>, evidence: Evidence },
     Restart { request: RequestId, pod: PodUid, container: Option<ContainerName> },
+    Condition { request: RequestId, pod: PodUid, change: ConditionChange },
 }
 
 /// A change of intent that is being written.
@@ -32,6 +36,8 @@ pub(crate) enum Proposal {
     Shorten { grace: Duration },
     /// New processes for these containers.
     Restart { containers: BTreeSet<ContainerName> },
+    /// A condition that others set.
+    Condition { change: ConditionChange },
 }
 
 impl Proposal {
@@ -42,6 +48,7 @@ impl Proposal {
             Proposal::Update { .. } => Verb::Configured,
             Proposal::Delete { .. } | Proposal::Shorten { .. } => Verb::Deleted,
             Proposal::Restart { .. } => Verb::Restarted,
+            Proposal::Condition { .. } => Verb::ConditionSet,
         }
     }
 
@@ -49,7 +56,7 @@ impl Proposal {
     /// nobody could tell for which of the two wishes the new process was started.
     pub(crate) fn holds(&self, container: &ContainerName) -> bool {
         match self {
-            Proposal::Create | Proposal::Delete { .. } | Proposal::Shorten { .. } => false,
+            Proposal::Create | Proposal::Delete { .. } | Proposal::Shorten { .. } | Proposal::Condition { .. } => false,
             Proposal::Update { change: Change::None | Change::InPlace | Change::Contents, .. } => false,
             Proposal::Update { change: Change::Containers(names), .. } => names.contains(container),
             Proposal::Update { change: Change::Whole, .. } => true,
@@ -61,7 +68,11 @@ impl Proposal {
     pub(crate) fn wanted(&self) -> Option<&Pod> {
         match self {
             Proposal::Update { pod, .. } => Some(pod),
-            Proposal::Create | Proposal::Delete { .. } | Proposal::Shorten { .. } | Proposal::Restart { .. } => None,
+            Proposal::Create
+            | Proposal::Delete { .. }
+            | Proposal::Shorten { .. }
+            | Proposal::Restart { .. }
+            | Proposal::Condition { .. } => None,
         }
     }
 
@@ -81,6 +92,7 @@ impl Proposal {
                     deletion.cap = Some(deletion.cap.map_or(end, |cap| cap.min(end)));
                 }
             }
+            Proposal::Condition { change } => condition::change(record, change, at),
             Proposal::Restart { containers } => {
                 revive(record, at);
                 for name in containers {

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use barepod_model::{Attempt, BootId, ContainerName, Hook, Pod, Reason, Resources, Stamp, StopPlan, Termination};
+use barepod_model::{
+    Attempt, BootId, BootTime, ContainerName, Hook, Notify, Pod, Reason, Resources, Stamp, StopPlan, Termination,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::Evidence;
+use crate::{Condition, Evidence};
 
 /// Number of a ledger write of one pod; rises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
@@ -53,6 +55,9 @@ pub struct PodRecord {
     pub initialized: bool,
     /// Its source does not mention it at present.
     pub orphaned: bool,
+    /// Its conditions by type, and those that others set.
+    #[serde(default)]
+    pub conditions: BTreeMap<String, Condition>,
     /// Data paths that an update gave up and that a process from before the update may still use.
     #[serde(default)]
     pub releasing: BTreeSet<PathBuf>,
@@ -125,9 +130,25 @@ pub struct ContainerRecord {
     /// The newest attempt's preStop hook has been run.
     #[serde(default)]
     pub pre_stopped: bool,
-    /// The newest attempt's startup probe succeeded, or it has none and runs.
+    /// How the newest attempt's service speaks to barepod; `None` if it does not, or if that is not known.
+    #[serde(default)]
+    pub notify: Option<Notify>,
+    /// The newest attempt's service has said `READY=1`.
+    #[serde(default)]
+    pub said_ready: bool,
+    /// The newest attempt's service has said `STOPPING=1`.
+    #[serde(default)]
+    pub said_stopping: bool,
+    /// The newest attempt's startup probe succeeded.
+    #[serde(default)]
+    pub probed: bool,
+    /// The newest attempt has started: its hook is done, its startup probe succeeded and its service has said that it is
+    /// ready, as far as it has these.
     #[serde(default)]
     pub started: bool,
+    /// When that became known, in the boot in which the attempt runs.
+    #[serde(default)]
+    pub started_at: Option<BootTime>,
     /// The newest attempt is ready.
     #[serde(default)]
     pub ready: bool,

@@ -12,10 +12,11 @@
 
 use barepod_model::{Attempt, ContainerKey, Reason, Stamp};
 
-use crate::container::{Machine, Observing, Scene, State, is_outdated, unseen_end};
+use crate::container::{Alive, Machine, Observing, Scene, State, is_outdated, unseen_end};
 use crate::context::Ctx;
 use crate::outcome::{self, Exit};
 use crate::planted::{self, Fault};
+use crate::running::Running;
 use crate::{ContainerRecord, Effect, Observation, Progress, Severity, backoff};
 
 /// More restarts than these between two writes change no back-off.
@@ -44,6 +45,7 @@ impl Machine {
             // Of what drains too: nobody else would tell that nothing is left.
             (State::Starting { .. } | State::Running(_) | State::Draining { .. }, Observing::No) => {
                 self.observe(scene, ctx);
+                self.running().into_iter().for_each(Running::turn_deaf);
             }
             (
                 State::Recovering | State::Starting { .. } | State::Running(_) | State::Draining { .. },
@@ -126,12 +128,14 @@ impl Machine {
         ctx: &mut Ctx<'_>,
     ) {
         match seen {
-            Observation::Running { attempt, pid, started } if attempt == mine => {
+            Observation::Running { attempt, pid, started, heard } if attempt == mine => {
                 if let State::Running(run) = &mut self.state {
                     run.pid = pid;
+                    run.hear_again(heard.map(|heard| *heard), rec, ctx);
                     scene.tell(ctx, Severity::Warning, Reason::ShimReplaced, format!("pid {pid} has a new shim"));
                 } else {
-                    self.run(attempt, pid, started, rec, scene, ctx);
+                    let heard = heard.map(|heard| *heard);
+                    self.run(Alive { attempt, pid, since: started, heard }, rec, scene, ctx);
                 }
             }
             Observation::Exited { attempt, status, oom, started, finished, empty, message } if attempt == mine => {
@@ -170,12 +174,13 @@ impl Machine {
         }
         match seen {
             Observation::Absent => self.recover_absent(rec, scene, ctx),
-            Observation::Running { attempt, pid, started } => {
+            Observation::Running { attempt, pid, started, heard } => {
                 let since = match &rec.progress {
                     Progress::Running { since } => since.clone(),
                     Progress::None | Progress::Begun | Progress::Lost | Progress::Draining | Progress::Ended => started,
                 };
-                self.run(attempt, pid, since, rec, scene, ctx);
+                let heard = heard.map(|heard| *heard);
+                self.run(Alive { attempt, pid, since, heard }, rec, scene, ctx);
             }
             Observation::Exited { attempt, status, oom, started, finished, empty, message } => {
                 let exit = Exit { status, oom, started, finished, message };
@@ -244,4 +249,5 @@ fn catch_up(attempt: Attempt, seen: &Stamp, rec: &mut ContainerRecord, scene: Sc
     rec.finished = false;
     rec.stop = None;
     rec.in_force = None;
+    rec.notify = None;
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use barepod_model::{ContainerKind, ContainerName, Permit, Pod, PodUid, Reason};
 
+use crate::condition::MOST_FOREIGN;
 use crate::context::Ctx;
 use crate::core::{Core, ctx};
 use crate::diff::{self, Change};
@@ -15,7 +16,10 @@ use crate::journal::Pending;
 use crate::planted::{self, Fault};
 use crate::pod::{PodMachine, Stage};
 use crate::proposal::{Proposal, Request, cap_from};
-use crate::{Accepted, Denied, Effect, Evidence, Moment, PodView, RequestId, Severity, Verb, admission, dependency};
+use crate::{
+    Accepted, ConditionChange, Denied, Effect, Evidence, Moment, PodView, RequestId, Severity, Verb, admission,
+    condition, dependency,
+};
 
 /// What becomes of a request whose turn has come.
 enum Turn {
@@ -46,7 +50,9 @@ impl Core {
     pub(crate) fn request(&mut self, request: Request, now: Moment) {
         let uid = match request {
             Request::Apply { request, pod, permit } => return self.apply(request, pod, permit, now),
-            Request::Delete { ref pod, .. } | Request::Restart { ref pod, .. } => pod.clone(),
+            Request::Delete { ref pod, .. } | Request::Restart { ref pod, .. } | Request::Condition { ref pod, .. } => {
+                pod.clone()
+            }
         };
         if let Some(unreadable) = self.unreadable.get(&uid) {
             let denied = untouchable(unreadable);
@@ -151,6 +157,7 @@ impl Core {
                 consider_delete(pod, grace, evidence, &ctx)
             }
             Request::Restart { container, .. } => consider_restart(pod, container),
+            Request::Condition { change, .. } => consider_condition(pod, change),
         }
     }
 
@@ -210,7 +217,10 @@ impl Core {
         match proposal {
             Proposal::Create => self.remove(uid, now),
             Proposal::Update { .. } => self.touch_waiting(),
-            Proposal::Delete { .. } | Proposal::Shorten { .. } | Proposal::Restart { .. } => {}
+            Proposal::Delete { .. }
+            | Proposal::Shorten { .. }
+            | Proposal::Restart { .. }
+            | Proposal::Condition { .. } => {}
         }
     }
 }
@@ -218,9 +228,10 @@ impl Core {
 impl Request {
     fn id(&self) -> RequestId {
         match self {
-            Request::Apply { request, .. } | Request::Delete { request, .. } | Request::Restart { request, .. } => {
-                *request
-            }
+            Request::Apply { request, .. }
+            | Request::Delete { request, .. }
+            | Request::Restart { request, .. }
+            | Request::Condition { request, .. } => *request,
         }
     }
 }
@@ -230,7 +241,7 @@ impl PodMachine {
     /// record that goes to the disk with it must not lag behind the host.
     fn next_request(&mut self) -> Option<Request> {
         let may_go = match self.queue.front()? {
-            Request::Delete { .. } => true,
+            Request::Delete { .. } | Request::Condition { .. } => true,
             Request::Apply { .. } | Request::Restart { .. } => !self.is_recovering(),
         };
         if may_go && self.journal.is_quiet() { self.queue.pop_front() } else { None }
@@ -253,7 +264,7 @@ fn was_answered_early(proposal: &Proposal) -> bool {
     match proposal {
         Proposal::Create | Proposal::Update { .. } => planted::on(Fault::AckApplyBeforeDurable),
         Proposal::Delete { .. } => planted::on(Fault::AckDeleteBeforeDurable),
-        Proposal::Shorten { .. } | Proposal::Restart { .. } => false,
+        Proposal::Shorten { .. } | Proposal::Restart { .. } | Proposal::Condition { .. } => false,
     }
 }
 
@@ -261,7 +272,7 @@ fn must_go_on_by_fault(proposal: &Proposal) -> bool {
     match proposal {
         Proposal::Update { .. } => planted::on(Fault::FailedUpdateGoesOn),
         Proposal::Delete { .. } => planted::on(Fault::FailedDeleteGoesOn),
-        Proposal::Create | Proposal::Shorten { .. } | Proposal::Restart { .. } => false,
+        Proposal::Create | Proposal::Shorten { .. } | Proposal::Restart { .. } | Proposal::Condition { .. } => false,
     }
 }
 
@@ -288,7 +299,7 @@ fn commit(pod: &mut PodMachine, proposal: &Proposal, ctx: &mut Ctx<'_>) {
         Proposal::Delete { evidence, .. } => {
             pod.tell(Severity::Normal, Reason::Killing, format!("deletion accepted: {evidence:?}"), ctx);
         }
-        Proposal::Shorten { .. } => {}
+        Proposal::Shorten { .. } | Proposal::Condition { .. } => {}
     }
 }
 
@@ -301,6 +312,27 @@ fn consider_delete(pod: &PodMachine, grace: Option<Duration>, evidence: Evidence
     let is_shorter =
         wanted.chain(removed).map(|plan| deletion.grace_for(pod.wanted.grace, plan).length).any(|length| cap < length);
     if is_shorter { Turn::Write(Proposal::Shorten { grace }) } else { Turn::Answer(Ok(Verb::Deleted)) }
+}
+
+fn consider_condition(pod: &PodMachine, change: ConditionChange) -> Turn {
+    let kind = change.kind();
+    if condition::is_own(kind) {
+        let message = format!("the condition {kind} follows from the pod's containers: nobody sets it");
+        return Turn::Answer(Err(denied(Reason::NotOwner, message)));
+    }
+    if pod.is_dying() {
+        let message = "the pod is ending: nobody waits for its conditions any more";
+        return Turn::Answer(Err(denied(Reason::PodTerminating, message)));
+    }
+    let is_known = pod.record.conditions.contains_key(kind);
+    match change {
+        ConditionChange::Remove { .. } if !is_known => Turn::Answer(Ok(Verb::Unchanged)),
+        ConditionChange::Set { .. } if !is_known && condition::foreign(&pod.record).count() >= MOST_FOREIGN => {
+            let message = format!("the pod has {MOST_FOREIGN} conditions that others set: remove one first");
+            Turn::Answer(Err(denied(Reason::InvalidValue, message)))
+        }
+        ConditionChange::Remove { .. } | ConditionChange::Set { .. } => Turn::Write(Proposal::Condition { change }),
+    }
 }
 
 fn consider_restart(pod: &PodMachine, container: Option<ContainerName>) -> Turn {

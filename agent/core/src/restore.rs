@@ -17,7 +17,7 @@ use crate::journal::Journal;
 use crate::outcome;
 use crate::planted::{self, Fault};
 use crate::pod::{PodMachine, Stage};
-use crate::{ContainerRecord, Moment, PodRecord, PodView, Progress, Restored};
+use crate::{ContainerRecord, Moment, PodRecord, PodView, Progress, Restored, condition};
 
 impl Core {
     /// Takes over what the ledger holds. Call it once, before the first input.
@@ -52,6 +52,7 @@ impl Core {
             message,
             initialized: false,
             ready: false,
+            conditions: Vec::new(),
             containers: Vec::new(),
         };
         self.unreadable.insert(uid.clone(), view);
@@ -86,6 +87,7 @@ impl PodMachine {
 fn after_reboot(record: &mut PodRecord, ctx: &Ctx<'_>) {
     record.boot = BootId::clone(ctx.boot);
     record.releasing.clear();
+    condition::after_reboot(record, &ctx.stamp());
     record.go_on_counting(ctx.stamp());
     record.containers.values_mut().for_each(|container| end_by_reboot(container, ctx));
     let PodRecord { pod, containers, .. } = record;
@@ -146,7 +148,11 @@ fn end_by_reboot(container: &mut ContainerRecord, ctx: &Ctx<'_>) {
     container.stop = None;
     container.post_started = false;
     container.pre_stopped = false;
+    container.said_ready = false;
+    container.said_stopping = false;
+    container.probed = false;
     container.started = false;
+    container.started_at = None;
     container.ready = false;
     if !planted::on(Fault::BackoffIgnoresBoot) {
         container.backoff = None;

@@ -7,7 +7,7 @@ use barepod_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Deletion;
+use crate::{Condition, Deletion, Said};
 
 /// A pod as it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,8 +32,10 @@ pub struct PodView {
     pub message: String,
     /// Its init containers are done and its sidecars have started.
     pub initialized: bool,
-    /// All containers that last are ready.
+    /// All containers that last are ready, and what `readinessGates` names holds.
     pub ready: bool,
+    /// All there are, barepod's own first.
+    pub conditions: Vec<Condition>,
     /// Its containers in their order.
     pub containers: Vec<ContainerView>,
 }
@@ -55,6 +57,8 @@ pub struct ContainerView {
     pub started: bool,
     /// Its readiness probe says so, or it has none and is started.
     pub ready: bool,
+    /// What its service says of itself, while it runs and if it speaks.
+    pub said: Option<Said>,
 }
 
 /// What a container does now.

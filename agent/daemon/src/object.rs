@@ -1,8 +1,8 @@
 //! A pod as the Kubernetes object that shows it: what its author wrote, and a true status (`core/v1.PodStatus`).
 
-use barepod_core::{ContainerState, ContainerView, PodView};
+use barepod_core::{ContainerState, ContainerView, PodView, Said};
 use barepod_linux::container_id;
-use barepod_model::{Container, ContainerKey, ContainerKind, Phase, Pod, Stamp, Termination};
+use barepod_model::{Container, ContainerKey, ContainerKind, ContainerName, Phase, Pod, Stamp, Termination};
 use serde_json::{Map, Value, json};
 
 /// The `v1/Pod` object of a view.
@@ -56,6 +56,9 @@ fn status(view: &PodView) -> Value {
     let of = |pairs: Vec<(&ContainerView, &Container)>| -> Vec<Value> {
         pairs.into_iter().map(|(v, c)| container_status(view, v, c)).collect()
     };
+    if let Some(created) = &view.created {
+        status["startTime"] = json!(rfc3339(created));
+    }
     status["containerStatuses"] = json!(of(regular));
     if !init.is_empty() {
         status["initContainerStatuses"] = json!(of(init));
@@ -75,19 +78,41 @@ fn pairs(view: &PodView) -> impl Iterator<Item = (&ContainerView, &Container)> {
     view.containers.iter().filter_map(|v| wanted.iter().find(|c| c.name == v.name).map(|c| (v, c)))
 }
 
+/// Barepod's own, those that others set, and what each service says of itself.
 fn conditions(view: &PodView) -> Value {
-    let initialized = pairs(view).all(|(v, c)| match c.kind {
-        ContainerKind::Regular => true,
-        ContainerKind::Sidecar => v.started || view.initialized,
-        ContainerKind::Init => view.initialized || v.state.exit_status().is_some_and(|status| status.is_success()),
+    let known = view.conditions.iter().map(|condition| {
+        let mut shown = json!({
+            "type": condition.kind,
+            "status": condition.status.to_string(),
+            "lastTransitionTime": rfc3339(&condition.transition),
+            "observedGeneration": view.generation,
+        });
+        for (name, text) in [("reason", &condition.reason), ("message", &condition.message)] {
+            if !text.is_empty() {
+                shown[name] = json!(text);
+            }
+        }
+        shown
     });
-    let state = |holds: bool| if holds { "True" } else { "False" };
-    json!([
-        {"type": "PodScheduled", "status": "True"},
-        {"type": "Initialized", "status": state(initialized)},
-        {"type": "ContainersReady", "status": state(view.ready)},
-        {"type": "Ready", "status": state(view.ready)},
-    ])
+    let said = view.containers.iter().filter_map(|container| Some(notified(&container.name, container.said.as_ref()?)));
+    known.chain(said).collect()
+}
+
+fn notified(container: &ContainerName, said: &Said) -> Value {
+    let reason = match (said.stopping, said.reloading, said.ready) {
+        (true, _, _) => "Stopping",
+        (false, true, _) => "Reloading",
+        (false, false, true) => "Ready",
+        (false, false, false) => "Starting",
+    };
+    let holds = said.ready && !said.stopping;
+    let words: Vec<_> = [&said.status, &said.error].into_iter().filter(|text| !text.is_empty()).cloned().collect();
+    json!({
+        "type": format!("notify.barepod.dev/{container}"),
+        "status": if holds { "True" } else { "False" },
+        "reason": reason,
+        "message": words.join("; "),
+    })
 }
 
 /// Kubernetes' quality-of-service class (`pkg/apis/core/v1/helper/qos`).
@@ -110,16 +135,20 @@ fn qos_class(pod: &Pod) -> &'static str {
     }
 }
 
+/// What a pod's termination messages may have together: kubelet's `MaxPodTerminationMessageLogLength`, in equal parts.
+const MOST_LAST_WORDS: usize = 12 * 1024;
+
 fn container_status(view: &PodView, container: &ContainerView, wanted: &Container) -> Value {
+    let words = MOST_LAST_WORDS / view.containers.len().max(1);
     let mut status = json!({
         "name": container.name,
         "image": wanted.image,
         "imageID": wanted.preset,
-        "ready": container.ready,
+        "ready": container.ready || has_done_its_work(container, wanted),
         "started": container.started,
         "restartCount": container.restart_count,
-        "state": state(&container.state),
-        "lastState": container.last.as_ref().map_or(json!({}), |last| json!({"terminated": terminated(last)})),
+        "state": state(&container.state, words),
+        "lastState": container.last.as_ref().map_or(json!({}), |last| json!({"terminated": terminated(last, words)})),
     });
     if let Some(attempt) = container.attempt {
         let key = ContainerKey { pod: view.uid.clone(), container: container.name.clone() };
@@ -128,7 +157,12 @@ fn container_status(view: &PodView, container: &ContainerView, wanted: &Containe
     status
 }
 
-fn state(state: &ContainerState) -> Value {
+/// An init container is ready when it has succeeded (`UpdatePodStatus` in `pkg/kubelet/prober`).
+fn has_done_its_work(container: &ContainerView, wanted: &Container) -> bool {
+    wanted.kind == ContainerKind::Init && container.state.exit_status().is_some_and(|status| status.is_success())
+}
+
+fn state(state: &ContainerState, words: usize) -> Value {
     match state {
         ContainerState::Waiting { reason, message } => {
             let mut waiting = json!({"reason": reason.as_str()});
@@ -138,11 +172,11 @@ fn state(state: &ContainerState) -> Value {
             json!({"waiting": waiting})
         }
         ContainerState::Running { started, .. } => json!({"running": {"startedAt": rfc3339(started)}}),
-        ContainerState::Terminated { termination } => json!({"terminated": terminated(termination)}),
+        ContainerState::Terminated { termination } => json!({"terminated": terminated(termination, words)}),
     }
 }
 
-fn terminated(termination: &Termination) -> Value {
+fn terminated(termination: &Termination, words: usize) -> Value {
     let mut terminated = json!({
         "exitCode": termination.status.kubernetes_code(),
         "reason": termination.reason.as_str(),
@@ -153,9 +187,14 @@ fn terminated(termination: &Termination) -> Value {
         terminated["signal"] = json!(signal);
     }
     if !termination.message.is_empty() {
-        terminated["message"] = json!(termination.message);
+        terminated["message"] = json!(beginning(&termination.message, words));
     }
     terminated
+}
+
+/// At most so many bytes, in whole characters.
+fn beginning(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
 }
 
 /// Seconds, as `metav1.Time` has them.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use barepod_model::{
-    Brought, Bytes, Container, ContainerRequest, Credentials, Env, FsGroup, HostPort, Launch, Pod, PodUid, Reason,
-    RequestError, Resolved, Root, Source, StopPlan, Volume, VolumeKind, VolumeMount,
+    Brought, Bytes, Container, ContainerRequest, Credentials, Env, FsGroup, HostPort, Launch, NotifyRequest, Pod,
+    PodUid, Reason, RequestError, Resolved, Root, Source, StopPlan, Volume, VolumeKind, VolumeMount,
 };
 
 use crate::container::ParsedContainer;
@@ -54,6 +54,12 @@ impl ParsedPod {
                     place.find(parsed, &resolved, missing.is_some(), &mut data_paths, &mut out);
                     not_root(parsed, &resolved.launch, &mut out);
                     fs_group = chosen_group(fs_group, parsed, &resolved);
+                    if let Some(request) = parsed.notify {
+                        resolved.launch.notify = match request {
+                            NotifyRequest::Off => None,
+                            NotifyRequest::On(notify) => Some(notify),
+                        };
+                    }
                     resolved.launch.as_written = parsed.program.as_written(parsed.request.working_dir.clone());
                     containers.push(container(parsed, resolved, missing));
                 }
@@ -96,7 +102,7 @@ impl ParsedPod {
             restart_policy: self.restart_policy,
             grace: self.grace,
             active_deadline: self.active_deadline,
-            readiness_gates: Vec::new(),
+            readiness_gates: self.readiness_gates,
             depends_on: self.depends_on,
             data_paths,
             fs_group,
@@ -273,6 +279,7 @@ fn stand_in(request: ContainerRequest) -> Resolved {
         as_written: None,
         network: request.network,
         confinement: request.confinement,
+        notify: None,
     };
     Resolved {
         preset: request.image,
@@ -288,12 +295,14 @@ fn stand_in(request: ContainerRequest) -> Resolved {
     }
 }
 
-/// The manifest's probes take the place of the preset's, each for itself.
+/// The manifest's probes take the place of the preset's, each for itself. A service that says itself when it has started
+/// need not be asked, unless the manifest wants that.
 fn container(parsed: &ParsedContainer, resolved: Resolved, missing: Option<String>) -> Container {
     let mut stop = resolved.stop;
     if let (Some(signal), Some(first)) = (parsed.stop_signal, stop.stages.first_mut()) {
         first.signal = signal;
     }
+    let says_itself = resolved.launch.notify.is_some();
     Container {
         name: parsed.request.name.clone(),
         kind: parsed.request.kind,
@@ -303,7 +312,7 @@ fn container(parsed: &ParsedContainer, resolved: Resolved, missing: Option<Strin
         launch: resolved.launch,
         resources: parsed.request.resources,
         stop,
-        startup: parsed.startup.clone().or(resolved.startup),
+        startup: parsed.startup.clone().or(resolved.startup.filter(|_| !says_itself)),
         readiness: parsed.readiness.clone().or(resolved.readiness),
         liveness: parsed.liveness.clone().or(resolved.liveness),
         lifecycle: parsed.lifecycle.clone(),

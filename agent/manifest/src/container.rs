@@ -1,11 +1,11 @@
 //! One container of a Pod.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use barepod_model::{
-    Confinement, ContainerKind, ContainerName, ContainerRequest, ContainerRestart, Lifecycle, NamespaceUse, Probe,
-    ProbeKind, Reason, Stdin, TerminationMessage, TerminationMessagePolicy, VolumeMount,
+    Confinement, ContainerKind, ContainerName, ContainerRequest, ContainerRestart, Lifecycle, NamespaceUse,
+    NotifyRequest, Probe, ProbeKind, Reason, Stdin, TerminationMessage, TerminationMessagePolicy, VolumeMount,
 };
 use k8s_openapi::api::core::v1;
 
@@ -14,7 +14,7 @@ use crate::error::{Finding, Findings};
 use crate::network::Named;
 use crate::place::FieldPath;
 use crate::program::{NoSources, Program, Ran};
-use crate::{names, paths, probes, resources, restart, security, volumes};
+use crate::{names, notify, paths, probes, resources, restart, security, volumes};
 
 /// A container, checked, before it is known what stands in for its image.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub struct ParsedContainer {
     pub restart: ContainerRestart,
     /// Where it leaves its last words.
     pub termination_message: TerminationMessage,
+    /// Annotation `notify.barepod.dev/NAME`: whether its service speaks to barepod, in place of what its preset says.
+    pub notify: Option<NotifyRequest>,
     /// Ports it says it listens on.
     pub ports: Vec<Port>,
     /// Command, arguments and variables as they are written.
@@ -62,6 +64,9 @@ pub struct Port {
 pub(crate) struct Surroundings<'a> {
     pub(crate) spec: &'a v1::PodSpec,
     pub(crate) named: &'a Named,
+    pub(crate) annotations: &'a BTreeMap<String, String>,
+    /// Path of the metadata.
+    pub(crate) metadata: &'a FieldPath,
     /// Path of the spec.
     pub(crate) path: &'a FieldPath,
 }
@@ -94,7 +99,8 @@ pub(crate) fn parse(
     let stop_signal = stop_signal.and_then(|name| out.take(signal(name, &lifecycle_path.key("stopSignal"))));
     let termination_message = termination_message(from, path, out);
     let program = Program::parse(from, path, out);
-    let request = request(from, kind, name?, &program, pod, path, out);
+    let name = name?;
+    let request = request(from, kind, name.clone(), &program, pod, path, out);
     Some(ParsedContainer {
         request,
         startup,
@@ -104,6 +110,7 @@ pub(crate) fn parse(
         stop_signal,
         restart,
         termination_message,
+        notify: notify::of(&name, kind, pod.annotations, pod.metadata, out),
         ports,
         program,
         path: path.clone(),

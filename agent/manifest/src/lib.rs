@@ -24,6 +24,7 @@ mod kinds;
 mod lookup;
 mod names;
 mod network;
+mod notify;
 mod object;
 mod objects;
 mod paths;

@@ -13,7 +13,7 @@ use crate::objects::{ObjectBody, ObjectKind, ObjectRef, Objects};
 use crate::place::FieldPath;
 use crate::read::Origin;
 use crate::volumes::{ParsedKind, ParsedVolume};
-use crate::{names, network, security, volumes};
+use crate::{names, network, notify, security, volumes};
 
 /// A Pod, checked, before it is known what stands in for its images. [`ParsedPod::into_pod`] makes it one.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct ParsedPod {
     pub grace: Duration,
     /// `activeDeadlineSeconds`.
     pub active_deadline: Option<Duration>,
+    /// `readinessGates`.
+    pub readiness_gates: Vec<String>,
     /// Annotation `barepod.dev/depends-on`.
     pub depends_on: Vec<PodRef>,
     /// `fsGroupChangePolicy`.
@@ -55,6 +57,7 @@ pub(crate) struct Parts {
     pub(crate) restart_policy: RestartPolicy,
     pub(crate) grace: Duration,
     pub(crate) active_deadline: Option<Duration>,
+    pub(crate) readiness_gates: Vec<String>,
     pub(crate) depends_on: Vec<PodRef>,
     pub(crate) fs_group_policy: FsGroupChangePolicy,
     pub(crate) volumes: Vec<ParsedVolume>,
@@ -67,6 +70,9 @@ pub(crate) struct Parts {
 const DEFAULT_GRACE: i64 = 30;
 /// Pods that must be ready first.
 const DEPENDS_ON: &str = "barepod.dev/depends-on";
+/// What follows from a pod's containers.
+const OWN_CONDITIONS: [&str; 5] =
+    ["PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"];
 /// The one RuntimeClass this host answers to.
 const RUNTIME_CLASS: &str = "barepod";
 
@@ -99,7 +105,12 @@ pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
     let security = path.key("securityContext");
     let fs_group_policy = security::fs_group_policy(spec.security_context.as_ref(), &security, out);
     let named = network::parse(spec, name.as_ref(), namespace.as_ref(), &path, out);
-    let containers = containers(&Surroundings { spec, named: &named, path: &path }, out);
+    let none = BTreeMap::new();
+    let annotations = pod.metadata.annotations.as_ref().unwrap_or(&none);
+    let surroundings = Surroundings { spec, named: &named, annotations, metadata: &metadata, path: &path };
+    let readiness_gates = gates(spec, &path, out);
+    let containers = containers(&surroundings, out);
+    notify::only_of(&containers, annotations, &metadata, out);
     resource_owners(&containers, &volumes, out);
     Some(Parts {
         namespace: namespace?,
@@ -107,6 +118,7 @@ pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
         restart_policy,
         grace,
         active_deadline,
+        readiness_gates,
         depends_on,
         fs_group_policy,
         volumes,
@@ -241,6 +253,25 @@ fn active_deadline(spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) -> 
             None
         }
     }
+}
+
+/// Conditions that others set. One that follows from the containers anyway would open by itself, or never.
+fn gates(spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) -> Vec<String> {
+    let path = path.key("readinessGates");
+    let mut gates = Vec::new();
+    for (i, gate) in spec.readiness_gates.iter().flatten().enumerate() {
+        let (kind, path) = (&gate.condition_type, path.index(i).key("conditionType"));
+        if OWN_CONDITIONS.contains(&kind.as_str()) {
+            let message = format!("barepod sets {kind} itself");
+            out.error(
+                Finding::new(Reason::InvalidValue, &path, message).hint("name a condition that somebody else sets"),
+            );
+        } else {
+            names::label_key(&kind.to_lowercase(), &path, out);
+            gates.push(kind.clone());
+        }
+    }
+    gates
 }
 
 /// The pods named by the annotation, separated by commas: `name` in the same namespace, or `namespace/name`.

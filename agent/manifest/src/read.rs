@@ -217,6 +217,7 @@ fn pod(origin: Origin, mut found: Findings) -> Result<ParsedPod, Vec<ManifestErr
             restart_policy: parts.restart_policy,
             grace: parts.grace,
             active_deadline: parts.active_deadline,
+            readiness_gates: parts.readiness_gates,
             depends_on: parts.depends_on,
             fs_group_policy: parts.fs_group_policy,
             volumes: parts.volumes,

@@ -166,6 +166,7 @@ fn preset(data: &str) -> impl FnMut(&ContainerRequest) -> Result<Resolved, Reque
                 as_written: None,
                 network: barepod_model::NetworkFiles::default(),
                 confinement: barepod_model::Confinement::default(),
+                notify: None,
             },
             stop: StopPlan::default(),
             startup: None,

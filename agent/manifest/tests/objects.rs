@@ -39,6 +39,7 @@ fn plain(request: &ContainerRequest) -> Result<Resolved, RequestError> {
         as_written: None,
         network: request.network.clone(),
         confinement: request.confinement.clone(),
+        notify: None,
     };
     Ok(Resolved {
         preset: "plain 1".to_owned(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, Confinement, Env, NetworkFiles};
+use crate::{Bytes, Confinement, Env, NetworkFiles, Notify};
 
 /// Everything that, when it changes, needs a new process.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +61,9 @@ pub struct Launch {
     /// What the kernel keeps it from.
     #[serde(default)]
     pub confinement: Confinement,
+    /// Whether and how its service speaks to barepod.
+    #[serde(default)]
+    pub notify: Option<Notify>,
 }
 
 /// What a manifest says of program and environment, where values come from elsewhere (`valueFrom`, `envFrom`), with each
@@ -82,7 +85,8 @@ pub struct AsWritten {
 
 impl Launch {
     /// Whether a process started with `self` may go on when `wanted` is asked for. What only follows the container's
-    /// limits (tuned files, the size of `/dev/shm`) or values looked up elsewhere takes force at its next start.
+    /// limits (tuned files, the size of `/dev/shm`), values looked up elsewhere, and whether it is listened to take force
+    /// at its next start.
     #[must_use]
     pub fn serves(&self, wanted: &Launch) -> bool {
         self.lasting() == wanted.lasting()
@@ -92,6 +96,7 @@ impl Launch {
     fn lasting(&self) -> Launch {
         let mut launch = self.clone();
         launch.shm_size = Bytes(0);
+        launch.notify = None;
         launch.files.iter_mut().filter(|f| f.follows_resources).for_each(|f| f.contents.clear());
         if let Some(words) = &launch.as_written {
             // What presets make of the values follows from them; the words stand for all of it.
@@ -312,6 +317,7 @@ mod tests {
             as_written: None,
             network: NetworkFiles::default(),
             confinement: Confinement::default(),
+            notify: None,
         }
     }
 

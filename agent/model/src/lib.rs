@@ -10,6 +10,7 @@ mod id;
 mod launch;
 mod lifecycle;
 mod network;
+mod notify;
 mod pattern;
 mod pod;
 mod port;
@@ -36,6 +37,7 @@ pub use lifecycle::{
     TerminationMessagePolicy,
 };
 pub use network::{Dns, DnsBase, HostAlias, NetworkFiles};
+pub use notify::{Notify, NotifyAccess, NotifyRequest};
 pub use pattern::{InvalidPattern, Pattern};
 pub use pod::{
     Container, ContainerKind, FsGroup, FsGroupChangePolicy, HostPathType, Pod, PodRef, RestartPolicy, Source, Volume,

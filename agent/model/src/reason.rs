@@ -172,6 +172,16 @@ reasons! {
     RestartingAllContainers,
     /// The grace was extended to the preset's minimum.
     GraceExtended,
+    /// A service has not said `READY=1` in time; the container is restarted.
+    StartTimeout,
+    /// A service has not said `WATCHDOG=1` in time, or has said that it is not well; the container is restarted.
+    WatchdogTimeout,
+    /// A service has named another process as its main one.
+    MainProcessChanged,
+    /// Something that was said to a container's socket was not taken.
+    NotifyRefused,
+    /// A service may have said `READY=1` while its shim was dead: it counts as started.
+    StartAssumed,
     /// The limits of a running container were changed.
     Resized,
     /// The limits of a running container could not be changed.

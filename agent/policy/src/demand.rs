@@ -206,6 +206,8 @@ impl List<'_> {
             // Names and addresses in the container's own files.
             network: _,
             confinement,
+            // What its own processes say of it.
+            notify: _,
         } = launch;
         let security = format!("{field}.securityContext");
         if brought.service {

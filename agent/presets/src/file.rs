@@ -228,6 +228,9 @@ record! {
         "rlimits" => rlimits: Vec<RlimitFile>,
         /// Probes where the manifest has none of the kind.
         "probes" => probes: Option<ProbesFile>,
+        /// It speaks to barepod by sd_notify(3): it has started when it has said `READY=1`. Its startup probe is then for
+        /// those who switch that off, by the annotation `notify.barepod.dev/CONTAINER: "off"`.
+        "notify" => notify: Option<NotifyFile>,
         /// How it is stopped; SIGTERM and the manifest's grace if absent.
         "stop" => stop: Option<Placed<StopFile>>,
     }
@@ -473,6 +476,28 @@ record! {
         "port" => port: PortText,
         /// The service's name; empty if absent.
         "service" => service: Option<String>,
+    }
+}
+
+record! {
+    /// How a service speaks to barepod.
+    pub(crate) struct NotifyFile {
+        /// Whose words count; `main` if absent.
+        "access" => access: Option<AccessFile>,
+        /// So long after its start it must have said `READY=1`, or it is restarted; any time if absent.
+        "startSeconds" => start_seconds: Option<u32>,
+        /// So often it must say `WATCHDOG=1` once it is ready, or it is restarted; never if absent.
+        "watchdogSeconds" => watchdog_seconds: Option<u32>,
+    }
+}
+
+choice! {
+    /// Whose words count.
+    pub(crate) enum AccessFile as "access" {
+        /// Those of the main process.
+        "main" => Main,
+        /// Those of every process of the container.
+        "all" => All,
     }
 }
 

@@ -148,6 +148,7 @@ fn launch(
         as_written: None,
         network: request.network.clone(),
         confinement: request.confinement.clone(),
+        notify: None,
     }
 }
 

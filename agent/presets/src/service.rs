@@ -4,15 +4,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use barepod_model::{
-    Bytes, ContainerRequest, HttpGet, HttpScheme, InitStep, OwnedDir, Probe, ProbeHandler, Reason, RenderedFile,
-    RequestError, Resolved, Rlimit, StopPlan, StopStage,
+    Bytes, ContainerRequest, HttpGet, HttpScheme, InitStep, Notify, NotifyAccess, OwnedDir, Probe, ProbeHandler,
+    Reason, RenderedFile, RequestError, Resolved, Rlimit, StopPlan, StopStage,
 };
 use minijinja::Value;
 
 use crate::arguments::shell_quoted;
 use crate::contract;
 use crate::error::refuse;
-use crate::file::{CheckFile, InitFile, OwnedDirFile, ProbeFile, RenderedFileFile, RlimitFile, ServiceFile, StopFile};
+use crate::file::{
+    AccessFile, CheckFile, InitFile, NotifyFile, OwnedDirFile, ProbeFile, RenderedFileFile, RlimitFile, ServiceFile,
+    StopFile,
+};
 use crate::read::{Placed, Text};
 use crate::template::Scope;
 use crate::tuning::{Setting, Tuned};
@@ -84,6 +87,7 @@ fn around(service: &ServiceFile, scope: &Scope, resolved: &mut Resolved) -> Resu
         resolved.readiness = probe(&probes.readiness)?;
         resolved.liveness = probe(&probes.liveness)?;
     }
+    resolved.launch.notify = service.notify.as_ref().map(notify);
     if let Some(from) = &service.stop {
         resolved.stop = stop(from);
     }
@@ -213,6 +217,14 @@ fn port(text: &PortText, scope: &Scope) -> Result<u16, RequestError> {
         let message = format!("{value:?} is no port, and the preset's probe asks there");
         refuse(Reason::InvalidConfiguration, "args", message, "give the service a port, or a probe of your own")
     })
+}
+
+fn notify(from: &NotifyFile) -> Notify {
+    let access = match from.access {
+        Some(AccessFile::Main) | None => NotifyAccess::Main,
+        Some(AccessFile::All) => NotifyAccess::All,
+    };
+    Notify { access, start_timeout: from.start_seconds.map(seconds), watchdog: from.watchdog_seconds.map(seconds) }
 }
 
 fn stop(from: &StopFile) -> StopPlan {

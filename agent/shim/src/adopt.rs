@@ -22,6 +22,7 @@ use crate::journal::Journal;
 use crate::keeper;
 use crate::launch;
 use crate::layout;
+use crate::notify::Notify;
 use crate::output::Output;
 use crate::record;
 use crate::wire;
@@ -51,6 +52,7 @@ pub fn adopt(directory: &Path, boot_id: &str) -> io::Result<Option<Attempt>> {
     attempt.output = Some(find_output(directory, &attempt, same_boot)?);
     attempt.take_over(same_boot);
     attempt.take_streams(same_boot);
+    attempt.listen_again();
     Ok(Some(attempt))
 }
 
@@ -92,6 +94,15 @@ impl Attempt {
             self.keep();
         } else {
             self.release();
+        }
+    }
+
+    /// A service that nobody can hear runs on; what it says is then lost, as it is while there is no shim.
+    fn listen_again(&mut self) {
+        let Some(wanted) = self.record.notify.filter(|_| matches!(self.phase, Phase::Running)) else { return };
+        match Notify::adopt(&self.directory, self.number(), wanted.access(), clock::boot()) {
+            Ok(notify) => self.notify = Some(notify),
+            Err(error) => eprintln!("barepod-shim: attempt {}: its socket: {error}", self.number()),
         }
     }
 

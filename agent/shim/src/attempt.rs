@@ -20,6 +20,8 @@ use crate::cgroup::Group;
 use crate::failure::{At as _, Failure};
 use crate::journal::Journal;
 use crate::launch::{self, Ours};
+use crate::layout;
+use crate::notify::{Notify, Speakers};
 use crate::output::Output;
 use crate::ready::Kept;
 use crate::record;
@@ -80,6 +82,8 @@ pub struct Attempt {
     pub(crate) group: Option<Group>,
     pub(crate) output: Option<Output>,
     pub(crate) standard: Standard,
+    /// Where its service says how it is.
+    pub(crate) notify: Option<Notify>,
     /// The daemon has asked for its end: that is not held up by a disk, whatever the policy.
     pub(crate) killed: bool,
 }
@@ -104,6 +108,7 @@ impl Attempt {
             stdin: start.stdin,
             stdin_once: start.stdin_once,
             keeper: None,
+            notify: start.notify,
         };
         let mut attempt = Self { directory: directory.to_owned(), record, seen, ..Self::empty() };
         if let Err(failure) = attempt.launch(start, journal, kept) {
@@ -124,6 +129,7 @@ impl Attempt {
             group: None,
             output: None,
             standard: Standard::default(),
+            notify: None,
             killed: false,
         }
     }
@@ -132,6 +138,10 @@ impl Attempt {
     fn launch(&mut self, start: &Start, journal: Option<Journal>, kept: Option<&Kept>) -> Result<(), Failure> {
         let prepared = launch::prepare(&self.directory, start, journal)?;
         record::write_attempt(&self.directory, &self.record).at(Stage::Prepare, "attempt record")?;
+        if let Some(wanted) = &start.notify {
+            let notify = Notify::begin(&self.directory, start.attempt, wanted.access(), clock::boot());
+            self.notify = Some(notify.at(Stage::Prepare, layout::NOTIFY)?);
+        }
         let (child, status, prepared) = launch::clone(start, prepared, kept)?;
         let Ours { group, mut output, standard } = prepared;
         self.group = Some(group);
@@ -163,8 +173,9 @@ impl Attempt {
 
     /// What the daemon is told of it.
     #[must_use]
-    pub fn seen(&self) -> &wire::Attempt {
-        &self.seen
+    pub fn told(&self) -> wire::Attempt {
+        let heard = self.notify.as_ref().map(|notify| notify.heard().clone());
+        wire::Attempt { heard, ..self.seen.clone() }
     }
 
     /// Nothing is left of it.
@@ -214,7 +225,30 @@ impl Attempt {
             Phase::Starting { .. } | Phase::Running | Phase::Done => None,
         };
         let output = self.output.as_ref().filter(|_| !self.is_done()).and_then(|output| output.deadline(now));
-        [own, output].into_iter().flatten().min()
+        let notify = self.notify.as_ref().filter(|_| self.has_main()).and_then(|notify| notify.deadline(now));
+        [own, output, notify].into_iter().flatten().min()
+    }
+
+    fn has_main(&self) -> bool {
+        match &self.phase {
+            Phase::Starting { .. } | Phase::Running => true,
+            Phase::Ended { .. } | Phase::Done => false,
+        }
+    }
+
+    /// Where its service says how it is, while it lives.
+    #[must_use]
+    pub fn says(&self, now: Duration) -> Option<BorrowedFd<'_>> {
+        self.notify.as_ref().filter(|_| self.has_main())?.listens(now)
+    }
+
+    /// Hears what its service says.
+    pub fn hear_words(&mut self, events: &mut Vec<Event>) {
+        let Some(notify) = &mut self.notify else { return };
+        let speakers = Speakers { main: self.seen.pid, group: self.group.as_ref() };
+        if notify.take(speakers, clock::boot()) {
+            events.push(event::Event::Heard(notify.heard().clone()).into());
+        }
     }
 
     /// Reads what the child says.
@@ -258,6 +292,8 @@ impl Attempt {
         while matches!(self.phase, Phase::Starting { .. }) {
             self.hear_status(events);
         }
+        // its last words, while its number is its own
+        self.hear_words(events);
         self.main = Main::Gone;
         let failure = match std::mem::replace(&mut self.phase, Phase::Running) {
             Phase::Ended { failure, .. } => failure,
@@ -310,6 +346,7 @@ impl Attempt {
         self.group = None;
         self.standard = Standard::default();
         self.release();
+        self.notify = None;
         self.seen.empty = true;
         if let Some(exit) = &mut self.seen.exit {
             exit.oom |= oom;
@@ -329,11 +366,17 @@ impl Attempt {
         events.push(event.into());
     }
 
-    /// Sends a signal to the main process; one that has ended is none.
+    /// Sends a signal to the main process, or to the one it has named as such; one that has ended is none.
     ///
     /// # Errors
     /// As pidfd_send_signal(2).
     pub fn signal(&self, number: i32) -> io::Result<()> {
+        let named = self.notify.as_ref().and_then(Notify::main).filter(|_| !matches!(self.main, Main::Gone));
+        if let Some(named) = named
+            && pidfd::send_signal(named, number).is_ok()
+        {
+            return Ok(());
+        }
         match &self.main {
             Main::Child(pidfd) | Main::Stranger(pidfd) => pidfd::send_signal(pidfd.as_fd(), number),
             Main::Gone => Ok(()),

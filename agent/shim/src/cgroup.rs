@@ -62,11 +62,19 @@ impl Group {
         v2.or(v1).is_some_and(|count| count > 0)
     }
 
+    /// The processes in it.
+    ///
+    /// # Errors
+    /// As read(2) of `cgroup.procs`.
+    pub fn processes(&self) -> io::Result<Vec<u32>> {
+        let text = fs::read_to_string(self.directory.join("cgroup.procs"))?;
+        Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
     /// The process whose parent is outside: the one that was put here, if it still lives; of several the oldest.
     #[must_use]
     pub fn main_process(&self, proc: &Path) -> Option<u32> {
-        let text = fs::read_to_string(self.directory.join("cgroup.procs")).ok()?;
-        let pids: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+        let pids = self.processes().ok()?;
         let mut candidates: Vec<(u64, u32)> = pids
             .iter()
             .filter_map(|&pid| Some((pid, proc::stat(proc, pid).ok()?)))

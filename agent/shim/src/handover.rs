@@ -21,6 +21,7 @@ use crate::input::Input;
 use crate::journal::Journal;
 use crate::layout;
 use crate::link::Link;
+use crate::notify::Notify;
 use crate::output::{Output, Source};
 use crate::record::Identity;
 use crate::supervisor::{self, End, Supervisor};
@@ -63,6 +64,7 @@ impl Supervisor {
             kept.extend(attempt.status());
             kept.extend(attempt.main.pidfd());
             kept.extend(attempt.standard.input.as_ref().map(|input| input.file().as_fd()));
+            kept.extend(attempt.notify.as_ref().map(AsFd::as_fd));
             kept.extend(sources(attempt).map(|(_, source)| source.file().as_fd()));
         }
         kept
@@ -104,6 +106,7 @@ impl Attempt {
         handover.pidfd = number(self.main.pidfd());
         handover.status_fd = number(self.status());
         handover.stdin_fd = number(self.standard.input.as_ref().map(Input::file));
+        handover.notify_fd = number(self.notify.as_ref());
         let mut current = self.seen.clone();
         match &self.phase {
             Phase::Starting { frames, failure, .. } => {
@@ -141,6 +144,10 @@ impl Attempt {
         attempt.output = Some(attempt.output_from(handover)?);
         attempt.standard.input = inherited(handover.stdin_fd)?.map(|file| Input::new(file.into()));
         attempt.standard.closing = attempt.standard.input.is_some() && !attempt.record.stdin;
+        if let (Some(wanted), Some(socket)) = (attempt.record.notify, inherited(handover.notify_fd)?) {
+            let number = attempt.number();
+            attempt.notify = Some(Notify::resume(directory, number, wanted.access(), socket, clock::boot()));
+        }
         Ok(Some(attempt))
     }
 

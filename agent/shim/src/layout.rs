@@ -19,6 +19,12 @@ pub const JOURNAL: &str = "journal";
 pub const PAUSE_RECORD: &str = "pause";
 /// In a pod's directory: the empty root of that process.
 pub const PAUSE_ROOT: &str = "pause-root";
+/// What the newest attempt's service has said of itself: a `Heard`.
+pub const HEARD: &str = "heard";
+/// The directory that holds nothing but the socket for it; the view shows it to the service.
+pub const NOTIFY: &str = "notify";
+/// The socket's name in there.
+pub const NOTIFY_SOCKET: &str = "socket";
 
 /// How an attempt ended: an `ExitRecord`.
 #[must_use]

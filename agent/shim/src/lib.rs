@@ -19,6 +19,7 @@ pub mod keeper;
 pub mod launch;
 pub mod layout;
 pub mod link;
+pub mod notify;
 pub mod output;
 pub mod pause;
 pub mod ready;

@@ -8,7 +8,7 @@ use std::path::Path;
 use prost::Message;
 
 use crate::layout;
-use crate::wire::{Attempt, AttemptRecord, ExitRecord};
+use crate::wire::{Attempt, AttemptRecord, ExitRecord, Heard};
 
 /// Whose shim this is, as the daemon wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,22 @@ pub fn read_exit(directory: &Path, attempt: u32) -> io::Result<Option<Attempt>> 
 pub fn write_exit(directory: &Path, attempt: &Attempt) -> io::Result<()> {
     let record = ExitRecord { attempt: Some(attempt.clone()) };
     write(&layout::exit_record(directory, attempt.attempt), &record)
+}
+
+/// What an attempt's service has said of itself; `None` when nothing was written down of that attempt.
+///
+/// # Errors
+/// As read(2); `InvalidData` when it is no record.
+pub fn read_heard(directory: &Path, attempt: u32) -> io::Result<Option<Heard>> {
+    Ok(read::<Heard>(&directory.join(layout::HEARD))?.filter(|heard| heard.attempt == attempt))
+}
+
+/// Writes it.
+///
+/// # Errors
+/// As write(2), rename(2).
+pub fn write_heard(directory: &Path, heard: &Heard) -> io::Result<()> {
+    write(&directory.join(layout::HEARD), heard)
 }
 
 fn read<M: Message + Default>(path: &Path) -> io::Result<Option<M>> {

@@ -39,8 +39,9 @@ mod place {
     pub(super) const READY: usize = 8;
     pub(super) const ATTACH: usize = 9;
     pub(super) const STDIN: usize = 10;
+    pub(super) const NOTIFY: usize = 11;
     /// The first of those who are attached.
-    pub(super) const ATTACHED: usize = 11;
+    pub(super) const ATTACHED: usize = 12;
     pub(super) const COUNT: usize = ATTACHED + crate::attach::MOST;
 }
 
@@ -121,6 +122,7 @@ impl Supervisor {
         poll.set(place::STATUS, attempt.status().map(|fd| (fd, Interest::Read)));
         poll.set(place::GROUP, attempt.group_events().map(|fd| (fd, Interest::Change)));
         poll.set(place::STRANGER, attempt.stranger().map(|fd| (fd, Interest::Read)));
+        poll.set(place::NOTIFY, attempt.says(now).map(|fd| (fd, Interest::Read)));
         for (place, stream) in OUTPUTS {
             let wanted = attempt.output.as_ref().and_then(|output| output.wanted(stream, now));
             poll.set(place, wanted.map(|fd| (fd, Interest::Read)));
@@ -138,6 +140,9 @@ impl Supervisor {
     fn turn(&mut self, poll: &Poll<{ place::COUNT }>) {
         if poll.ready(place::STATUS).any() {
             self.with_attempt(Attempt::hear_status);
+        }
+        if poll.ready(place::NOTIFY).any() {
+            self.with_attempt(Attempt::hear_words);
         }
         if poll.ready(place::SIGNALS).any() {
             self.take_signal_events();
@@ -294,7 +299,7 @@ impl Supervisor {
             shim_pid: std::process::id(),
             pod_uid: self.identity.pod_uid.clone(),
             container: self.identity.container.clone(),
-            current: self.attempt.as_ref().map(|attempt| attempt.seen().clone()),
+            current: self.attempt.as_ref().map(Attempt::told),
         };
         self.tell(event::Event::Welcome(welcome).into());
     }

@@ -17,6 +17,8 @@ pub const PROTOCOL: u32 = 3;
 pub const GET_READY: u32 = 2;
 /// The first that knows `Joined`, `stdin` and the socket `attach`.
 pub const JOINED: u32 = 3;
+/// The first that knows `Notify`.
+pub const NOTIFY: u32 = 3;
 
 impl fmt::Debug for Start {
     /// Without the environment's values, which may be secret.

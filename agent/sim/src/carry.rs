@@ -12,6 +12,7 @@ use crate::clock::SimTime;
 use crate::faults::Mood;
 use crate::host::{End, Process};
 use crate::intent::{Intent, Known};
+use crate::speech::{Speech, Word};
 use crate::trace::Entry;
 use crate::violation::{Invariant, Violation, violated};
 use crate::world::{Happening, World};
@@ -45,12 +46,18 @@ pub(crate) fn pod_of_input(input: &Input) -> Option<PodUid> {
         | Input::StartFailed { key, .. }
         | Input::Exited { key, .. }
         | Input::Emptied { key, .. }
+        | Input::Heard { key, .. }
         | Input::Hooked { key, .. } => Some(key.pod.clone()),
         Input::Observed { key, .. }
         | Input::ShimLost { key }
         | Input::Resized { key, .. }
         | Input::ResizeFailed { key, .. } => Some(key.pod.clone()),
-        Input::Probed { .. } | Input::Apply { .. } | Input::Delete { .. } | Input::Restart { .. } | Input::Wake => None,
+        Input::Probed { .. }
+        | Input::Apply { .. }
+        | Input::Delete { .. }
+        | Input::Restart { .. }
+        | Input::Condition { .. }
+        | Input::Wake => None,
     }
 }
 
@@ -173,6 +180,7 @@ impl World<'_> {
         let process = self.new_process(&key, pod, polled);
         let pid = process.pid;
         self.schedule_fate(&key.container_key(), &process);
+        self.schedule_words(&key.container_key(), key.attempt, &process);
         self.host.containers.insert(key.container_key(), process);
         self.summary.starts += 1;
         self.hear_later(Input::Started { key, pid });
@@ -182,6 +190,8 @@ impl World<'_> {
     fn new_process(&mut self, key: &AttemptKey, spec: Arc<Pod>, polled: SimTime) -> Process {
         let wild = self.faults.mood == Mood::Wild;
         let crash_restart = self.is_crash_restart(key, polled);
+        let own = spec.containers.iter().find(|container| container.name == key.container);
+        let notify = own.and_then(|container| container.launch.notify);
         Process {
             attempt: key.attempt,
             pid: self.host.new_pid(),
@@ -201,6 +211,8 @@ impl World<'_> {
             own_cause: false,
             hook_asked: false,
             postponed: false,
+            speech: notify.map(Speech::new),
+            began: self.clock.now,
         }
     }
 
@@ -255,15 +267,23 @@ impl World<'_> {
     }
 
     pub(crate) fn shim_dies(&mut self, key: &ContainerKey, attempt: Attempt) {
+        let says_ready = self.rng.chance(200);
         let Some(process) = self.host.containers.get_mut(key).filter(|process| process.attempt == attempt) else {
             return;
         };
         process.shim_lives = false;
         self.note(&Entry::Host(&format!("the shim of {key} died")));
+        if says_ready {
+            self.process_says(key, attempt, Word::Ready);
+        }
         self.hear_later(Input::ShimLost { key: key.clone() });
     }
 
     fn observe(&mut self, key: ContainerKey) {
+        let (now, at) = (self.clock.now, self.clock.moment().boot);
+        if let Some(process) = self.host.containers.get_mut(&key).filter(|process| !process.shim_lives) {
+            process.speech.iter_mut().for_each(|speech| speech.is_heard_again(now, at));
+        }
         let observation = self.host.observe(&key);
         if let Some(process) = self.host.containers.get_mut(&key) {
             process.shim_lives = true;
@@ -273,6 +293,7 @@ impl World<'_> {
     }
 
     fn signal(&mut self, key: &AttemptKey) -> Result<(), Violation> {
+        self.host.consider_silence(key, self.clock.now);
         self.host.check_signal(key)?;
         let wishes = self.intents.pods.get(&key.pod).map(Intent::wishes).unwrap_or_default();
         self.host.check_polite(key, &wishes, self.clock.now)?;
@@ -280,10 +301,12 @@ impl World<'_> {
         if let Some(after) = process.reacts {
             self.later(after, Happening::Exit(key.container_key(), key.attempt, ExitStatus::Code(0)));
         }
+        self.say_at_signal(&key.container_key(), key.attempt);
         Ok(())
     }
 
     fn kill(&mut self, key: &AttemptKey) -> Result<(), Violation> {
+        self.host.consider_silence(key, self.clock.now);
         self.host.check_kill(key, self.clock.now)?;
         self.process_ends(&key.container_key(), key.attempt, ExitStatus::Signal(9));
         let Some(process) = self.host.attempt(key) else {

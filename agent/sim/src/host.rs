@@ -7,6 +7,7 @@ use barepod_core::{AttemptKey, Observation};
 use barepod_model::{Attempt, Container, ContainerKey, ContainerKind, ExitStatus, Pod, PodName, PodUid, Stamp};
 
 use crate::clock::SimTime;
+use crate::speech::Speech;
 use crate::violation::{Invariant, Violation, violated};
 use crate::workload::{lacks_volume, share_data};
 
@@ -55,6 +56,10 @@ pub(crate) struct Process {
     pub(crate) hook_asked: bool,
     /// No daemon lived during a part of its stop.
     pub(crate) postponed: bool,
+    /// What it says of itself, if it has a socket for it.
+    pub(crate) speech: Option<Speech>,
+    /// When it started.
+    pub(crate) began: SimTime,
 }
 
 /// How a process ended.
@@ -96,6 +101,14 @@ impl StopCause {
 impl Process {
     pub(crate) fn lives(&self) -> bool {
         self.end.is_none()
+    }
+
+    /// Its silence may be a reason to stop it.
+    fn consider_silence(&mut self, now: SimTime) {
+        if self.lives() && self.speech.as_ref().is_some_and(|speech| speech.is_too_silent(self.began, now)) {
+            self.stop.add(now, None);
+            self.own_cause = true;
+        }
     }
 }
 
@@ -218,6 +231,11 @@ impl Host {
         }
     }
 
+    /// An attempt is about to be asked to end, or killed.
+    pub(crate) fn consider_silence(&mut self, key: &AttemptKey, now: SimTime) {
+        self.attempt(key).into_iter().for_each(|process| process.consider_silence(now));
+    }
+
     /// What must hold when an attempt is asked to end.
     pub(crate) fn check_signal(&self, key: &AttemptKey) -> Result<(), Violation> {
         let process = self.containers.get(&key.container_key()).filter(|process| process.attempt == key.attempt);
@@ -245,8 +263,9 @@ impl Host {
     /// What must hold at any time.
     pub(crate) fn check(&self, now: SimTime) -> Result<(), Violation> {
         for (key, process) in self.containers.iter().filter(|(_, process)| process.lives()) {
+            let patience = process.speech.as_ref().map(|speech| speech.patience).unwrap_or_default();
             if let StopCause::May { latest: Some(latest), .. } = process.stop
-                && now > latest + SLACK
+                && now > latest.max(patience) + SLACK
             {
                 let detail = format!("{key}#{} lives {:?} after its grace", process.attempt, now - latest);
                 return Err(violated(Invariant::StopWithinGrace, detail));
@@ -270,7 +289,9 @@ impl Host {
         let Some(process) = self.containers.get(key) else { return Observation::Absent };
         match &process.end {
             None => {
-                Observation::Running { attempt: process.attempt, pid: process.pid, started: process.started.clone() }
+                let heard = process.speech.as_ref().map(|speech| Box::new(speech.heard.clone()));
+                let (attempt, pid, started) = (process.attempt, process.pid, process.started.clone());
+                Observation::Running { attempt, pid, started, heard }
             }
             Some(end) => Observation::Exited {
                 attempt: process.attempt,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barepod_core::{
-    Accepted, AttemptKey, ContainerState, ContainerView, Denied, Input, PodView, ProbeOutcome, RequestId, Verb,
+    Accepted, AttemptKey, ConditionStatus, ContainerState, ContainerView, Denied, Input, PodView, ProbeOutcome,
+    RequestId, Verb,
 };
 use barepod_model::{
     Container, ContainerKey, ContainerKind, ContainerName, Permit, Phase, Pod, PodUid, ProbeKind, Reason, RestartPolicy,
@@ -15,7 +16,7 @@ use crate::clock::SimTime;
 use crate::host::StopCause;
 use crate::intent::{Ask, Intent, Known, What};
 use crate::violation::{Invariant, Violation, violated};
-use crate::workload::{lacks_volume, min_grace, own_grace, share_data, started_with, touched};
+use crate::workload::{GATE, lacks_volume, min_grace, own_grace, share_data, started_with, touched};
 use crate::world::World;
 
 impl World<'_> {
@@ -36,6 +37,7 @@ impl World<'_> {
                 self.restart_allowed(uid, container.as_ref(), ask.at, true);
                 Ok(())
             }
+            What::Gate { status, .. } => self.gate_acked(uid, *status),
         }
     }
 
@@ -59,6 +61,17 @@ impl World<'_> {
         }
         self.update_allowed(uid, pod, asked, true);
         self.intents.acked(uid, pod, asked);
+        Ok(())
+    }
+
+    fn gate_acked(&mut self, uid: &PodUid, status: ConditionStatus) -> Result<(), Violation> {
+        let written = self.disk.synced(uid).and_then(|record| record.conditions.get(GATE));
+        if written.is_none_or(|condition| condition.status != status) {
+            return Err(violated(Invariant::NoIntentLost, format!("the gate of {uid} is acknowledged, not durable")));
+        }
+        if let Some(intent) = self.intents.pods.get_mut(uid) {
+            intent.gate = Some(status);
+        }
         Ok(())
     }
 
@@ -99,6 +112,9 @@ impl World<'_> {
                     }
                 }
                 What::Restart { pod, container } => self.restart_allowed(&pod, container.as_ref(), at, false),
+                What::Gate { pod, .. } => {
+                    self.intents.pods.get_mut(&pod).into_iter().for_each(|intent| intent.gate = None);
+                }
             }
         }
     }
@@ -280,6 +296,7 @@ impl World<'_> {
             | Input::StartFailed { .. }
             | Input::Exited { .. }
             | Input::Emptied { .. }
+            | Input::Heard { .. }
             | Input::Probed { .. }
             | Input::Stored { .. }
             | Input::StoreFailed { .. } => self.heard.push(input),

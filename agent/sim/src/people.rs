@@ -1,6 +1,6 @@
 //! What people and misfortune do: one turn at a time.
 
-use barepod_core::Input;
+use barepod_core::{ConditionStatus, Input};
 use barepod_model::{ContainerName, Pattern, Permit, Pod, PodUid, Quota, Source};
 
 use crate::faults::Mood;
@@ -37,7 +37,11 @@ impl World<'_> {
                 let container = self.rng.chance(500).then(|| ContainerName::new("main").expect("a label"));
                 self.ask(What::Restart { pod: target, container })
             }
-            87..97 => self.hear(Input::Missing { pod: target }),
+            87..92 => self.hear(Input::Missing { pod: target }),
+            92..97 => {
+                let status = *self.rng.pick(&[ConditionStatus::True, ConditionStatus::True, ConditionStatus::False]);
+                self.ask(What::Gate { pod: target, status })
+            }
             _ => {
                 if self.core.is_some() {
                     self.kill_daemon();

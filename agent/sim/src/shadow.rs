@@ -91,6 +91,11 @@ impl World<'_> {
                 let detail = format!("{key} is shown with pid {shown:?}, the host has {lives:?}");
                 return Err(violated(Invariant::ViewIsTrue, detail));
             }
+            let unsaid =
+                process.and_then(|process| process.speech.as_ref()).is_some_and(|speech| !speech.may_be_ready());
+            if container.started && unsaid {
+                return Err(violated(Invariant::ViewIsTrue, format!("{key} is shown as started and has not said so")));
+            }
         }
         Ok(())
     }

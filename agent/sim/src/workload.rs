@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use barepod_model::{
     AsWritten, Bytes, Container, ContainerKind, ContainerName, ContainerRestart, Contents, Credentials, Env, ExitCodes,
-    Hook, Launch, Lifecycle, Manifest, Namespace, NamespaceUse, Pod, PodName, PodRef, PodUid, Probe, ProbeHandler,
-    Projected, ProjectedFile, Resources, RestartAction, RestartPolicy, RestartRule, Root, Source, StopPlan, StopStage,
-    TerminationMessage, Volume, VolumeKind,
+    Hook, Launch, Lifecycle, Manifest, Namespace, NamespaceUse, Notify, NotifyAccess, Pod, PodName, PodRef, PodUid,
+    Probe, ProbeHandler, Projected, ProjectedFile, Resources, RestartAction, RestartPolicy, RestartRule, Root, Source,
+    StopPlan, StopStage, TerminationMessage, Volume, VolumeKind,
 };
 
 use crate::rng::Rng;
 
 const NAMES: &[&str] = &["db", "web", "job", "log"];
+/// The one readiness gate there is.
+pub(crate) const GATE: &str = "example.com/gate";
 const PATHS: &[&str] = &["/data/a", "/data/a/inner", "/data/b", "/data/c", "/data/bc"];
 
 /// A pod that nobody has asked for before.
@@ -48,7 +50,7 @@ pub(crate) fn new_pod(rng: &mut Rng, number: u64) -> Pod {
         ]),
         grace: seconds(rng, &[0, 1, 5, 30]),
         active_deadline: rng.chance(60).then(|| seconds(rng, &[5, 60, 600])),
-        readiness_gates: Vec::new(),
+        readiness_gates: if rng.chance(100) { vec![GATE.to_owned()] } else { Vec::new() },
         depends_on: if rng.chance(150) { vec![some_pod(rng)] } else { Vec::new() },
         data_paths: some_paths(rng),
         fs_group: None,
@@ -112,7 +114,10 @@ fn container(rng: &mut Rng, name: &str, kind: ContainerKind) -> Container {
         image: "service:1".to_owned(),
         preset: "service 1".to_owned(),
         brought: barepod_model::Brought::default(),
-        launch: if rng.chance(300) { looked_up(rng, launch(0)) } else { launch(0) },
+        launch: {
+            let launch = Launch { notify: notify(rng, lasts), ..launch(0) };
+            if rng.chance(300) { looked_up(rng, launch) } else { launch }
+        },
         resources: Resources::default(),
         stop: StopPlan { stages, min_grace: seconds(rng, &[0, 0, 10, 60]) },
         startup: probe(rng, 150),
@@ -123,6 +128,13 @@ fn container(rng: &mut Rng, name: &str, kind: ContainerKind) -> Container {
         termination_message: TerminationMessage::default(),
         missing: missing(rng),
     }
+}
+
+/// Its service says how it is.
+fn notify(rng: &mut Rng, lasts: bool) -> Option<Notify> {
+    let start_timeout = rng.chance(700).then(|| Duration::from_secs(15));
+    let watchdog = rng.chance(500).then(|| Duration::from_secs(15));
+    (lasts && rng.chance(200)).then_some(Notify { access: NotifyAccess::Main, start_timeout, watchdog })
 }
 
 /// Crashes in this world end with 1, 2 or signal 11.
@@ -171,6 +183,7 @@ fn launch(version: u64) -> Launch {
         as_written: None,
         network: barepod_model::NetworkFiles::default(),
         confinement: barepod_model::Confinement::default(),
+        notify: None,
     }
 }
 
@@ -248,10 +261,13 @@ pub(crate) fn own_grace(pod: &Pod, name: &ContainerName) -> Duration {
     min_grace(pod, name).max(pod.grace)
 }
 
+/// What nobody has less than who is asked to end, unless a grace is given with the deletion.
+const LEAST_GRACE: Duration = Duration::from_secs(2);
+
 /// The least that its plan gives it.
 pub(crate) fn min_grace(pod: &Pod, name: &ContainerName) -> Duration {
     let plan = pod.containers.iter().find(|container| container.name == *name);
-    plan.map(|container| container.stop.min_grace).unwrap_or_default()
+    plan.map(|container| container.stop.min_grace).unwrap_or_default().max(LEAST_GRACE)
 }
 
 /// Whether two pods must not be there at once because of their data.

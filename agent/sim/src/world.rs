@@ -12,6 +12,7 @@ use crate::faults::{Faults, Mood};
 use crate::host::Host;
 use crate::intent::{Ask, Intents, What};
 use crate::rng::Rng;
+use crate::speech::Word;
 use crate::trace::{Entry, Sink};
 use crate::violation::{Invariant, Violation, violated};
 
@@ -57,6 +58,8 @@ pub(crate) enum Happening {
     Empty(ContainerKey, Attempt),
     /// A shim dies.
     ShimDies(ContainerKey, Attempt),
+    /// A process says something of itself.
+    Says(ContainerKey, Attempt, Word),
     /// Somebody does or asks something.
     Turn,
     /// A daemon starts.
@@ -224,6 +227,10 @@ impl<'a> World<'a> {
             }
             Happening::ShimDies(key, attempt) => {
                 self.shim_dies(&key, attempt);
+                Ok(())
+            }
+            Happening::Says(key, attempt, word) => {
+                self.process_says(&key, attempt, word);
                 Ok(())
             }
             Happening::Turn => self.turn(),

@@ -6,6 +6,7 @@
 pub mod capability;
 pub mod clock;
 pub mod clone;
+pub mod datagram;
 pub mod descriptor;
 pub mod identity;
 pub mod launch;

@@ -174,6 +174,7 @@ pub fn pod() -> Pod {
         as_written: None,
         network: NetworkFiles::default(),
         confinement: Confinement::default(),
+        notify: None,
     };
     let container = Container {
         name: ContainerName::new("main").expect("a label"),

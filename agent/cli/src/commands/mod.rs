@@ -2,6 +2,7 @@
 
 mod apply;
 mod attach;
+mod condition;
 mod delete;
 mod describe;
 mod events;
@@ -40,6 +41,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Attach(args) => attach::run(client, namespace, args).await,
         Command::Exec(args) => exec::run(client, namespace, args).await,
         Command::Restart(args) => restart::run(client, namespace, args).await,
+        Command::Condition(args) => condition::run(client, namespace, args).await,
         Command::Delete(args) => delete::run(client, namespace, args).await,
         Command::Events(args) => events::run(client, namespace, args).await,
         Command::Version(_) | Command::Policy(_) => unreachable!("answered above, for they need no daemon"),

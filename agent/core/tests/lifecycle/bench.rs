@@ -248,7 +248,7 @@ impl Bench {
     }
 
     pub(crate) fn running(&self, key: &AttemptKey) -> Observation {
-        Observation::Running { attempt: key.attempt, pid: 7, started: self.stamp() }
+        Observation::Running { attempt: key.attempt, pid: 7, started: self.stamp(), heard: None }
     }
 }
 
@@ -334,6 +334,7 @@ fn launch() -> Launch {
         as_written: None,
         network: barepod_model::NetworkFiles::default(),
         confinement: barepod_model::Confinement::default(),
+        notify: None,
     }
 }
 

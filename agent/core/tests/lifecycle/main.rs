@@ -1,12 +1,15 @@
 //! The rules of a pod's life, each as a theorem.
 
 mod bench;
+mod conditions;
 mod deletion;
 mod hooks;
+mod notify;
 mod policy;
 mod probes;
 mod recovery;
 mod rules;
+mod semantics;
 mod sidecars;
 mod starting;
 mod updates;

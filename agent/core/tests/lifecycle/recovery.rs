@@ -43,7 +43,8 @@ fn a_running_process_is_adopted_and_the_view_is_the_same() {
     let (mut bench, db) = running_pod();
     let before = bench.view(&db);
     bench.restart_daemon();
-    let seen = Observation::Running { attempt: main_key(&db, 0).attempt, pid: 100, started: bench.stamp() };
+    let seen =
+        Observation::Running { attempt: main_key(&db, 0).attempt, pid: 100, started: bench.stamp(), heard: None };
     bench.observed(&main_key(&db, 0), seen);
     assert_eq!(bench.view(&db), before);
     assert!(bench.starts().is_empty());

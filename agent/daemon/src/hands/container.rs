@@ -74,6 +74,8 @@ pub(super) struct ContainerTask {
     next: NextStart,
     /// The shim was asked to become the installed binary, and has not introduced itself since.
     renewing: bool,
+    /// The newest that the service of an attempt has said.
+    heard: Option<wire::Heard>,
 }
 
 /// How far the start after this one has been worked out.
@@ -162,6 +164,7 @@ impl ContainerTask {
             newest: None,
             next: NextStart::None,
             renewing: false,
+            heard: None,
         }
     }
 
@@ -238,8 +241,14 @@ impl ContainerTask {
 
     /// The order in words that the shim knows.
     fn in_its_words(&self, mut start: wire::Start) -> Result<wire::Start, barepod_core::StartFailure> {
-        if self.shim.as_ref().is_some_and(|shim| shim.protocol() < wire::JOINED) {
+        let protocol = self.shim.as_ref().map_or(wire::PROTOCOL, ShimClient::protocol);
+        if protocol < wire::JOINED {
             launch::without_joined(&mut start)?;
+        }
+        if protocol < wire::NOTIFY && start.notify.is_some() {
+            let message =
+                "its shim is of an older release and cannot listen to a service; restart the daemon to renew it";
+            return Err(launch::failure(Reason::CreateContainerError, message.to_owned()));
         }
         Ok(start)
     }
@@ -298,6 +307,7 @@ impl ContainerTask {
                 self.supervisor.tell(Input::Exited { key, status, oom, finished }).await;
             }
             event::Event::Emptied(emptied) => self.emptied(Attempt(emptied.attempt)).await,
+            event::Event::Heard(said) => self.heard(said).await,
             event::Event::Warning(warning) => {
                 self.host.warn(&self.key, Reason::Degraded, &translate::warning(&warning));
             }
@@ -330,6 +340,12 @@ impl ContainerTask {
         self.supervisor.tell(Input::Started { key: self.attempt_key(started.attempt), pid: started.pid }).await;
     }
 
+    async fn heard(&mut self, said: wire::Heard) {
+        let heard = Box::new(translate::heard(&said));
+        self.supervisor.tell(Input::Heard { key: self.attempt_key(said.attempt), heard }).await;
+        self.heard = Some(said);
+    }
+
     /// A start must be answered, or the core waits for ever: by the attempt that runs if it is this one, else as failed.
     async fn refused(&mut self, refused: &wire::Refused) {
         tracing::warn!(container = %self.key, request = refused.request, "the shim refused: {}", refused.message);
@@ -341,6 +357,9 @@ impl ContainerTask {
         match self.host.process(&self.key).filter(|process| process.attempt == attempt) {
             Some(process) => {
                 self.supervisor.tell(Input::Started { key: self.attempt_key(attempt.0), pid: process.pid }).await;
+                if let Some(said) = self.heard.take().filter(|said| said.attempt == attempt.0) {
+                    self.heard(said).await;
+                }
             }
             None => {
                 let message = format!("the shim refused: {}", refused.message);
@@ -432,6 +451,7 @@ impl ContainerTask {
             self.renewing = true;
         }
         let (mut observation, process) = translate::observation(&welcome, &self.host.boot_id);
+        self.heard = welcome.current.and_then(|current| current.heard);
         if let Observation::Exited { attempt, status, empty, message, .. } = &mut observation {
             self.ended = Some(*status);
             if *empty {

@@ -7,7 +7,7 @@ use barepod_model::{Container, ContainerKey};
 use barepod_shim::wire::{self, exec_result};
 
 use super::launch;
-use super::{Host, translate};
+use super::{Host, notify, translate};
 
 /// Where its three streams go.
 pub(crate) type Stdio = Joined;
@@ -56,7 +56,7 @@ pub(crate) async fn exec(
         target_pid: process.pid,
         target_start_ticks: process.start_ticks,
         argv: command,
-        env: launch::environment(launched),
+        env: launch::environment(launched).into_iter().chain(notify::environment_of_exec(launched)).collect(),
         cwd: launched.cwd.display().to_string(),
         user: Some(launch::user(launched)),
         cgroup: Some(launch::cgroup(&host.groups.leaf(key, process.attempt))),

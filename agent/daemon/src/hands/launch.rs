@@ -11,8 +11,8 @@ use barepod_linux::{ids, volumes};
 use barepod_model::{Attempt, Container, ContainerKey, Launch, Pod, Reason, Root, Stdin};
 use barepod_shim::wire;
 
-use super::Host;
 use super::ledger::chain;
+use super::{Host, notify};
 
 /// Attempts whose logs are kept, the newest included.
 const KEPT_LOGS: u32 = 5;
@@ -43,7 +43,10 @@ impl Draft {
         };
         let (attempt, container_key) = (key.attempt, key.container_key());
         let mounts = host.mounts.generation();
-        let placements = volumes::prepare_container(&host.dirs, pod, container, attempt).map_err(|e| config(&e))?;
+        let mut placements = volumes::prepare_container(&host.dirs, pod, container, attempt).map_err(|e| config(&e))?;
+        if container.launch.notify.is_some() {
+            placements.push(notify::placement(&host.dirs.shim(&container_key)).map_err(|e| create(&e))?);
+        }
         let sandbox = sandbox::ensure(&host.dirs, pod).map_err(|e| create(&e))?;
         let (view, witness) = view_of(host, &container_key, &container.launch, &placements, &sandbox)?;
         let log = log(host, pod, &container_key);
@@ -216,7 +219,7 @@ fn start(
     wire::Start {
         attempt: attempt.0,
         argv: Vec::new(),
-        env: environment(launch),
+        env: environment(launch).into_iter().chain(notify::environment(launch)).collect(),
         cwd: launch.cwd.display().to_string(),
         user: Some(user(launch)),
         cgroup: Some(cgroup),
@@ -240,6 +243,7 @@ fn start(
         umask: 0,
         ready: String::new(),
         joined: Some(joined(sandbox)),
+        notify: launch.notify.as_ref().map(notify::order),
     }
 }
 

@@ -11,6 +11,7 @@ mod host;
 mod last_words;
 mod launch;
 mod ledger;
+mod notify;
 mod prepare;
 mod probe;
 mod renewal;

@@ -135,6 +135,7 @@ pub(crate) fn container() -> Container {
             as_written: None,
             network: NetworkFiles::default(),
             confinement: Confinement::default(),
+            notify: None,
         },
         resources: Resources::default(),
         stop: StopPlan::default(),

@@ -28,7 +28,7 @@ pub mod request {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Event {
-    #[prost(oneof = "event::Event", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "event::Event", tags = "1, 2, 3, 4, 5, 6, 7, 8, 32")]
     pub event: ::core::option::Option<event::Event>,
 }
 /// Nested message and enum types in `Event`.
@@ -51,12 +51,14 @@ pub mod event {
         Refused(super::Refused),
         #[prost(message, tag = "8")]
         LogStats(super::LogStats),
+        #[prost(message, tag = "32")]
+        Heard(super::Heard),
     }
 }
 /// The daemon introduces itself. Answered by Welcome.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Hello {
-    /// highest it speaks; this file is 3: 2 has GetReady, 3 Joined, stdin and `attach`
+    /// highest it speaks; this file is 3: 2 has GetReady, 3 Joined, stdin, `attach`, Notify
     #[prost(uint32, tag = "1")]
     pub protocol: u32,
     #[prost(string, tag = "2")]
@@ -107,6 +109,9 @@ pub struct Attempt {
     /// it never ran
     #[prost(message, optional, tag = "9")]
     pub failure: ::core::option::Option<StartFailed>,
+    /// while it runs, if it has a socket to speak to
+    #[prost(message, optional, tag = "32")]
+    pub heard: ::core::option::Option<Heard>,
 }
 /// A moment on both clocks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -197,6 +202,57 @@ pub struct Start {
     /// until the first of them goes
     #[prost(bool, tag = "20")]
     pub stdin_once: bool,
+    /// absent: none
+    #[prost(message, optional, tag = "32")]
+    pub notify: ::core::option::Option<Notify>,
+}
+/// A socket for the words of sd_notify(3): `notify/socket` in the shim's directory. `view` shows that directory to the
+/// process, and not the socket alone, since a later shim binds another one in its place.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Notify {
+    #[prost(enumeration = "notify::Access", tag = "1")]
+    pub access: i32,
+}
+/// Nested message and enum types in `Notify`.
+pub mod notify {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Access {
+        /// the main process speaks, or the one that it has named as such
+        Main = 0,
+        /// every process in the attempt's cgroup
+        All = 1,
+    }
+    impl Access {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Main => "MAIN",
+                Self::All => "ALL",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "MAIN" => Some(Self::Main),
+                "ALL" => Some(Self::All),
+                _ => None,
+            }
+        }
+    }
 }
 /// Make the namespaces and the view of an attempt that may be started later, beside one that runs: only what belongs to the
 /// process itself (/proc, the cgroup namespace) is left for its start. Takes the place of what was made before. Not
@@ -584,6 +640,60 @@ pub struct Emptied {
     #[prost(bool, tag = "2")]
     pub oom: bool,
 }
+/// All that an attempt's service has said of itself so far; each takes the place of the one before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Heard {
+    #[prost(uint32, tag = "1")]
+    pub attempt: u32,
+    /// rises with each word that counts, also over shims
+    #[prost(uint64, tag = "2")]
+    pub serial: u64,
+    /// READY=1 was first said then; absent before
+    #[prost(message, optional, tag = "3")]
+    pub ready: ::core::option::Option<Time>,
+    /// RELOADING=1 was said, and not READY=1 since
+    #[prost(message, optional, tag = "4")]
+    pub reloading: ::core::option::Option<Time>,
+    /// STOPPING=1 was first said
+    #[prost(message, optional, tag = "5")]
+    pub stopping: ::core::option::Option<Time>,
+    #[prost(string, tag = "6")]
+    pub status: ::prost::alloc::string::String,
+    #[prost(int32, tag = "7")]
+    pub errno: i32,
+    #[prost(string, tag = "8")]
+    pub bus_error: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub varlink_error: ::prost::alloc::string::String,
+    /// boot time of the last WATCHDOG=1; 0 if there was none
+    #[prost(uint64, tag = "10")]
+    pub watchdog_ns: u64,
+    #[prost(bool, tag = "11")]
+    pub watchdog_triggered: bool,
+    /// WATCHDOG_USEC; 0 is none any more
+    #[prost(uint64, optional, tag = "12")]
+    pub watchdog_timeout_ns: ::core::option::Option<u64>,
+    /// EXTEND_TIMEOUT_USEC: boot time until which it asks for patience
+    #[prost(uint64, tag = "13")]
+    pub extended_ns: u64,
+    /// host pid of another main process in its cgroup; signals go there
+    #[prost(uint32, tag = "14")]
+    pub main_pid: u32,
+    #[prost(uint64, tag = "15")]
+    pub main_start_ticks: u64,
+    /// before this boot time a shim died, and something may have been said to nobody
+    #[prost(uint64, tag = "16")]
+    pub deaf_ns: u64,
+    /// datagrams that were not taken, or not wholly
+    #[prost(uint32, tag = "17")]
+    pub refused: u32,
+    /// why the last of them was not
+    #[prost(string, tag = "18")]
+    pub refusal: ::prost::alloc::string::String,
+    /// boot time of EXTEND_TIMEOUT_USEC
+    #[prost(uint64, tag = "19")]
+    pub extended_asked_ns: u64,
+}
 /// Something is not as asked, but the process runs.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Warning {
@@ -849,6 +959,8 @@ pub struct AttemptRecord {
     pub stdin_once: bool,
     #[prost(message, optional, tag = "7")]
     pub keeper: ::core::option::Option<Keeper>,
+    #[prost(message, optional, tag = "32")]
+    pub notify: ::core::option::Option<Notify>,
 }
 /// A process that holds what must not end with a shim: the controlling side of a terminal, or the writing end of stdin.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -910,4 +1022,6 @@ pub struct Handover {
     /// writing end
     #[prost(uint32, tag = "17")]
     pub stdin_fd: u32,
+    #[prost(uint32, tag = "32")]
+    pub notify_fd: u32,
 }

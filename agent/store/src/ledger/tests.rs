@@ -45,6 +45,7 @@ fn record(uid: &str, revision: u64) -> PodRecord {
         failure: None,
         initialized: false,
         orphaned: false,
+        conditions: BTreeMap::new(),
         releasing: BTreeSet::new(),
         containers: BTreeMap::new(),
     }

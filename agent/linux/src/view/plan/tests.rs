@@ -181,6 +181,7 @@ fn launch(root: Root) -> Launch {
         as_written: None,
         network: barepod_model::NetworkFiles::default(),
         confinement: barepod_model::Confinement::default(),
+        notify: None,
     }
 }
 
