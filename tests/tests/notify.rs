@@ -268,7 +268,6 @@ fn signals_go_to_the_process_that_is_named_as_the_main_one_also_after_the_shims_
     service.told("MainProcessChanged")?;
     service.kill(&old)?;
     service.another_shim(&old)?;
-    service.host.ready("pod").ok();
     service.host.barepod(&["delete", "pod"])?;
     assert!(service.has("terminated-second") && !service.has("terminated-first"));
     Ok(())
