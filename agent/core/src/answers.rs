@@ -126,6 +126,7 @@ impl Machine {
             }
             Input::Observed { observation, .. } => self.observed(observation, rec, scene, ctx),
             Input::ShimLost { .. } => self.shim_lost(scene, ctx),
+            Input::Heard { heard, .. } => self.heard(heard, rec, scene, ctx),
             running => {
                 if let Some(run) = self.running() {
                     run.answer(running, rec, scene, ctx);
@@ -141,7 +142,6 @@ impl Running {
         match input {
             Input::Resized { .. } => self.resized(rec, scene, ctx),
             Input::ResizeFailed { generation, message, .. } => self.resize_failed(generation, message, scene, ctx),
-            Input::Heard { heard, .. } => self.heard(*heard, rec, scene, ctx),
             Input::Probed { kind, outcome, .. } => self.probed(kind, &outcome, rec, scene, ctx),
             Input::Hooked { kind, outcome, .. } => self.hooked(kind, outcome, rec, scene, ctx),
             Input::Started { .. }
@@ -150,6 +150,7 @@ impl Running {
             | Input::Emptied { .. }
             | Input::Observed { .. }
             | Input::ShimLost { .. }
+            | Input::Heard { .. }
             | Input::Prepared { .. }
             | Input::PrepareFailed { .. }
             | Input::TornDown { .. }

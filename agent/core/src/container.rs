@@ -44,7 +44,11 @@ pub(crate) enum State {
     /// Nothing of it is on the host.
     Idle,
     /// An attempt is being started.
-    Starting { attempt: Attempt },
+    Starting {
+        attempt: Attempt,
+        /// What its service said before it was known that it runs.
+        heard: Option<Box<Heard>>,
+    },
     /// An attempt runs.
     Running(Box<Running>),
     /// The main process ended, its cgroup is not empty.
@@ -135,7 +139,7 @@ impl Machine {
     pub(crate) fn live(&self) -> Option<Attempt> {
         match &self.state {
             State::Recovering | State::Idle => None,
-            State::Starting { attempt } | State::Draining { attempt, .. } => Some(*attempt),
+            State::Starting { attempt, .. } | State::Draining { attempt, .. } => Some(*attempt),
             State::Running(run) => Some(run.attempt),
         }
     }
@@ -150,9 +154,22 @@ impl Machine {
         matches!(&self.state, State::Running(run) if run.awaits_probe(kind, ticket))
     }
 
-    /// Whether these words are news of what runs.
+    /// Whether these words are news of what runs, or is about to.
     pub(crate) fn awaits_words(&self, heard: &Heard) -> bool {
-        matches!(&self.state, State::Running(run) if run.awaits_words(heard))
+        match &self.state {
+            State::Running(run) => run.awaits_words(heard),
+            State::Starting { heard: known, .. } => known.as_ref().is_none_or(|known| known.serial < heard.serial),
+            State::Recovering | State::Idle | State::Draining { .. } => false,
+        }
+    }
+
+    /// Its service has said something.
+    pub(crate) fn heard(&mut self, said: Box<Heard>, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+        match &mut self.state {
+            State::Running(run) => run.heard(*said, rec, scene, ctx),
+            State::Starting { heard, .. } => *heard = Some(said),
+            State::Recovering | State::Idle | State::Draining { .. } => {}
+        }
     }
 
     /// Whether the answer to this hook is waited for.
@@ -169,7 +186,11 @@ impl Machine {
     pub(crate) fn started(&mut self, pid: u32, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
         let Some(attempt) = self.live() else { return };
         scene.tell(ctx, Severity::Normal, Reason::Started, format!("attempt {attempt} runs as pid {pid}"));
-        let heard = rec.notify.map(|_| Heard::default());
+        let said = match &mut self.state {
+            State::Starting { heard, .. } => heard.take(),
+            State::Recovering | State::Idle | State::Running(_) | State::Draining { .. } => None,
+        };
+        let heard = said.map(|said| *said).or(rec.notify.map(|_| Heard::default()));
         self.run(Alive { attempt, pid, since: ctx.stamp(), heard }, rec, scene, ctx);
     }
 
@@ -328,7 +349,7 @@ impl Machine {
         rec.progress = Progress::Begun;
         rec.in_force = scene.spec.map(|spec| spec.resources);
         rec.notify = scene.spec.and_then(|spec| spec.launch.notify);
-        self.state = State::Starting { attempt };
+        self.state = State::Starting { attempt, heard: None };
         ctx.push(Effect::Start { key: scene.key(attempt), pod: Arc::clone(scene.wanted) });
     }
 

@@ -83,7 +83,7 @@ impl Machine {
         };
         match &self.state {
             State::Recovering => self.recover(seen, rec, scene, ctx),
-            State::Starting { attempt } => {
+            State::Starting { attempt, .. } => {
                 let attempt = *attempt;
                 self.confirm(attempt, false, seen, rec, scene, ctx);
             }

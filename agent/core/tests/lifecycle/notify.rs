@@ -417,3 +417,13 @@ fn the_watchdog_of_a_service_that_starts_late_counts_from_then_for_every_daemon(
     bench.pass(1);
     assert!(bench.told(Reason::WatchdogTimeout));
 }
+
+#[test]
+fn what_is_said_before_it_is_known_that_it_runs_is_not_lost() {
+    let (mut bench, db, mut service) = (Bench::new(), speaking(None, None), Service::new());
+    bench.apply(&db);
+    service.says_ready(&mut bench, &db);
+    assert!(!bench.view(&db).ready);
+    bench.started(&main_key(&db, 0));
+    assert!(bench.view(&db).ready);
+}
