@@ -168,6 +168,7 @@ impl World<'_> {
             return Ok(());
         }
         self.host.check_order(&key, &pod)?;
+        self.host.tried.insert(key.pod.clone());
         self.check_backoff(&key, polled)?;
         if self.faults.fails(&mut self.rng) {
             let reasons = [Reason::CreateContainerError, Reason::StartError, Reason::CreateContainerConfigError];

@@ -20,6 +20,8 @@ pub(crate) struct Host {
     pub(crate) containers: BTreeMap<ContainerKey, Process>,
     /// Pods of which something ran on this boot.
     pub(crate) began: BTreeSet<PodName>,
+    /// Pods of which something was to be started on this boot, whether it could be or not.
+    pub(crate) tried: BTreeSet<PodUid>,
     /// Pods whose volumes have been made on this boot.
     pub(crate) mounted: BTreeSet<PodUid>,
     next_pid: u32,
@@ -117,6 +119,7 @@ impl Host {
     pub(crate) fn reboot(&mut self) {
         self.containers.clear();
         self.began.clear();
+        self.tried.clear();
         self.mounted.clear();
     }
 
@@ -188,7 +191,7 @@ impl Host {
             let detail = format!("{key} starts before the sidecar {}", skipped.name);
             return Err(violated(Invariant::Order, detail));
         }
-        let first = !self.containers.keys().any(|other| other.pod == key.pod);
+        let first = !self.tried.contains(&key.pod);
         match pod.depends_on.iter().find(|other| first && !self.began.contains(&other.name)) {
             Some(other) => Err(violated(Invariant::Order, format!("{key} starts before pod {}", other.name))),
             None => Ok(()),
