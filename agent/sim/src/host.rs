@@ -281,7 +281,9 @@ impl Host {
     pub(crate) fn postpone_stops(&mut self, by: SimTime, now: SimTime) {
         for process in self.containers.values_mut() {
             process.postponed |= matches!(process.stop, StopCause::May { .. });
+            let patience = process.speech.as_ref().map(|speech| speech.patience).unwrap_or_default();
             if let StopCause::May { latest: Some(latest), .. } = &mut process.stop {
+                *latest = (*latest).max(patience);
                 *latest = (*latest + by).min((*latest).max(now));
             }
         }
