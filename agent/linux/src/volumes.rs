@@ -16,6 +16,7 @@ mod files;
 mod group;
 mod host_path;
 mod last_words;
+mod links;
 mod ownership;
 mod projected;
 mod remove;

@@ -182,6 +182,8 @@ impl World<'_> {
     fn new_process(&mut self, key: &AttemptKey, spec: Arc<Pod>, polled: SimTime) -> Process {
         let wild = self.faults.mood == Mood::Wild;
         let crash_restart = self.is_crash_restart(key, polled);
+        // Somebody asked for another one while this one was on its way.
+        let own_cause = self.replaced.get(&key.container_key()).is_some_and(|at| *at >= polled);
         Process {
             attempt: key.attempt,
             pid: self.host.new_pid(),
@@ -198,7 +200,7 @@ impl World<'_> {
             known: true,
             ordered: polled,
             crash_restart,
-            own_cause: false,
+            own_cause,
             hook_asked: false,
             postponed: false,
         }
