@@ -252,6 +252,7 @@ fn stand_in(request: ContainerRequest) -> Resolved {
     let launch = Launch {
         argv: vec!["/bin/false".to_owned()],
         init: Vec::new(),
+        follows_resources: barepod_model::FollowsResources::default(),
         env: Env::default(),
         cwd: PathBuf::from("/"),
         user: Credentials { uid: 65534, gid: 65534, groups: Vec::new() },

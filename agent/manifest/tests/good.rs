@@ -145,6 +145,7 @@ fn preset(data: &str) -> impl FnMut(&ContainerRequest) -> Result<Resolved, Reque
             launch: Launch {
                 argv: vec!["true".to_owned()],
                 init: Vec::new(),
+                follows_resources: barepod_model::FollowsResources::default(),
                 env: request.env.clone(),
                 cwd: "/".into(),
                 user: Credentials { uid: request.user.uid.unwrap_or(0), gid: 0, groups: Vec::new() },

@@ -18,6 +18,7 @@ fn plain(request: &ContainerRequest) -> Result<Resolved, RequestError> {
     let launch = Launch {
         argv: request.command.iter().chain(&request.args).cloned().collect(),
         init: Vec::new(),
+        follows_resources: barepod_model::FollowsResources::default(),
         env: request.env.clone(),
         cwd: "/".into(),
         user: Credentials { uid: 1, gid: 1, groups: Vec::new() },

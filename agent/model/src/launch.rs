@@ -61,6 +61,19 @@ pub struct Launch {
     /// What the kernel keeps it from.
     #[serde(default)]
     pub confinement: Confinement,
+    /// What of program and environment is computed from the container's limits.
+    #[serde(default)]
+    pub follows_resources: FollowsResources,
+}
+
+/// Arguments and variables that are computed from the container's limits: new ones take force at the next start and are no
+/// reason for one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct FollowsResources {
+    /// The first of these arguments in `Launch::argv`, and how many there are.
+    pub argv: (usize, usize),
+    /// Names in `Launch::env`.
+    pub env: Vec<String>,
 }
 
 /// What a manifest says of program and environment, where values come from elsewhere (`valueFrom`, `envFrom`), with each
@@ -92,6 +105,9 @@ impl Launch {
     fn lasting(&self) -> Launch {
         let mut launch = self.clone();
         launch.shm_size = Bytes(0);
+        let FollowsResources { argv: (first, count), env } = std::mem::take(&mut launch.follows_resources);
+        launch.argv.drain(first.min(launch.argv.len())..(first + count).min(launch.argv.len()));
+        launch.env.0.retain(|name, _| !env.contains(name));
         launch.files.iter_mut().filter(|f| f.follows_resources).for_each(|f| f.contents.clear());
         if let Some(words) = &launch.as_written {
             // What presets make of the values follows from them; the words stand for all of it.
@@ -312,6 +328,7 @@ mod tests {
             as_written: None,
             network: NetworkFiles::default(),
             confinement: Confinement::default(),
+            follows_resources: FollowsResources::default(),
         }
     }
 
@@ -337,6 +354,23 @@ mod tests {
         user.user.uid = 2;
         assert!(!looked_up("a", "secret db/password").serves(&user), "the rest counts as ever");
         assert!(!format!("{:?}", looked_up("hunter2", "secret db/password")).contains("hunter2"));
+    }
+
+    #[test]
+    fn arguments_and_variables_that_follow_the_limits_are_no_reason_for_a_new_process() {
+        let tuned = |args: &[&str], rest: &str, memory: Option<&str>| {
+            let mut launch = launch("a", "x", 1);
+            launch.argv.extend(args.iter().map(|arg| (*arg).to_owned()));
+            launch.argv.push(rest.to_owned());
+            launch.env.0.extend(memory.map(|value| ("LIMIT".to_owned(), value.to_owned())));
+            let env = memory.map(|_| "LIMIT".to_owned()).into_iter().collect();
+            launch.follows_resources = FollowsResources { argv: (1, args.len()), env };
+            launch
+        };
+        let small = tuned(&["--cache", "1"], "run", Some("1"));
+        assert!(small.serves(&tuned(&["--cache", "2"], "run", Some("2"))));
+        assert!(small.serves(&tuned(&[], "run", None)), "nor is a limit that is taken away");
+        assert!(!small.serves(&tuned(&["--cache", "1"], "walk", Some("1"))), "the rest counts as ever");
     }
 
     #[test]

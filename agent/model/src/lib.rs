@@ -28,8 +28,8 @@ pub use capability::CAPABILITIES;
 pub use confinement::{AppArmor, Confinement, Seccomp};
 pub use id::{Attempt, ContainerKey, ContainerName, InvalidName, Namespace, PodName, PodUid};
 pub use launch::{
-    AsWritten, Credentials, InitStep, Launch, MountPropagation, NamespaceUse, OwnedDir, RenderedFile, Rlimit, Root,
-    SharedDir, Stdin, VolumeMount,
+    AsWritten, Credentials, FollowsResources, InitStep, Launch, MountPropagation, NamespaceUse, OwnedDir, RenderedFile,
+    Rlimit, Root, SharedDir, Stdin, VolumeMount,
 };
 pub use lifecycle::{
     ContainerRestart, ExitCodes, Hook, HookKind, Lifecycle, RestartAction, RestartRule, TerminationMessage,

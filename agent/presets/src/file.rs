@@ -210,6 +210,8 @@ record! {
         "tuning" => tuning: Vec<TuningFile>,
         /// Program and arguments; those of the manifest are added. Templates.
         "argv" => argv: Vec<Text>,
+        /// Arguments where the manifest has none, like the image's cmd.
+        "defaultArgs" => default_args: Vec<String>,
         /// Working directory where the manifest has none; a template.
         "workingDir" => working_dir: Option<Text>,
         /// Steps before the first start, in order; merged by `name`.
@@ -419,6 +421,8 @@ record! {
 record! {
     /// A probe. One of `exec`, `httpGet`, `tcpSocket`, `grpc`.
     pub(crate) struct ProbeFile {
+        /// An expression: whether there is this probe; always if absent.
+        "when" => when: Option<Text>,
         /// A command in the container.
         "exec" => exec: Option<ExecFile>,
         /// An HTTP request.

@@ -230,7 +230,9 @@ fn probe_texts(probe: &ProbeFile) -> impl Iterator<Item = &Text> {
 fn expressions(service: &ServiceFile) -> impl Iterator<Item = &Text> {
     let conditions = service.checks.iter().chain(&service.warnings).map(|c| &c.when);
     let tuning = service.tuning.iter().flat_map(|t| t.when.iter().chain(&t.given));
+    let probes = service.probes.iter().flat_map(|p| [&p.startup, &p.readiness, &p.liveness]).flatten();
     conditions
+        .chain(probes.filter_map(|p| p.when.as_ref()))
         .chain(service.vars.iter().map(|v| &v.value))
         .chain(tuning)
         .chain(service.init.iter().filter_map(|i| i.when.as_ref()))

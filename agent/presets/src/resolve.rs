@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use barepod_model::{
-    Brought, Bytes, ContainerRequest, Credentials, Env, Launch, Probe, ProbeHandler, Reason, RequestError, Resolved,
-    Root, SharedDir, StopPlan, StopStage,
+    Brought, Bytes, ContainerRequest, Credentials, Env, FollowsResources, Launch, Probe, ProbeHandler, Reason,
+    RequestError, Resolved, Root, SharedDir, StopPlan, StopStage,
 };
 use minijinja::Value;
 
@@ -14,6 +14,7 @@ use crate::error::refuse;
 use crate::file::PresetFile;
 use crate::host::Host;
 use crate::image::Image;
+use crate::service::Judge;
 use crate::template::{self, Scope};
 use crate::tree_root::TreeRoot;
 use crate::tuning::Setting;
@@ -30,6 +31,7 @@ pub(crate) fn resolve(
     image: &Image,
     request: &ContainerRequest,
     host: &dyn Host,
+    judge: Judge,
 ) -> Result<(Resolved, Vec<Setting>), RequestError> {
     let tree = preset.root.as_ref().map(|root| TreeRoot::find(root, image, host)).transpose()?;
     let mode = mode(preset, request, tree.as_ref());
@@ -51,8 +53,9 @@ pub(crate) fn resolve(
     resolved.brought = brought(preset, request, tree.as_ref(), who.own, &resolved.launch);
     match (mode, &preset.service) {
         (Mode::Service(args), Some(service)) => {
-            let settings = service::resolve(service, args, request, scope, &mut resolved)?;
+            let settings = service::resolve(service, args, request, scope, judge, &mut resolved)?;
             resolved.brought.service = true;
+            resolved.brought.variables.extend(resolved.launch.follows_resources.env.iter().cloned());
             resolved.brought.commands = probe_commands(&resolved);
             Ok((resolved, settings))
         }
@@ -148,6 +151,7 @@ fn launch(
         as_written: None,
         network: request.network.clone(),
         confinement: request.confinement.clone(),
+        follows_resources: FollowsResources::default(),
     }
 }
 
@@ -210,6 +214,8 @@ fn scope(request: &ContainerRequest, image: &Image, chosen: Option<&Chosen>) -> 
     );
     scope.set("container", request.name.as_str());
     scope.set("hostname", request.hostname.as_str());
+    let mounts = request.mounts.iter().map(|mount| Value::from(mount.path.display().to_string()));
+    scope.set("mounts", mounts.collect::<Value>());
     scope.set("memory", request.resources.memory_limit.map(|m| m.0));
     scope.set("cpu", request.resources.cpu_limit.map(|c| c.0));
     scope

@@ -6,4 +6,4 @@ mod host;
 mod reader;
 
 pub use host::{LocalHost, user_of};
-pub use reader::{Diagnostic, Diagnostics, Reader, may_apply};
+pub use reader::{Diagnostic, Diagnostics, ReadPod, Reader, may_apply};

@@ -66,6 +66,15 @@ impl Diagnostics {
     }
 }
 
+/// A pod that may be applied.
+#[derive(Debug)]
+pub struct ReadPod {
+    /// The pod.
+    pub pod: Pod,
+    /// What is not as its presets would have it on this host, and what to do.
+    pub host: Vec<String>,
+}
+
 /// Reads manifests.
 #[derive(Debug)]
 pub struct Reader {
@@ -112,7 +121,7 @@ impl Reader {
         objects: &Objects,
         living: impl Fn(&ParsedPod) -> Option<PodUid>,
         diagnostics: &mut Diagnostics,
-    ) -> Option<Vec<Pod>> {
+    ) -> Option<Vec<ReadPod>> {
         let host = facts::gather(&self.state, &self.labels);
         let mut pods = Vec::new();
         let mut sound = true;
@@ -122,8 +131,11 @@ impl Reader {
             let resolve = |request: &_| self.catalogue.resolve(request, &barepod_presets::LocalHost);
             match pod.into_pod(source, uid.unwrap_or_else(new_uid), &context, resolve) {
                 Ok(assembled) => {
+                    let of_host = assembled.warnings.iter().filter(|w| w.reason == Reason::HostCheckFailed);
+                    let hint = |w: &ManifestError| w.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+                    let host = of_host.map(|warning| format!("{}{}", warning.message, hint(warning))).collect();
                     diagnostics.add(false, assembled.warnings);
-                    pods.push(assembled.pod);
+                    pods.push(ReadPod { pod: assembled.pod, host });
                 }
                 Err(errors) => {
                     diagnostics.add(true, errors);
@@ -155,7 +167,7 @@ impl Reader {
         for file in read {
             let pods = self.assemble(file.pods, subject.source, &objects, |_| None, diagnostics);
             let pods = pods.into_iter().flatten();
-            verdicts.extend(pods.map(|pod| barepod_policy::judge(policy, subject, &pod, &LocalHost)));
+            verdicts.extend(pods.map(|read| barepod_policy::judge(policy, subject, &read.pod, &LocalHost)));
         }
         verdicts
     }

@@ -150,6 +150,7 @@ fn launch(version: u64) -> Launch {
     Launch {
         argv: vec!["/usr/bin/service".to_owned(), format!("v{version}")],
         init: Vec::new(),
+        follows_resources: barepod_model::FollowsResources::default(),
         env: Env::default(),
         cwd: "/".into(),
         user: Credentials { uid: 100, gid: 100, groups: Vec::new() },

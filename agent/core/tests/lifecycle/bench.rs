@@ -313,6 +313,7 @@ fn launch() -> Launch {
     Launch {
         argv: vec!["/bin/service".into()],
         init: Vec::new(),
+        follows_resources: barepod_model::FollowsResources::default(),
         env: Env::default(),
         cwd: "/".into(),
         user: Credentials { uid: 1, gid: 1, groups: Vec::new() },

@@ -8,7 +8,7 @@ use barepod_core::{Accepted, Denied, Verb};
 use barepod_manifest::{Manifests, Object, ObjectRef, Objects, ParsedPod};
 use barepod_model::{Manifest, Pod, Reason, Source};
 use barepod_policy::{Subject, User};
-use barepod_reader::{Diagnostic, Diagnostics, may_apply};
+use barepod_reader::{Diagnostic, Diagnostics, ReadPod, may_apply};
 
 use super::file::{FileSource, hidden, name_of, subject};
 use super::index::{Known, Name};
@@ -112,7 +112,7 @@ impl FileSource {
         read
     }
 
-    fn assemble(&self, pods: Vec<ParsedPod>, objects: &Objects, diagnostics: &mut Diagnostics) -> Option<Vec<Pod>> {
+    fn assemble(&self, pods: Vec<ParsedPod>, objects: &Objects, diagnostics: &mut Diagnostics) -> Option<Vec<ReadPod>> {
         self.reader.assemble(pods, Source::File, objects, |pod| self.living(pod), diagnostics)
     }
 
@@ -152,9 +152,13 @@ impl FileSource {
         let refers: Vec<_> = file.found.pods.iter().map(|pod| pod.references(&self.index.objects)).collect();
         // Its warnings have been given.
         let pods = self.assemble(file.found.pods.clone(), &self.index.objects, &mut Diagnostics::default());
-        for (pod, refers) in pods.into_iter().flatten().zip(refers) {
-            let text = file.text_of(&pod.manifest);
-            outcome.pods.push(self.apply_pod(pod, refers, text, user).await);
+        for (ReadPod { pod, host }, refers) in pods.into_iter().flatten().zip(refers) {
+            let (text, name) = (file.text_of(&pod.manifest), name_of(&pod));
+            let done = self.apply_pod(pod, refers, text, user).await;
+            if done.result.is_ok() {
+                self.tell_of_host(&name, host);
+            }
+            outcome.pods.push(done);
         }
     }
 

@@ -16,6 +16,7 @@ fn launch(root: Root) -> Launch {
     Launch {
         argv: vec!["/usr/bin/true".to_owned()],
         init: Vec::new(),
+        follows_resources: barepod_model::FollowsResources::default(),
         env: Env::default(),
         cwd: "/".into(),
         user: Credentials { uid: 0, gid: 0, groups: Vec::new() },

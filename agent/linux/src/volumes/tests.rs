@@ -50,6 +50,7 @@ fn launch() -> Launch {
     Launch {
         argv: vec!["/bin/true".to_owned()],
         init: Vec::new(),
+        follows_resources: barepod_model::FollowsResources::default(),
         env: Env::default(),
         cwd: "/".into(),
         user: me(),

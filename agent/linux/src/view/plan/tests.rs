@@ -160,6 +160,7 @@ fn launch(root: Root) -> Launch {
     Launch {
         argv: vec!["/usr/bin/true".to_owned()],
         init: Vec::new(),
+        follows_resources: barepod_model::FollowsResources::default(),
         env: Env::default(),
         cwd: "/".into(),
         user: Credentials { uid: 26, gid: 26, groups: Vec::new() },
