@@ -110,3 +110,54 @@ fn a_command_of_the_administrator_runs_as_a_pod() -> Result {
     assert_eq!(words.split('\0').collect::<Vec<_>>(), ["/bin/sleep", "1000000", ""]);
     Ok(())
 }
+
+const STEPS: &str = r#"
+apiVersion: barepod.dev/v1alpha1
+kind: Preset
+name: steps
+user: {name: nobody}
+service:
+  argv: [/bin/sh, -c, "echo main >> /data/order; exec sleep 1000000"]
+  ownedDirs: [{path: /data, mode: "0700"}]
+  dataPaths: [/data]
+  init:
+    - name: one
+      creates: /data/.one
+      run: [/bin/sh, -c, "echo one >> /data/order"]
+    - name: killed-once
+      creates: /data/.two
+      exec: [/bin/sh, -c, 'echo two >> /data/order; test -e /data/tried || { touch /data/tried; kill -9 $$; }; : > /data/.two; exec "$@"', sh]
+    - name: three
+      creates: /data/made-by-itself
+      run: [/bin/sh, -c, "echo three >> /data/order; echo mine > /data/made-by-itself"]
+"#;
+
+#[test]
+fn init_steps_run_in_order_and_one_that_was_killed_runs_again_but_none_that_is_done() -> Result {
+    let mut host = host(&[("steps.yaml", STEPS)])?;
+    let config = host.path("etc/barepod/barepod.yaml");
+    let text = std::fs::read_to_string(&config)?;
+    std::fs::write(&config, text + "crashLoopBackOff: {initialSeconds: 0, maxSeconds: 0}\n")?;
+    host.start()?;
+    host.apply(
+        "pod",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: pod}\nspec:\n  terminationGracePeriodSeconds: 1\n  containers:\n  - name: main\n    image: 'command:steps'\n    volumeMounts: [{name: data, mountPath: /data}]\n  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]\n",
+    )?;
+    let data = host.path("var/lib/barepod/volumes/default/data");
+    let order = || {
+        std::fs::read_to_string(data.join("order")).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let until = |wanted: &str| {
+        host.until(format!("the order {wanted:?}"), barepod_tests::host::SOON, |_| (order() == wanted).then_some(()))
+    };
+    until("one two two three main")?;
+    assert_eq!(
+        std::fs::read_to_string(data.join("made-by-itself"))?,
+        "mine\n",
+        "a mark that the step made stays as it is"
+    );
+    let pid = host.running("pod")?;
+    barepod_tests::host::signal(pid, "KILL")?;
+    until("one two two three main main")?;
+    Ok(())
+}

@@ -106,6 +106,7 @@ impl Case {
             volume: "data".to_owned(),
             path: self.data.into(),
             sub_path: "".into(),
+            sub_path_expr: None,
             read_only: false,
             recursive_read_only: false,
             propagation: barepod_model::MountPropagation::None,

@@ -222,3 +222,23 @@ fn the_host_is_looked_at_and_a_pod_is_warned_or_refused() {
     let limits = "Limit                     Soft Limit           Hard Limit           Units     \nMax open files            1024                 4096                 files     \n";
     assert_eq!(said(&[("/proc/self/limits", limits)], None), Err(check("only 4096")));
 }
+
+#[test]
+fn a_step_that_fails_or_is_killed_leaves_no_mark_and_nothing_follows_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mark = dir.path().join("mark");
+    let run = |command: &str| {
+        let preset = format!(
+            "{SERVICE}  init: [{{name: one step, creates: '{}', run: [/bin/sh, -c, '{command}']}}]\n",
+            mark.display()
+        );
+        let launch = catalogue(&preset).resolve(&request("s"), &debian()).expect("resolved").launch;
+        let step = &launch.init[0].argv_prefix;
+        let main = ["/bin/echo", "main"].map(str::to_owned);
+        let output = std::process::Command::new(&step[0]).args(&step[1..]).args(main).output().expect("a shell");
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).contains("\nmain\n"), mark.exists())
+    };
+    assert_eq!(run("exit 3"), (false, false, false));
+    assert_eq!(run("kill -9 $PPID"), (false, false, false));
+    assert_eq!(run("exit 0"), (true, true, true));
+}
