@@ -182,6 +182,8 @@ impl List<'_> {
     fn launch(&mut self, field: &str, launch: &Launch, brought: &Brought, fs_group: Option<u32>) {
         let Launch {
             argv,
+            // What of program and environment the preset computes: part of both.
+            follows_resources: _,
             // The preset's alone; so are its root, shared directories, files, their owners, limits and OOM score.
             init: _,
             env,

@@ -112,6 +112,7 @@ pub(crate) fn container() -> Container {
         launch: Launch {
             argv: vec!["/opt/service/run".to_owned()],
             init: Vec::new(),
+            follows_resources: barepod_model::FollowsResources::default(),
             env: Env([("PATH", "/usr/bin:/bin"), ("LD_LIBRARY_PATH", "/opt/service/lib")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into()),
