@@ -151,6 +151,7 @@ fn same(account: Account) -> barepod_policy::Account {
 #[must_use]
 pub fn pod() -> Pod {
     let launch = Launch {
+        follows_resources: barepod_model::FollowsResources::default(),
         argv: vec!["sh".to_owned()],
         init: Vec::new(),
         env: Env([("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into()),
