@@ -126,7 +126,7 @@ service:
       run: [/bin/sh, -c, "echo one >> /data/order"]
     - name: killed-once
       creates: /data/.two
-      exec: [/bin/sh, -c, 'echo two >> /data/order; test -e /data/tried || { touch /data/tried; kill -9 $$; }; : > /data/.two; exec "$@"', sh]
+      exec: [/bin/sh, -c, 'echo two >> /data/order; test -e /data/tried || { touch /data/tried; sleep 1000000; }; : > /data/.two; exec "$@"', sh]
     - name: three
       creates: /data/made-by-itself
       run: [/bin/sh, -c, "echo three >> /data/order; echo mine > /data/made-by-itself"]
@@ -150,6 +150,11 @@ fn init_steps_run_in_order_and_one_that_was_killed_runs_again_but_none_that_is_d
     let until = |wanted: &str| {
         host.until(format!("the order {wanted:?}"), barepod_tests::host::SOON, |_| (order() == wanted).then_some(()))
     };
+    host.until("the second step to be under way", barepod_tests::host::SOON, |_| {
+        data.join("tried").exists().then_some(())
+    })?;
+    assert_eq!(order(), "one two");
+    barepod_tests::host::signal(host.running("pod")?, "KILL")?;
     until("one two two three main")?;
     assert_eq!(
         std::fs::read_to_string(data.join("made-by-itself"))?,
