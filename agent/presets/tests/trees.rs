@@ -22,8 +22,14 @@ const TREES: &str =
 /// A host with two trees: one whose image says nothing of itself, and one that says much.
 fn with_trees() -> FakeHost {
     let mut host = debian();
-    host.files.extend(["/srv/busybox/1.36/bin/sh", "/srv/busybox/1.35/bin/sh", "/srv/agnhost/2.53/agnhost"]);
+    host.files.extend([
+        "/srv/busybox/1.36/bin/sh",
+        "/srv/busybox/1.35/bin/sh",
+        "/srv/agnhost/2.53/agnhost",
+        "/srv/rooted/1/bin/sh",
+    ]);
     host.texts.extend([
+        ("/srv/rooted/1.json", r#"{"User": "0:0"}"#),
         (
             "/srv/agnhost/2.53.json",
             r#"{"config": {"Entrypoint": ["/agnhost"], "Cmd": ["pause"], "Env": ["A=image", "B=image"],
@@ -93,6 +99,8 @@ fn users_are_those_of_the_tree_and_never_root_unless_it_is_said() {
     assert_eq!(user(TREES, AGNHOST, None), Ok((1000, 6, vec![77])), "by name, with the group that the image names");
     assert_eq!(user(TREES, "busybox:1.36", None), Ok((99, 98, vec![])), "the tree's own nobody, not the host's");
     assert_eq!(user(TREES, "busybox:1.35", None), Ok((65_534, 65_534, vec![])), "a tree without accounts");
+    let rooted = "registry.k8s.io/e2e-test-images/rooted:1";
+    assert_eq!(user(TREES, rooted, None), Ok((65_534, 65_534, vec![])), "an image alone does not make anybody root");
     assert_eq!(user(TREES, AGNHOST, Some(1000)), Ok((1000, 1001, vec![77])));
     assert_eq!(user(TREES, AGNHOST, Some(4242)), Ok((4242, 4242, vec![])));
     assert_eq!(user(TREES, AGNHOST, Some(0)), Ok((0, 0, vec![])), "said openly");
