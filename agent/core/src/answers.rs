@@ -17,6 +17,7 @@ pub(crate) fn subject(input: &Input) -> Option<&PodUid> {
         | Input::PrepareFailed { pod, .. }
         | Input::TornDown { pod }
         | Input::TearDownFailed { pod, .. }
+        | Input::Measured { pod, .. }
         | Input::Forgotten { pod }
         | Input::ForgetFailed { pod, .. }
         | Input::Stored { pod, .. }
@@ -53,6 +54,7 @@ fn container(input: &Input) -> Option<&ContainerName> {
         | Input::PrepareFailed { .. }
         | Input::TornDown { .. }
         | Input::TearDownFailed { .. }
+        | Input::Measured { .. }
         | Input::Forgotten { .. }
         | Input::ForgetFailed { .. }
         | Input::Stored { .. }
@@ -79,6 +81,7 @@ impl PodMachine {
             Input::PrepareFailed { failure, .. } => self.prepare_failed(failure, ctx),
             Input::TornDown { .. } => self.torn_down(),
             Input::TearDownFailed { message, .. } => self.tear_down_failed(message, ctx),
+            Input::Measured { used, .. } => self.measured(&used, ctx),
             Input::Forgotten { .. } => self.forgotten(ctx),
             Input::ForgetFailed { message, .. } => self.forget_failed(message, ctx),
             Input::Stored { .. }
@@ -145,6 +148,7 @@ impl Running {
             | Input::PrepareFailed { .. }
             | Input::TornDown { .. }
             | Input::TearDownFailed { .. }
+            | Input::Measured { .. }
             | Input::Forgotten { .. }
             | Input::ForgetFailed { .. }
             | Input::Stored { .. }

@@ -298,7 +298,8 @@ impl Machine {
         rec.attempt = Some(attempt);
         rec.attempt_epoch = rec.epoch;
         rec.progress = Progress::Begun;
-        rec.in_force = scene.spec.map(|spec| spec.resources);
+        rec.in_force = scene.spec.map(|spec| scene.wanted.effective(spec));
+        rec.level_in_force = scene.wanted.resources.level;
         self.state = State::Starting { attempt };
         ctx.push(Effect::Start { key: scene.key(attempt), pod: Arc::clone(scene.wanted) });
     }

@@ -18,6 +18,8 @@ pub enum Deadline {
     GraceEnd(AttemptKey),
     /// A kill had no effect yet and is repeated.
     KillAgain(AttemptKey),
+    /// New limits were refused; tried again.
+    ResizeAgain(ContainerKey),
     /// A probe.
     Probe(AttemptKey, ProbeKind),
     /// A pod has run for as long as it may.

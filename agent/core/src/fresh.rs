@@ -49,6 +49,9 @@ pub(crate) fn is_fresh(core: &Core, input: &Input) -> bool {
         Input::TornDown { pod: uid } | Input::TearDownFailed { pod: uid, .. } => {
             pod(uid).is_some_and(|pod| matches!(pod.stage, Stage::TearingDown { .. }))
         }
+        Input::Measured { pod: uid, .. } => {
+            pod(uid).is_some_and(|pod| matches!(pod.stage, Stage::Prepared { .. }) && !pod.is_recovering())
+        }
         Input::Forgotten { pod: uid } | Input::ForgetFailed { pod: uid, .. } => {
             pod(uid).is_some_and(|pod| matches!(pod.stage, Stage::Forgetting { .. }))
         }

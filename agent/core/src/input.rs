@@ -8,7 +8,7 @@ use barepod_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptKey, PodRecord, ProbeTicket, Revision};
+use crate::{AttemptKey, PodRecord, ProbeTicket, Revision, StorageUse};
 
 /// When an input is handled. The boot id is given to the core once, when it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -300,6 +300,13 @@ pub enum Input {
         pod: PodUid,
         /// Why.
         message: String,
+    },
+    /// Disk space that goes with the pod was measured.
+    Measured {
+        /// The pod.
+        pod: PodUid,
+        /// What it uses.
+        used: StorageUse,
     },
     /// The pod's ledger file is gone, durably.
     Forgotten {

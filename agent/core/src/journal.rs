@@ -13,13 +13,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use barepod_model::{BootTime, ContainerName, Stamp};
+use barepod_model::{BootTime, ContainerName, Pod, Stamp};
 
 use crate::context::Ctx;
 use crate::planted::{self, Fault};
 use crate::proposal::Proposal;
 use crate::retry::Retry;
-use crate::{ContainerRecord, Deletion, Effect, PodFailure, PodRecord, RequestId, Revision, Sync};
+use crate::{Allocation, ContainerRecord, CpuSet, Deletion, Effect, PodFailure, PodRecord, RequestId, Revision, Sync};
 
 /// The writer.
 #[derive(Debug)]
@@ -54,6 +54,10 @@ struct Facts {
     initialized: bool,
     counts_from: Option<Stamp>,
     orphaned: bool,
+    allocated: Option<Allocation>,
+    booked: bool,
+    unbooked: bool,
+    exclusive: BTreeMap<ContainerName, CpuSet>,
 }
 
 impl Facts {
@@ -66,6 +70,10 @@ impl Facts {
             initialized: record.initialized,
             counts_from: record.counts_from.clone(),
             orphaned: record.orphaned,
+            allocated: record.allocated.clone(),
+            booked: record.booked,
+            unbooked: record.unbooked,
+            exclusive: record.exclusive.clone(),
         }
     }
 
@@ -77,6 +85,10 @@ impl Facts {
             && self.initialized == record.initialized
             && self.counts_from == record.counts_from
             && self.orphaned == record.orphaned
+            && self.allocated == record.allocated
+            && self.booked == record.booked
+            && self.unbooked == record.unbooked
+            && self.exclusive == record.exclusive
     }
 }
 
@@ -96,6 +108,11 @@ impl Journal {
         self.flight.is_none()
     }
 
+    /// Whether the ledger knows these CPUs: nothing runs on some of its own before, or a successor would not know of them.
+    pub(crate) fn knows_cpus(&self, exclusive: &BTreeMap<ContainerName, CpuSet>) -> bool {
+        self.written.as_ref().is_some_and(|facts| facts.exclusive == *exclusive)
+    }
+
     /// Whether the answer to this write is waited for.
     pub(crate) fn awaits(&self, revision: Revision) -> bool {
         self.flight.as_ref().is_some_and(|flight| flight.revision == revision)
@@ -105,6 +122,11 @@ impl Journal {
     pub(crate) fn asked_paths(&self) -> impl Iterator<Item = &PathBuf> {
         let pending = self.flight.as_ref().and_then(|flight| flight.proposal.as_ref());
         pending.and_then(|pending| pending.proposal.wanted()).into_iter().flat_map(|pod| &pod.data_paths)
+    }
+
+    /// The pod as the change on its way wants it.
+    pub(crate) fn asked_pod(&self) -> Option<&Pod> {
+        self.flight.as_ref()?.proposal.as_ref()?.proposal.wanted()
     }
 
     /// Whether the change on its way keeps this container from being started.

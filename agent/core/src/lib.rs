@@ -15,9 +15,11 @@
 mod admission;
 mod answers;
 mod backoff;
+mod capacity;
 mod container;
 mod context;
 mod core;
+mod cpus;
 mod deadline;
 mod dependency;
 mod diff;
@@ -38,9 +40,12 @@ mod retry;
 mod running;
 mod show;
 mod stop;
+mod storage;
 mod view;
 
 pub use crate::core::Core;
+pub use capacity::{Allocation, Capacity, PendingResize};
+pub use cpus::{CpuPool, CpuSet, CpuTable};
 pub use deadline::Deadline;
 pub use effect::{AttemptKey, BackoffFigures, Effect, Event, ProbeTicket, Severity, Sync};
 pub use input::{
@@ -50,4 +55,5 @@ pub use input::{
 #[cfg(feature = "planted")]
 pub use planted::{Fault, plant};
 pub use record::{Backoff, ContainerRecord, Deletion, PodFailure, PodRecord, Progress, Revision, StopIntent, Waits};
+pub use storage::{StorageUse, is_storage_limited};
 pub use view::{ContainerState, ContainerView, PodView};

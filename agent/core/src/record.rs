@@ -7,7 +7,7 @@ use std::time::Duration;
 use barepod_model::{Attempt, BootId, ContainerName, Hook, Pod, Reason, Resources, Stamp, StopPlan, Termination};
 use serde::{Deserialize, Serialize};
 
-use crate::Evidence;
+use crate::{Allocation, CpuSet, Evidence};
 
 /// Number of a ledger write of one pod; rises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
@@ -30,6 +30,12 @@ pub struct PodRecord {
     pub boot: BootId,
     /// What is wanted.
     pub pod: Pod,
+    /// What it was given, while `pod` asks for something else.
+    #[serde(default)]
+    pub allocated: Option<Allocation>,
+    /// CPUs that its containers have for themselves.
+    #[serde(default)]
+    pub exclusive: BTreeMap<ContainerName, CpuSet>,
     /// Rises with each accepted change of `pod`.
     pub generation: u64,
     /// Its place in the queue for names and data paths: the lower one was asked for first.
@@ -51,6 +57,12 @@ pub struct PodRecord {
     /// Its init containers are done and its sidecars have started: from now on each container is restarted for itself.
     #[serde(default)]
     pub initialized: bool,
+    /// It was given its part of the host and begun.
+    #[serde(default)]
+    pub booked: bool,
+    /// It was over and is to live again: it has no part of the host until it is begun anew.
+    #[serde(default)]
+    pub unbooked: bool,
     /// Its source does not mention it at present.
     pub orphaned: bool,
     /// Data paths that an update gave up and that a process from before the update may still use.
@@ -84,6 +96,9 @@ pub struct PodFailure {
     pub message: String,
     /// When. The stop of its containers begins then.
     pub since: Stamp,
+    /// The grace of that stop, where it is not the effective one of each container.
+    #[serde(default)]
+    pub grace: Option<Duration>,
 }
 
 /// What is kept of a container.
@@ -119,6 +134,9 @@ pub struct ContainerRecord {
     /// The limits of the newest attempt; `None` if they are not known.
     #[serde(default)]
     pub in_force: Option<Resources>,
+    /// Those of its pod as a whole, at that time.
+    #[serde(default)]
+    pub level_in_force: Option<Resources>,
     /// The newest attempt's postStart hook succeeded, or it has none and runs.
     #[serde(default)]
     pub post_started: bool,

@@ -15,7 +15,9 @@ use crate::journal::Pending;
 use crate::planted::{self, Fault};
 use crate::pod::{PodMachine, Stage};
 use crate::proposal::{Proposal, Request, cap_from};
-use crate::{Accepted, Denied, Effect, Evidence, Moment, PodView, RequestId, Severity, Verb, admission, dependency};
+use crate::{
+    Accepted, Denied, Effect, Evidence, Moment, PodView, RequestId, Severity, Verb, admission, capacity, dependency,
+};
 
 /// What becomes of a request whose turn has come.
 enum Turn {
@@ -158,8 +160,14 @@ impl Core {
         if let Err(denied) = admission::permitted_change(permit) {
             return Turn::Answer(Err(denied));
         }
+        if let Some(refused) = self.pods.get(&pod.uid).and_then(|present| other_class(present, &pod)) {
+            return Turn::Answer(Err(denied(Reason::Immutable, refused)));
+        }
         if let Some(cycle) = dependency::cycle(&self.pods, &pod) {
             return Turn::Answer(Err(denied(Reason::InvalidConfiguration, cycle)));
+        }
+        if let Some(blocker) = capacity::lacks_for_change(&self.pods, self.host.as_ref(), &pod) {
+            return Turn::Answer(Err(denied(blocker.reason, blocker.message)));
         }
         match admission::taken_path(&self.pods, &pod) {
             Some(blocker) => Turn::Answer(Err(denied(blocker.reason, blocker.message))),
@@ -213,6 +221,19 @@ impl Core {
             Proposal::Delete { .. } | Proposal::Shorten { .. } | Proposal::Restart { .. } => {}
         }
     }
+}
+
+/// Says that a pod that has been begun would be of another quality of service, which Kubernetes forbids too: where its
+/// processes stand before the OOM killer is settled when they start.
+fn other_class(present: &PodMachine, wanted: &Pod) -> Option<String> {
+    let (before, after) = (present.record.pod.qos(), wanted.qos());
+    let begun = !matches!(present.stage, Stage::Accepting | Stage::Waiting(_));
+    (begun && before != after).then(|| {
+        format!(
+            "Pod QOS Class may not change as a result of resizing: it is {before} and would be {after}; delete the pod \
+             first, or leave requests and limits as its class wants them"
+        )
+    })
 }
 
 impl Request {

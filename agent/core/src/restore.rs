@@ -50,6 +50,9 @@ impl Core {
             phase: Phase::Unknown,
             reason: Some(barepod_model::Reason::LedgerUnreadable),
             message,
+            level: None,
+            pending_resize: None,
+            resizing: None,
             initialized: false,
             ready: false,
             containers: Vec::new(),
@@ -74,8 +77,10 @@ impl PodMachine {
             let machine = Machine::recovering(pod.key(&name), ctx);
             pod.containers.insert(name, machine);
         }
+        pod.is_booked = !pod.record.unbooked;
         // Who ever began an attempt had its name and paths, and nobody has got them since.
-        if !pod.is_dying() && pod.record.containers.values().any(|container| container.attempt.is_some()) {
+        let begun = !pod.is_dying() && !pod.record.unbooked;
+        if begun && (pod.record.booked || pod.record.containers.values().any(|container| container.attempt.is_some())) {
             pod.prepare(None, ctx);
         }
         pod

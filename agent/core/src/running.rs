@@ -7,6 +7,8 @@
 //!
 //! A hook is run at least once: a daemon that is killed while one runs leaves it to its successor.
 
+use std::sync::Arc;
+
 use barepod_model::{Attempt, BootTime, Container as Spec, HookKind, Pod, ProbeKind, Reason, Resources, Stamp};
 
 use crate::container::{Scene, is_outdated};
@@ -14,6 +16,7 @@ use crate::context::Ctx;
 use crate::deadline::Deadline;
 use crate::planted::{self, Fault};
 use crate::probe::{Probes, Verdict};
+use crate::retry::Retry;
 use crate::stop::{Grace, Stop, StopAct, StopOrder, StopWake};
 use crate::{ContainerRecord, Effect, HookOutcome, ProbeOutcome, ProbeTicket, Severity, StopIntent, Waits};
 
@@ -42,12 +45,23 @@ enum Resize {
     None,
     InFlight {
         generation: u64,
-        resources: Resources,
+        figures: Box<Figures>,
+        /// What was waited before it, if it was refused before.
+        again: Option<Retry>,
     },
-    /// Not tried again before the next generation.
+    /// Tried again after a while: what is used may have become less. Another generation is tried at once.
     Refused {
         generation: u64,
+        again: Retry,
+        message: String,
     },
+}
+
+/// The limits of a container, and of its pod as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Figures {
+    own: Resources,
+    level: Option<Resources>,
 }
 
 impl Running {
@@ -164,16 +178,23 @@ impl Running {
 
     /// New limits are in force.
     pub(crate) fn resized(&mut self, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
-        if let Resize::InFlight { resources, .. } = std::mem::replace(&mut self.resize, Resize::None) {
-            rec.in_force = Some(resources);
+        if let Resize::InFlight { figures, .. } = std::mem::replace(&mut self.resize, Resize::None) {
+            rec.in_force = Some(figures.own);
+            rec.level_in_force = figures.level;
             scene.tell(ctx, Severity::Normal, Reason::Resized, "new limits are in force".to_owned());
         }
     }
 
     /// New limits could not be set.
     pub(crate) fn resize_failed(&mut self, generation: u64, message: String, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
-        self.resize = Resize::Refused { generation };
-        scene.tell(ctx, Severity::Warning, Reason::ResizeFailed, message);
+        let before = match &self.resize {
+            Resize::InFlight { again, .. } => *again,
+            Resize::None | Resize::Refused { .. } => None,
+        };
+        if before.is_none() {
+            scene.tell(ctx, Severity::Warning, Reason::ResizeFailed, message.clone());
+        }
+        self.resize = Resize::Refused { generation, again: Retry::after(before, ctx.now.boot), message };
     }
 
     /// Does what is due.
@@ -249,15 +270,32 @@ impl Running {
                 ctx.push(Effect::Probe { key: scene.key(self.attempt), kind, ticket, probe });
             }
         }
-        let refused = match self.resize {
-            Resize::None => false,
-            Resize::InFlight { .. } => true,
-            Resize::Refused { generation } => generation == scene.generation,
+        self.advance_resize(rec, spec, scene, ctx);
+    }
+
+    fn advance_resize(&mut self, rec: &ContainerRecord, spec: &Spec, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+        let again = match &self.resize {
+            Resize::None => None,
+            Resize::InFlight { .. } => return,
+            Resize::Refused { generation, .. } if *generation != scene.generation => None,
+            Resize::Refused { again, .. } if again.is_due(ctx.now.boot) => Some(*again),
+            Resize::Refused { .. } => return,
         };
-        if rec.in_force != Some(spec.resources) && !refused {
-            let (generation, resources) = (scene.generation, spec.resources);
-            self.resize = Resize::InFlight { generation, resources };
-            ctx.push(Effect::Resize { key: scene.container_key(), generation, resources });
+        let figures = Figures { own: scene.wanted.effective(spec), level: scene.wanted.resources.level };
+        if rec.in_force == Some(figures.own) && rec.level_in_force == figures.level {
+            self.resize = Resize::None;
+            return;
+        }
+        let generation = scene.generation;
+        self.resize = Resize::InFlight { generation, figures: Box::new(figures), again };
+        ctx.push(Effect::Resize { key: scene.container_key(), generation, pod: Arc::clone(scene.wanted) });
+    }
+
+    /// Why its limits are not what they should be, if that is known.
+    pub(crate) fn resize_refusal(&self) -> Option<&str> {
+        match &self.resize {
+            Resize::Refused { message, .. } => Some(message),
+            Resize::None | Resize::InFlight { .. } => None,
         }
     }
 
@@ -280,7 +318,11 @@ impl Running {
         let key = || scene.key(self.attempt);
         let Some(stop) = &self.stop else {
             let probe = self.probes.wake(rec.started).filter(|_| rec.post_started);
-            return probe.map(|(at, kind)| (at, Deadline::Probe(key(), kind)));
+            let resize = match &self.resize {
+                Resize::Refused { again, .. } => Some((again.at(), Deadline::ResizeAgain(scene.container_key()))),
+                Resize::None | Resize::InFlight { .. } => None,
+            };
+            return probe.map(|(at, kind)| (at, Deadline::Probe(key(), kind))).into_iter().chain(resize).min();
         };
         let (at, why) = stop.wake();
         let deadline = match why {

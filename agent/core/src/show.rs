@@ -27,13 +27,19 @@ pub(crate) fn pod(pod: &PodMachine, ctx: &Ctx<'_>) -> Option<PodView> {
     Some(PodView {
         uid: pod.uid().clone(),
         name: Some((pod.wanted.namespace.clone(), pod.wanted.name.clone())),
-        pod: Some(Arc::clone(&pod.wanted)),
+        pod: Some(match pod.record.allocated {
+            None => Arc::clone(&pod.wanted),
+            Some(_) => Arc::new(pod.record.pod.clone()),
+        }),
+        level: pod.wanted.resources.level,
         generation: pod.record.generation,
         created: Some(pod.record.created.clone()),
         deletion: pod.record.deletion.clone(),
         phase,
         reason,
         message,
+        pending_resize: pod.others.pending.clone().filter(|_| pod.record.allocated.is_some()),
+        resizing: resizing(pod),
         initialized: pod.record.initialized,
         ready,
         containers,
@@ -94,7 +100,23 @@ fn container(pod: &PodMachine, name: &ContainerName, spec: Option<&Spec>, ctx: &
         last,
         started: runs && rec.started,
         ready: runs && !stopping && rec.ready,
+        allocated: spec.map(|spec| spec.resources),
+        in_force: rec.in_force.filter(|_| runs),
     })
+}
+
+/// Whether the limits of some process are not yet what was given, and why.
+fn resizing(pod: &PodMachine) -> Option<String> {
+    let mut refusals = pod.containers.iter().filter_map(|(name, machine)| {
+        let State::Running(run) = &machine.state else { return None };
+        let spec = pod.wanted.containers.iter().find(|spec| spec.name == *name).filter(|_| run.stop.is_none())?;
+        let rec = pod.record.containers.get(name)?;
+        let right =
+            rec.in_force == Some(pod.wanted.effective(spec)) && rec.level_in_force == pod.wanted.resources.level;
+        (!right).then(|| run.resize_refusal().unwrap_or_default().to_owned())
+    });
+    let first = refusals.next()?;
+    Some(if first.is_empty() { refusals.find(|other| !other.is_empty()).unwrap_or(first) } else { first })
 }
 
 fn container_state(

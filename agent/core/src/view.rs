@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use barepod_model::{
-    Attempt, ContainerName, ExitStatus, Namespace, Phase, Pod, PodName, PodUid, Reason, Stamp, Termination,
+    Attempt, ContainerName, ExitStatus, Namespace, Phase, Pod, PodName, PodUid, Reason, Resources, Stamp, Termination,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Deletion;
+use crate::{Deletion, PendingResize};
 
 /// A pod as it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,12 @@ pub struct PodView {
     pub reason: Option<Reason>,
     /// A sentence for people, may be empty.
     pub message: String,
+    /// What it was given as a whole.
+    pub level: Option<Resources>,
+    /// Why a change of its resources is not made yet.
+    pub pending_resize: Option<PendingResize>,
+    /// Its limits are being changed; with the reason why that has not been done, if there is one.
+    pub resizing: Option<String>,
     /// Its init containers are done and its sidecars have started.
     pub initialized: bool,
     /// All containers that last are ready.
@@ -55,6 +61,10 @@ pub struct ContainerView {
     pub started: bool,
     /// Its readiness probe says so, or it has none and is started.
     pub ready: bool,
+    /// What it was given of what it asks for.
+    pub allocated: Option<Resources>,
+    /// The limits that its running process has.
+    pub in_force: Option<Resources>,
 }
 
 /// What a container does now.

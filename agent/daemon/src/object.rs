@@ -2,8 +2,10 @@
 
 use barepod_core::{ContainerState, ContainerView, PodView};
 use barepod_linux::container_id;
-use barepod_model::{Container, ContainerKey, ContainerKind, Phase, Pod, Stamp, Termination};
+use barepod_model::{Container, ContainerKey, ContainerKind, Phase, Stamp, Termination};
 use serde_json::{Map, Value, json};
+
+use crate::allotment;
 
 /// The `v1/Pod` object of a view.
 pub(crate) fn pod(view: &PodView) -> Value {
@@ -50,7 +52,7 @@ fn status(view: &PodView) -> Value {
         "phase": view.phase.to_string(),
         "observedGeneration": view.generation,
         "conditions": conditions(view),
-        "qosClass": view.pod.as_deref().map(qos_class),
+        "qosClass": view.pod.as_deref().map(|pod| pod.qos().to_string()),
     });
     let (regular, init): (Vec<_>, Vec<_>) = pairs(view).partition(|(_, c)| c.kind == ContainerKind::Regular);
     let of = |pairs: Vec<(&ContainerView, &Container)>| -> Vec<Value> {
@@ -60,6 +62,7 @@ fn status(view: &PodView) -> Value {
     if !init.is_empty() {
         status["initContainerStatuses"] = json!(of(init));
     }
+    allotment::of_pod(view, &mut status);
     if let Some(reason) = view.reason {
         status["reason"] = json!(reason.as_str());
     }
@@ -82,32 +85,14 @@ fn conditions(view: &PodView) -> Value {
         ContainerKind::Init => view.initialized || v.state.exit_status().is_some_and(|status| status.is_success()),
     });
     let state = |holds: bool| if holds { "True" } else { "False" };
-    json!([
-        {"type": "PodScheduled", "status": "True"},
-        {"type": "Initialized", "status": state(initialized)},
-        {"type": "ContainersReady", "status": state(view.ready)},
-        {"type": "Ready", "status": state(view.ready)},
-    ])
-}
-
-/// Kubernetes' quality-of-service class (`pkg/apis/core/v1/helper/qos`).
-fn qos_class(pod: &Pod) -> &'static str {
-    let guaranteed = pod.containers.iter().all(|c| {
-        let r = &c.resources;
-        r.cpu_limit.is_some()
-            && r.memory_limit.is_some()
-            && r.cpu_request.is_none_or(|v| Some(v) == r.cpu_limit)
-            && r.memory_request.is_none_or(|v| Some(v) == r.memory_limit)
-    });
-    let best_effort = pod.containers.iter().all(|c| {
-        let r = &c.resources;
-        r.cpu_limit.is_none() && r.memory_limit.is_none() && r.cpu_request.is_none() && r.memory_request.is_none()
-    });
-    match (guaranteed, best_effort) {
-        (true, _) => "Guaranteed",
-        (false, true) => "BestEffort",
-        (false, false) => "Burstable",
-    }
+    let mut conditions = vec![
+        json!({"type": "PodScheduled", "status": "True"}),
+        json!({"type": "Initialized", "status": state(initialized)}),
+        json!({"type": "ContainersReady", "status": state(view.ready)}),
+        json!({"type": "Ready", "status": state(view.ready)}),
+    ];
+    conditions.extend(allotment::conditions(view));
+    json!(conditions)
 }
 
 fn container_status(view: &PodView, container: &ContainerView, wanted: &Container) -> Value {
@@ -121,6 +106,7 @@ fn container_status(view: &PodView, container: &ContainerView, wanted: &Containe
         "state": state(&container.state),
         "lastState": container.last.as_ref().map_or(json!({}), |last| json!({"terminated": terminated(last)})),
     });
+    allotment::of_container(container, &mut status);
     if let Some(attempt) = container.attempt {
         let key = ContainerKey { pod: view.uid.clone(), container: container.name.clone() };
         status["containerID"] = json!(format!("barepod://{}", container_id(&key, attempt)));

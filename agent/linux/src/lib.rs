@@ -13,6 +13,8 @@ pub mod prober;
 pub mod sandbox;
 pub mod shim;
 pub mod terminal;
+#[cfg(test)]
+mod testing;
 pub mod users;
 pub mod view;
 pub mod volumes;

@@ -19,6 +19,7 @@ mod last_words;
 mod ownership;
 mod projected;
 mod remove;
+mod usage;
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -26,8 +27,8 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as 
 use std::path::{Component, Path, PathBuf};
 
 use barepod_model::{
-    Attempt, Bytes, Container, ContainerKey, Launch, MountPropagation, Pod, PodUid, Root, SharedDir, Volume,
-    VolumeKind, VolumeMount,
+    Attempt, Bytes, Container, ContainerKey, HugePageSize, Launch, MountPropagation, Pod, PodUid, Root, SharedDir,
+    Volume, VolumeKind, VolumeMount,
 };
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -37,6 +38,7 @@ use crate::view::{Manner, Place, Placement};
 pub use error::VolumeError;
 use error::{at, refused};
 pub use last_words::read as last_words;
+pub use usage::disk_usage;
 
 /// What was found worth saying on the way; the pod runs all the same.
 pub type Warnings = Vec<String>;
@@ -151,14 +153,12 @@ fn relative(path: &Path) -> &Path {
 fn make(dirs: &Dirs, pod: &Pod, volume: &Volume) -> Result<Warnings, VolumeError> {
     check_name(&volume.name)?;
     match &volume.kind {
-        VolumeKind::EmptyDir { memory, size_limit } => {
+        VolumeKind::EmptyDir { memory, huge_pages, size_limit } => {
             let path = dirs.empty_dir(&pod.uid, &volume.name);
-            let made = empty_dir(&path, *memory, *size_limit).and_then(|()| group::give(pod, volume, &path));
+            let made = empty_dir(&path, *memory, *huge_pages, *size_limit);
+            let made = made.and_then(|()| group::give(pod, volume, &path));
             made.map_err(|source| at(&title(&volume.name), &path, source))?;
-            let unbounded = size_limit.filter(|_| !memory);
-            let warn =
-                |limit| format!("volume {:?} is not held to its sizeLimit of {limit}: it is on a disk", volume.name);
-            Ok(unbounded.map(warn).into_iter().collect())
+            Ok(Warnings::new())
         }
         VolumeKind::Claim { claim, .. } => {
             check_name(claim)?;
@@ -176,7 +176,7 @@ fn make(dirs: &Dirs, pod: &Pod, volume: &Volume) -> Result<Warnings, VolumeError
 }
 
 /// As kubelet makes it: everybody may write, since it may be shared by containers of several users.
-fn empty_dir(path: &Path, memory: bool, size_limit: Option<Bytes>) -> io::Result<()> {
+fn empty_dir(path: &Path, memory: bool, huge: Option<HugePageSize>, size_limit: Option<Bytes>) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         private(parent)?;
     }
@@ -185,14 +185,25 @@ fn empty_dir(path: &Path, memory: bool, size_limit: Option<Bytes>) -> io::Result
         fs::set_permissions(path, Permissions::from_mode(0o777))?;
     }
     let size = size_limit.map(|limit| format!(",size={}", limit.0)).unwrap_or_default();
-    if memory { mount_memory(path, &format!("mode=0777{size}")) } else { Ok(()) }
+    match (huge, memory) {
+        (Some(pages), _) => {
+            let options = format!("mode=0777,pagesize={}{size}", pages.bytes().0);
+            mount_unless_there("hugetlbfs", path, &options)
+        }
+        (None, true) => mount_memory(path, &format!("mode=0777{size}")),
+        (None, false) => Ok(()),
+    }
 }
 
 /// A file system in memory, unless there is one already.
 fn mount_memory(path: &Path, options: &str) -> io::Result<()> {
+    mount_unless_there("tmpfs", path, options)
+}
+
+fn mount_unless_there(kind: &str, path: &Path, options: &str) -> io::Result<()> {
     if !is_mounted(path)? {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some(options))?;
+        mount(Some(kind), path, Some(kind), flags, Some(options))?;
     }
     Ok(())
 }

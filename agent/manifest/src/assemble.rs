@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use barepod_model::{
     Brought, Bytes, Container, ContainerRequest, Credentials, Env, FsGroup, HostPort, Launch, Pod, PodUid, Reason,
-    RequestError, Resolved, Root, Source, StopPlan, Volume, VolumeKind, VolumeMount,
+    RequestError, Resolved, Resources, Root, Source, StopPlan, Volume, VolumeKind, VolumeMount,
 };
 
 use crate::container::ParsedContainer;
@@ -46,7 +46,9 @@ impl ParsedPod {
         let mut data_paths = BTreeSet::new();
         let mut fs_group = None;
         for parsed in &self.containers {
-            let (request, missing) = lookup.request(parsed);
+            let (mut request, missing) = lookup.request(parsed);
+            // What its group is limited to, whoever says so.
+            request.resources = request.resources.within(self.resources.level.as_ref());
             match resolve(&request) {
                 Ok(mut resolved) => {
                     out.warnings.extend(resolved.warnings.iter().map(|w| self.finding(parsed, w)));
@@ -100,6 +102,7 @@ impl ParsedPod {
             depends_on: self.depends_on,
             data_paths,
             fs_group,
+            resources: self.resources,
             volumes,
             containers,
             manifest: self.manifest,
@@ -284,6 +287,8 @@ fn stand_in(request: ContainerRequest) -> Resolved {
         readiness: None,
         liveness: None,
         data_paths: Vec::new(),
+        pids_limit: None,
+        oom_group: true,
         warnings: Vec::new(),
     }
 }
@@ -301,7 +306,9 @@ fn container(parsed: &ParsedContainer, resolved: Resolved, missing: Option<Strin
         preset: resolved.preset,
         brought: resolved.brought,
         launch: resolved.launch,
-        resources: parsed.request.resources,
+        resources: Resources { pids_limit: resolved.pids_limit, ..parsed.request.resources },
+        resize_policy: parsed.resize_policy,
+        oom_group: resolved.oom_group,
         stop,
         startup: parsed.startup.clone().or(resolved.startup),
         readiness: parsed.readiness.clone().or(resolved.readiness),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use barepod_model::{
     Confinement, ContainerKind, ContainerName, ContainerRequest, ContainerRestart, Lifecycle, NamespaceUse, Probe,
-    ProbeKind, Reason, Stdin, TerminationMessage, TerminationMessagePolicy, VolumeMount,
+    ProbeKind, Reason, ResizePolicy, Stdin, TerminationMessage, TerminationMessagePolicy, VolumeMount,
 };
 use k8s_openapi::api::core::v1;
 
@@ -14,7 +14,7 @@ use crate::error::{Finding, Findings};
 use crate::network::Named;
 use crate::place::FieldPath;
 use crate::program::{NoSources, Program, Ran};
-use crate::{names, paths, probes, resources, restart, security, volumes};
+use crate::{names, paths, pod_resources, probes, resources, restart, security, volumes};
 
 /// A container, checked, before it is known what stands in for its image.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub struct ParsedContainer {
     pub restart: ContainerRestart,
     /// Where it leaves its last words.
     pub termination_message: TerminationMessage,
+    /// What happens to it when its resources change.
+    pub resize_policy: ResizePolicy,
     /// Ports it says it listens on.
     pub ports: Vec<Port>,
     /// Command, arguments and variables as they are written.
@@ -93,6 +95,8 @@ pub(crate) fn parse(
     let stop_signal = from.lifecycle.as_ref().and_then(|l| l.stop_signal.as_deref());
     let stop_signal = stop_signal.and_then(|name| out.take(signal(name, &lifecycle_path.key("stopSignal"))));
     let termination_message = termination_message(from, path, out);
+    let policy = pod_resources::restart_policy(from, pod.spec);
+    let resize_policy = pod_resources::resize_policy(from, kind == ContainerKind::Init, policy, path, out);
     let program = Program::parse(from, path, out);
     let request = request(from, kind, name?, &program, pod, path, out);
     Some(ParsedContainer {
@@ -104,6 +108,7 @@ pub(crate) fn parse(
         stop_signal,
         restart,
         termination_message,
+        resize_policy,
         ports,
         program,
         path: path.clone(),

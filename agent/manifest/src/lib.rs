@@ -28,6 +28,7 @@ mod object;
 mod objects;
 mod paths;
 mod pod;
+mod pod_resources;
 mod probes;
 mod program;
 mod projections;

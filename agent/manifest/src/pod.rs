@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use barepod_model::{ContainerKind, FsGroupChangePolicy, Manifest, Namespace, PodName, PodRef, Reason, RestartPolicy};
+use barepod_model::{
+    ContainerKind, FsGroupChangePolicy, Manifest, Namespace, PodName, PodRef, PodResources, Reason, RestartPolicy,
+};
 use k8s_openapi::api::core::v1;
 
 use crate::check::nearest;
@@ -13,7 +15,7 @@ use crate::objects::{ObjectBody, ObjectKind, ObjectRef, Objects};
 use crate::place::FieldPath;
 use crate::read::Origin;
 use crate::volumes::{ParsedKind, ParsedVolume};
-use crate::{names, network, security, volumes};
+use crate::{names, network, pod_resources, security, volumes};
 
 /// A Pod, checked, before it is known what stands in for its images. [`ParsedPod::into_pod`] makes it one.
 #[derive(Debug, Clone)]
@@ -42,6 +44,8 @@ pub struct ParsedPod {
     pub manifest: Manifest,
     /// What is accepted without effect, and what else its author should know.
     pub warnings: Vec<ManifestError>,
+    /// What it asks for as a whole.
+    pub resources: PodResources,
     pub(crate) volumes: Vec<ParsedVolume>,
     pub(crate) service_account: String,
     pub(crate) node_selector: BTreeMap<String, String>,
@@ -57,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) active_deadline: Option<Duration>,
     pub(crate) depends_on: Vec<PodRef>,
     pub(crate) fs_group_policy: FsGroupChangePolicy,
+    pub(crate) resources: PodResources,
     pub(crate) volumes: Vec<ParsedVolume>,
     pub(crate) service_account: String,
     pub(crate) node_selector: BTreeMap<String, String>,
@@ -95,11 +100,13 @@ pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
     let grace = grace(spec, &path, out);
     let active_deadline = active_deadline(spec, &path, out);
     let depends_on = depends_on(pod.metadata.annotations.as_ref(), namespace.as_ref(), &metadata, out);
-    let volumes = volumes::volumes(spec.volumes.as_deref().unwrap_or_default(), &path.key("volumes"), out);
+    let mut volumes = volumes::volumes(spec.volumes.as_deref().unwrap_or_default(), &path.key("volumes"), out);
     let security = path.key("securityContext");
     let fs_group_policy = security::fs_group_policy(spec.security_context.as_ref(), &security, out);
     let named = network::parse(spec, name.as_ref(), namespace.as_ref(), &path, out);
     let containers = containers(&Surroundings { spec, named: &named, path: &path }, out);
+    let resources = pod_resources::parse(pod, &containers, &metadata, &path, out);
+    pod_resources::huge_volumes(&mut volumes, &containers, &resources, out);
     resource_owners(&containers, &volumes, out);
     Some(Parts {
         namespace: namespace?,
@@ -109,6 +116,7 @@ pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
         active_deadline,
         depends_on,
         fs_group_policy,
+        resources,
         volumes,
         service_account: service_account(spec),
         node_selector: spec.node_selector.clone().unwrap_or_default(),

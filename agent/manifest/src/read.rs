@@ -219,6 +219,7 @@ fn pod(origin: Origin, mut found: Findings) -> Result<ParsedPod, Vec<ManifestErr
             active_deadline: parts.active_deadline,
             depends_on: parts.depends_on,
             fs_group_policy: parts.fs_group_policy,
+            resources: parts.resources,
             volumes: parts.volumes,
             service_account: parts.service_account,
             node_selector: parts.node_selector,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use barepod_manifest::{Context, HostFacts, ManifestError, Objects, ParsedPod, read};
 use barepod_model::{
-    Bytes, ContainerKind, ContainerRequest, Credentials, Launch, MilliCpu, PodUid, Probe, ProbeHandler, Reason,
-    RequestError, Resolved, RestartPolicy, Root, Source, StopPlan,
+    Bytes, ContainerKind, ContainerRequest, Credentials, Launch, MilliCpu, OnResize, PodUid, Probe, ProbeHandler,
+    Reason, RequestError, Resolved, RestartPolicy, Root, Source, StopPlan,
 };
 
 const FULL: &str = r#"
@@ -171,6 +171,8 @@ fn preset(data: &str) -> impl FnMut(&ContainerRequest) -> Result<Resolved, Reque
             startup: None,
             liveness: Some(readiness.clone()),
             readiness: Some(readiness),
+            pids_limit: None,
+            oom_group: true,
             data_paths: if request.kind == ContainerKind::Regular { vec![data.into()] } else { Vec::new() },
             fs_group: None,
             warnings: Vec::new(),
@@ -244,4 +246,64 @@ fn root_is_not_run_where_the_manifest_forbids_it() {
     let text = FULL.replace("runAsUser: 70", "runAsNonRoot: true").replace("runAsUser: 999, ", "");
     let errors = data_paths(&text, "/data").expect_err("root");
     assert_eq!(errors[0].reason, Reason::InvalidConfiguration);
+}
+
+/// A pod whose `spec.resources` and containers are these.
+fn whole(resources: &str, containers: &[&str]) -> ParsedPod {
+    let containers: Vec<String> = containers
+        .iter()
+        .enumerate()
+        .map(|(i, resources)| format!("  - {{name: c{i}, image: host, command: [sleep], resources: {resources}}}\n"))
+        .collect();
+    let head = "apiVersion: v1\nkind: Pod\nmetadata: {name: db}\nspec:\n";
+    parse(&format!("{head}  resources: {resources}\n  containers:\n{}", containers.join("")))
+}
+
+#[test]
+fn a_pod_that_limits_itself_asks_for_what_its_containers_ask_for_or_for_its_limits() {
+    let limits = "{limits: {cpu: 2, memory: 1Gi}}";
+    let pod = whole(limits, &["{requests: {cpu: 100m}}", "{limits: {cpu: 200m}}"]);
+    let level = pod.resources.level.expect("resources");
+    assert_eq!((level.cpu_request, level.cpu_limit), (Some(MilliCpu(300)), Some(MilliCpu(2000))));
+    assert_eq!(level.memory_request, Some(Bytes(1 << 30)), "no container asks for memory");
+    let asked = whole("{requests: {cpu: 1}}", &["{}"]).resources.level.expect("resources");
+    assert_eq!((asked.cpu_request, asked.memory_request, asked.cpu_limit), (Some(MilliCpu(1000)), None, None));
+    assert_eq!(whole("{}", &["{}"]).resources.level, None);
+    let huge = whole("{limits: {memory: 1Gi}}", &["{limits: {memory: 1Mi, hugepages-2Mi: 4Mi}}"]);
+    let pages = huge.resources.level.expect("resources").huge_pages;
+    assert_eq!(pages.two_mi, Some(Bytes(4 << 20)), "what containers have is the pod's, too");
+}
+
+#[test]
+fn disk_space_huge_pages_and_policies_of_resizing_arrive() {
+    let text = "apiVersion: v1
+kind: Pod
+metadata:
+  name: db
+  annotations:
+    barepod.dev/io-weight: '250'
+    barepod.dev/io-max: |
+      /srv rbps=10M wiops=100
+      8:16 wbps=1Mi
+spec:
+  containers:
+  - name: main
+    image: host
+    command: [sleep]
+    resizePolicy: [{resourceName: memory, restartPolicy: RestartContainer}]
+    resources: {limits: {memory: 1Gi, ephemeral-storage: 2Gi, hugepages-2Mi: 6Mi}}
+  volumes:
+  - {name: huge, emptyDir: {medium: HugePages}}
+  - {name: sized, emptyDir: {medium: HugePages-2Mi, sizeLimit: 2Mi}}
+";
+    let pod = parse(text);
+    let resources = pod.containers[0].request.resources;
+    assert_eq!((resources.storage_limit, resources.storage_request), (Some(Bytes(2 << 30)), Some(Bytes(2 << 30))));
+    assert_eq!(resources.huge_pages.two_mi, Some(Bytes(6 << 20)));
+    assert_eq!(pod.containers[0].resize_policy.memory, OnResize::RestartContainer);
+    assert_eq!(pod.containers[0].resize_policy.cpu, OnResize::NotRequired);
+    let io = &pod.resources.io;
+    assert_eq!((io.weight, io.max.len()), (Some(250), 2));
+    assert_eq!((io.max[0].device.as_str(), io.max[0].rbps, io.max[0].wiops), ("/srv", Some(10_000_000), Some(100)));
+    assert_eq!((io.max[1].device.as_str(), io.max[1].wbps, io.max[1].rbps), ("8:16", Some(1 << 20), None));
 }

@@ -50,6 +50,8 @@ fn plain(request: &ContainerRequest) -> Result<Resolved, RequestError> {
         readiness: None,
         liveness: None,
         data_paths: Vec::new(),
+        pids_limit: None,
+        oom_group: true,
         warnings: Vec::new(),
     })
 }

@@ -41,7 +41,7 @@ pub struct Launch {
     pub no_new_privileges: bool,
     /// Resource limits; those that cannot be raised are reported and left as they are.
     pub rlimits: Vec<Rlimit>,
-    /// `oom_score_adj`, -1000 to 1000.
+    /// `oom_score_adj`, -1000 to 1000; at 0 it follows from the pod's resources, by Kubernetes' arithmetic.
     pub oom_score_adj: i32,
     /// Which namespaces it has for itself.
     pub namespaces: NamespaceUse,

@@ -19,6 +19,7 @@ mod quantity;
 mod reason;
 mod redacted;
 mod request;
+mod resources;
 mod status;
 mod stop;
 mod time;
@@ -38,16 +39,17 @@ pub use lifecycle::{
 pub use network::{Dns, DnsBase, HostAlias, NetworkFiles};
 pub use pattern::{InvalidPattern, Pattern};
 pub use pod::{
-    Container, ContainerKind, FsGroup, FsGroupChangePolicy, HostPathType, Pod, PodRef, RestartPolicy, Source, Volume,
-    VolumeKind,
+    Container, ContainerKind, FsGroup, FsGroupChangePolicy, HostPathType, Io, IoMax, Pod, PodRef, PodResources,
+    RestartPolicy, Source, Volume, VolumeKind,
 };
 pub use port::HostPort;
 pub use probe::{HttpGet, HttpScheme, Probe, ProbeHandler, ProbeKind};
 pub use projected::{Projected, ProjectedFile};
-pub use quantity::{Bytes, InvalidQuantity, MilliCpu, Resources};
+pub use quantity::{Bytes, InvalidQuantity, MilliCpu};
 pub use reason::Reason;
 pub use redacted::{Contents, Env, Manifest};
 pub use request::{CapabilityRequest, ContainerRequest, RequestError, Resolved, UserRequest};
+pub use resources::{Amounts, HugePageSize, HugePages, OnResize, QosClass, ResizePolicy, Resources, total};
 pub use status::{ExitStatus, Phase, Termination};
 pub use stop::{StopPlan, StopStage};
 pub use time::{BootId, BootTime, Stamp, WallTime};

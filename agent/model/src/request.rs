@@ -103,6 +103,12 @@ pub struct Resolved {
     pub data_paths: Vec<PathBuf>,
     /// The host's group that `fsGroup` stands for.
     pub fs_group: Option<u32>,
+    /// Processes and threads it may have at most.
+    #[serde(default)]
+    pub pids_limit: Option<u64>,
+    /// Its processes are killed together when one of them must go for memory.
+    #[serde(default)]
+    pub oom_group: bool,
     /// What differs from the image in a way worth telling.
     pub warnings: Vec<RequestError>,
 }

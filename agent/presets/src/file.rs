@@ -222,8 +222,13 @@ record! {
         "dataPaths" => data_paths: Vec<Text>,
         /// Size of `/dev/shm` in bytes, a template; 64 MiB if absent.
         "shmBytes" => shm_bytes: Option<Text>,
-        /// From -1000, never killed for memory, to 1000; 0 if absent.
+        /// From -1000, never killed for memory, to 1000; by Kubernetes' arithmetic if absent or 0.
         "oomScoreAdj" => oom_score_adj: Option<Placed<i64>>,
+        /// Whether one process that must go for memory goes alone, because the service lives through its loss; if absent,
+        /// all go together (`memory.oom.group`).
+        "oomKillsAlone" => oom_kills_alone: bool,
+        /// Processes and threads it may have at most; no limit if absent.
+        "pidsLimit" => pids_limit: Option<Placed<i64>>,
         /// Resource limits; merged by `resource`.
         "rlimits" => rlimits: Vec<RlimitFile>,
         /// Probes where the manifest has none of the kind.

@@ -149,6 +149,9 @@ fn service(service: &Placed<ServiceFile>, faults: &mut Faults) {
     if let Some(stop) = service.stop.as_ref().filter(|stop| stop.stages.is_empty()) {
         faults.push(stop.fault("it has no signal in its stages").hint("add - signal: SIGTERM"));
     }
+    if let Some(limit) = service.pids_limit.as_ref().filter(|limit| limit.value < 1) {
+        faults.push(limit.fault(format!("{limit} is out of range")).hint("write a number from 1, or leave it out"));
+    }
     if let Some(adj) = service.oom_score_adj.as_ref().filter(|adj| !(-1000..=1000).contains(&adj.value)) {
         faults.push(adj.fault(format!("{adj} is out of range")).hint("write a number from -1000 to 1000"));
     }

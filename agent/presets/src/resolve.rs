@@ -165,6 +165,8 @@ fn plain(preset: String, launch: Launch, tree: Option<&TreeRoot>) -> Resolved {
         readiness: None,
         liveness: None,
         data_paths: Vec::new(),
+        pids_limit: None,
+        oom_group: true,
         fs_group: None,
         warnings: Vec::new(),
     }

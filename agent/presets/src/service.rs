@@ -71,6 +71,8 @@ fn launch(
     }
     launch.oom_score_adj =
         service.oom_score_adj.as_deref().and_then(|adj| i32::try_from(*adj).ok()).unwrap_or_default();
+    resolved.oom_group = !service.oom_kills_alone;
+    resolved.pids_limit = service.pids_limit.as_deref().and_then(|limit| u64::try_from(*limit).ok());
     launch.rlimits = service.rlimits.iter().map(rlimit).collect();
     Ok(())
 }

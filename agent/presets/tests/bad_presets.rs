@@ -85,6 +85,7 @@ const BAD: &[&str] = &[
     "service +  rlimits: [{resource: nofiles, soft: 1}]\n",
     "service +  rlimits: [{resource: nofile, soft: unlimited}]\n",
     "service +  oomScoreAdj: 2000\n",
+    "service +  pidsLimit: 0\n",
     "service +  tuning: [{set: a, value: '{{', why: x}]\n",
     "service +  contract: {source: x, env: [{name: A, about: x}, {name: A, about: z}]}\n",
 ];

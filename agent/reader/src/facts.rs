@@ -11,7 +11,8 @@ use nix::net::if_::InterfaceFlags;
 use nix::sys::statvfs::statvfs;
 
 /// Asks the kernel. What it does not tell is left at nothing.
-pub(crate) fn gather(state: &Path, own_labels: &BTreeMap<String, String>) -> HostFacts {
+#[must_use]
+pub fn gather(state: &Path, own_labels: &BTreeMap<String, String>) -> HostFacts {
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let name = host.map_or_else(|| "localhost".to_owned(), |name| name.to_lowercase());
     let cpus = std::thread::available_parallelism().map_or(1, usize::from) as u64;

@@ -25,7 +25,7 @@ pub(crate) fn pod_of_effect(effect: &Effect) -> Option<PodUid> {
             Some(key.pod.clone())
         }
         Effect::Observe { key } | Effect::Resize { key, .. } => Some(key.pod.clone()),
-        Effect::Probe { .. } | Effect::Reply { .. } | Effect::Emit(_) => None,
+        Effect::Probe { .. } | Effect::Reply { .. } | Effect::Emit(_) | Effect::Confine { .. } => None,
     }
 }
 
@@ -40,6 +40,7 @@ pub(crate) fn pod_of_input(input: &Input) -> Option<PodUid> {
         | Input::TearDownFailed { pod, .. }
         | Input::Forgotten { pod }
         | Input::ForgetFailed { pod, .. }
+        | Input::Measured { pod, .. }
         | Input::Missing { pod } => Some(pod.clone()),
         Input::Started { key, .. }
         | Input::StartFailed { key, .. }
@@ -63,7 +64,11 @@ fn lane(effect: &Effect) -> Option<String> {
             Some(key.container_key().to_string())
         }
         Effect::Observe { key } | Effect::Resize { key, .. } => Some(key.to_string()),
-        Effect::Hook { .. } | Effect::Probe { .. } | Effect::Reply { .. } | Effect::Emit(_) => None,
+        Effect::Hook { .. }
+        | Effect::Probe { .. }
+        | Effect::Reply { .. }
+        | Effect::Emit(_)
+        | Effect::Confine { .. } => None,
     }
 }
 
@@ -73,6 +78,7 @@ impl World<'_> {
         let latency = match &effect {
             Effect::Reply { request, result } => return self.replied(*request, result),
             Effect::Emit(_) => return Ok(()),
+            Effect::Confine { table } => return self.confined(table),
             Effect::Store { .. } | Effect::Forget { .. } => self.faults.store_latency(&mut self.rng),
             Effect::Start { .. } => self.faults.start_latency(&mut self.rng),
             Effect::Prepare { .. }
@@ -121,10 +127,13 @@ impl World<'_> {
             Effect::Observe { key } => self.observe(key),
             Effect::Signal { key, .. } => return self.signal(&key),
             Effect::Kill { key } => return self.kill(&key),
-            Effect::Resize { key, generation, .. } => {
+            Effect::Resize { key, generation, pod } => {
                 let answer = if fails(self) {
                     Input::ResizeFailed { key, generation, message: "refused".to_owned() }
                 } else {
+                    if let Some(process) = self.host.containers.get_mut(&key) {
+                        process.requests = pod.requests();
+                    }
                     Input::Resized { key, generation }
                 };
                 self.hear_later(answer);
@@ -136,7 +145,7 @@ impl World<'_> {
             Effect::Hook { key, kind, hook } => self.run_hook(key, kind, &hook),
             Effect::TearDown { pod } => return self.tear_down(&pod),
             Effect::Forget { pod } => return self.forget(pod),
-            Effect::Reply { .. } | Effect::Emit(_) => {}
+            Effect::Reply { .. } | Effect::Emit(_) | Effect::Confine { .. } => {}
         }
         Ok(())
     }
@@ -161,6 +170,8 @@ impl World<'_> {
             return Ok(());
         }
         self.host.check_order(&key, &pod)?;
+        self.check_room(&key, &pod)?;
+        self.check_evicted(&key, polled)?;
         self.check_backoff(&key, polled)?;
         if self.faults.fails(&mut self.rng) {
             let reasons = [Reason::CreateContainerError, Reason::StartError, Reason::CreateContainerConfigError];
@@ -186,6 +197,7 @@ impl World<'_> {
             attempt: key.attempt,
             pid: self.host.new_pid(),
             started: self.clock.stamp(),
+            requests: spec.requests(),
             stop: self.cause_at_start(key, &spec, polled),
             spec,
             end: None,
@@ -198,7 +210,7 @@ impl World<'_> {
             known: true,
             ordered: polled,
             crash_restart,
-            own_cause: false,
+            own_cause: self.resized.contains(&key.container_key()),
             hook_asked: false,
             postponed: false,
         }

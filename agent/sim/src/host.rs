@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use barepod_core::{AttemptKey, Observation};
-use barepod_model::{Attempt, Container, ContainerKey, ContainerKind, ExitStatus, Pod, PodName, PodUid, Stamp};
+use barepod_model::{
+    Amounts, Attempt, Container, ContainerKey, ContainerKind, ExitStatus, Pod, PodName, PodUid, Stamp,
+};
 
 use crate::clock::SimTime;
 use crate::violation::{Invariant, Violation, violated};
@@ -49,6 +51,8 @@ pub(crate) struct Process {
     /// Its start was a restart after a crash.
     pub(crate) crash_restart: Option<SimTime>,
     pub(crate) stop: StopCause,
+    /// What its pod had of the host when its limits were last set.
+    pub(crate) requests: Amounts,
     /// There is a reason to stop it that is its own: it is replaced, or a probe failed.
     pub(crate) own_cause: bool,
     /// Its preStop hook was asked for.

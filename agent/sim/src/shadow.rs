@@ -8,6 +8,7 @@ use barepod_core::{ContainerState, ContainerView, Core, Effect, Input, PodView, 
 use barepod_model::{ContainerKey, Reason};
 
 use crate::violation::{Invariant, Violation, violated};
+use crate::workload;
 use crate::world::World;
 
 impl World<'_> {
@@ -40,7 +41,7 @@ impl World<'_> {
     /// A core as it would be after a crash at this moment, once it has heard what there is.
     fn shadow(&self) -> Core {
         let now = self.clock.moment();
-        let mut core = Core::new(self.clock.boot_id(), self.figures);
+        let mut core = Core::new(self.clock.boot_id(), self.figures).with_capacity(workload::capacity());
         let records = self.disk.records().map(|record| Restored::Record(Box::new(record.clone()))).collect();
         core.restore(now, records);
         while let Some(effect) = core.poll_effect() {
@@ -71,6 +72,7 @@ impl World<'_> {
                 | Effect::Hook { .. }
                 | Effect::TearDown { .. }
                 | Effect::Forget { .. }
+                | Effect::Confine { .. }
                 | Effect::Emit(_) => {}
             }
         }
@@ -106,6 +108,7 @@ fn brief(view: Option<&PodView>) -> String {
 /// Without what may differ.
 fn comparable(mut view: PodView) -> PodView {
     view.message = String::new();
+    view.resizing = view.resizing.map(|_| String::new());
     if matches!(view.reason, Some(Reason::PodInitializing)) {
         view.reason = None;
     }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use barepod_core::{Capacity, CpuPool};
 use barepod_model::{
-    AsWritten, Bytes, Container, ContainerKind, ContainerName, ContainerRestart, Contents, Credentials, Env, ExitCodes,
-    Hook, Launch, Lifecycle, Manifest, Namespace, NamespaceUse, Pod, PodName, PodRef, PodUid, Probe, ProbeHandler,
-    Projected, ProjectedFile, Resources, RestartAction, RestartPolicy, RestartRule, Root, Source, StopPlan, StopStage,
-    TerminationMessage, Volume, VolumeKind,
+    Amounts, AsWritten, Bytes, Container, ContainerKind, ContainerName, ContainerRestart, Contents, Credentials, Env,
+    ExitCodes, Hook, Launch, Lifecycle, Manifest, MilliCpu, Namespace, NamespaceUse, OnResize, Pod, PodName, PodRef,
+    PodResources, PodUid, Probe, ProbeHandler, Projected, ProjectedFile, ResizePolicy, Resources, RestartAction,
+    RestartPolicy, RestartRule, Root, Source, StopPlan, StopStage, TerminationMessage, Volume, VolumeKind,
 };
 
 use crate::rng::Rng;
@@ -52,6 +53,7 @@ pub(crate) fn new_pod(rng: &mut Rng, number: u64) -> Pod {
         depends_on: if rng.chance(150) { vec![some_pod(rng)] } else { Vec::new() },
         data_paths: some_paths(rng),
         fs_group: None,
+        resources: PodResources::default(),
         volumes: if rng.chance(200) { vec![volume(rng)] } else { Vec::new() },
         containers,
         manifest: Manifest::default(),
@@ -113,7 +115,9 @@ fn container(rng: &mut Rng, name: &str, kind: ContainerKind) -> Container {
         preset: "service 1".to_owned(),
         brought: barepod_model::Brought::default(),
         launch: if rng.chance(300) { looked_up(rng, launch(0)) } else { launch(0) },
-        resources: Resources::default(),
+        resources: resources(rng),
+        resize_policy: resize_policy(rng),
+        oom_group: false,
         stop: StopPlan { stages, min_grace: seconds(rng, &[0, 0, 10, 60]) },
         startup: probe(rng, 150),
         readiness: probe(rng, 200),
@@ -123,6 +127,50 @@ fn container(rng: &mut Rng, name: &str, kind: ContainerKind) -> Container {
         termination_message: TerminationMessage::default(),
         missing: missing(rng),
     }
+}
+
+/// Of everything that the host has, a few pods get all that there is.
+fn resources(rng: &mut Rng) -> Resources {
+    let cpu = MilliCpu(*rng.pick(&[0, 100, 1000, 2000]));
+    let storage = rng.chance(300).then_some(STORAGE_LIMIT);
+    let memory = Bytes(rng.below(1..4) << 30);
+    let asked = Resources {
+        cpu_request: Some(cpu),
+        memory_request: Some(memory),
+        storage_limit: storage,
+        ..Resources::default()
+    };
+    match rng.chance(350) {
+        true => Resources { cpu_limit: Some(cpu), memory_limit: Some(memory), ..asked },
+        false => asked,
+    }
+}
+
+/// What a container may use of the disk, where that is limited.
+pub(crate) const STORAGE_LIMIT: Bytes = Bytes(1 << 20);
+
+/// What the host has for pods: less than four large ones want.
+pub(crate) fn capacity() -> Capacity {
+    let amounts =
+        Amounts { cpu: MilliCpu(5000), memory: Bytes(14 << 30), storage: Bytes(1 << 40), ..Amounts::default() };
+    let cores = vec![[0, 4].into(), [1, 5].into(), [2, 6].into(), [3].into()];
+    let cpus = Some(CpuPool { cores, reserved: [0].into() });
+    Capacity { amounts, pods: Some(6), cpus }
+}
+
+/// The containers that are restarted when `after` is given to them in the place of `before`.
+pub(crate) fn restarted_by_resize(before: &Pod, after: &Pod) -> BTreeSet<ContainerName> {
+    let resized = after.containers.iter().filter(|spec| {
+        let had = before.containers.iter().find(|had| had.name == spec.name);
+        let restarts = spec.resize_policy.memory == OnResize::RestartContainer;
+        restarts && had.is_some_and(|had| had.resources.memory_request != spec.resources.memory_request)
+    });
+    resized.map(|spec| spec.name.clone()).collect()
+}
+
+fn resize_policy(rng: &mut Rng) -> ResizePolicy {
+    let memory = if rng.chance(300) { OnResize::RestartContainer } else { OnResize::NotRequired };
+    ResizePolicy { cpu: OnResize::NotRequired, memory }
 }
 
 /// Crashes in this world end with 1, 2 or signal 11.
@@ -185,7 +233,7 @@ pub(crate) fn changed(rng: &mut Rng, pod: &Pod) -> Pod {
             pod.labels.insert("turn".to_owned(), rng.below(0..1000).to_string());
         }
         2 => pod.grace = seconds(rng, &[0, 1, 5, 30]),
-        3 => pod.containers[last].resources.memory_limit = Some(Bytes(rng.below(1..5) << 30)),
+        3 => pod.containers[last].resources = resources(rng),
         4 => pod.containers[any].launch = launch(rng.below(1..1000)),
         5 => pod.containers[last].launch = launch(rng.below(1..1000)),
         6 => pod.data_paths = some_paths(rng),

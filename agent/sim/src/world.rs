@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use barepod_core::{BackoffFigures, Core, Effect, Input, RequestId, Restored};
-use barepod_model::{Attempt, ContainerKey, ExitStatus, PodUid};
+use barepod_core::{BackoffFigures, Core, CpuTable, Effect, Input, PodView, RequestId, Restored};
+use barepod_model::{Attempt, ContainerKey, ExitStatus, PodUid, Reason};
 
 use crate::clock::{Clock, SimTime};
 use crate::disk::Disk;
@@ -14,6 +14,7 @@ use crate::intent::{Ask, Intents, What};
 use crate::rng::Rng;
 use crate::trace::{Entry, Sink};
 use crate::violation::{Invariant, Violation, violated};
+use crate::workload;
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -88,6 +89,14 @@ pub struct World<'a> {
     pub(crate) replaced: BTreeMap<ContainerKey, SimTime>,
     /// So many pods of the source `file` are allowed at once.
     pub(crate) most: Option<u32>,
+    /// Who runs on which CPUs.
+    pub(crate) cpus: CpuTable,
+    /// Containers that may be restarted whenever there is room for what a change asks for.
+    pub(crate) resized: BTreeSet<ContainerKey>,
+    /// Pods that were told of more disk space than they may use.
+    pub(crate) gluttons: BTreeSet<PodUid>,
+    /// Since when pods are shown as evicted.
+    pub(crate) evicted: BTreeMap<PodUid, SimTime>,
     queue: BTreeMap<(SimTime, u64), Happening>,
     next_event: u64,
     turns: u64,
@@ -136,6 +145,10 @@ impl<'a> World<'a> {
             down_since: SimTime::ZERO,
             replaced: BTreeMap::new(),
             most,
+            cpus: CpuTable::default(),
+            resized: BTreeSet::new(),
+            gluttons: BTreeSet::new(),
+            evicted: BTreeMap::new(),
             queue: BTreeMap::new(),
             next_event: 0,
             turns,
@@ -275,6 +288,12 @@ impl<'a> World<'a> {
     fn check_core(&mut self) -> Result<(), Violation> {
         let Some(core) = &self.core else { return Ok(()) };
         self.intents.check(core.view(), self.most)?;
+        let is_evicted = |view: &&PodView| view.reason == Some(Reason::Evicted);
+        let evicted: BTreeSet<_> = core.view().filter(is_evicted).map(|view| view.uid.clone()).collect();
+        self.evicted.retain(|pod, _| evicted.contains(pod));
+        for pod in evicted {
+            self.evicted.entry(pod).or_insert(self.clock.now);
+        }
         let now = self.clock.to_boot(self.clock.now);
         match core.poll_deadline() {
             Some((at, barepod_core::Deadline::Backoff(key))) if at.since(now) > self.figures.max => {
@@ -286,7 +305,7 @@ impl<'a> World<'a> {
 
     /// A new daemon takes over what the ledger holds.
     fn start_daemon(&mut self) -> Result<(), Violation> {
-        let mut core = Core::new(self.clock.boot_id(), self.figures);
+        let mut core = Core::new(self.clock.boot_id(), self.figures).with_capacity(workload::capacity());
         let records = self.disk.records().map(|record| Restored::Record(Box::new(record.clone()))).collect();
         let down = self.clock.now.saturating_sub(self.down_since);
         self.host.postpone_stops(down, self.clock.now);

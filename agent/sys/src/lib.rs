@@ -16,6 +16,7 @@ pub mod path;
 pub mod pidfd;
 pub mod pipe;
 pub mod poll;
+pub mod priority;
 pub mod proc;
 pub mod process;
 pub mod signal;

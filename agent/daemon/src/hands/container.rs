@@ -25,6 +25,7 @@ use tokio::time::Instant;
 
 use super::launch::Draft;
 use super::ledger::chain;
+use super::oom::OomWatch;
 use super::{Host, last_words, launch, renewal, translate};
 use crate::hands::host::Process;
 use crate::supervisor::Handle;
@@ -74,6 +75,8 @@ pub(super) struct ContainerTask {
     next: NextStart,
     /// The shim was asked to become the installed binary, and has not introduced itself since.
     renewing: bool,
+    /// Hears of kills for memory in the attempt that runs.
+    oom: Option<OomWatch>,
 }
 
 /// How far the start after this one has been worked out.
@@ -162,7 +165,14 @@ impl ContainerTask {
             newest: None,
             next: NextStart::None,
             renewing: false,
+            oom: None,
         }
+    }
+
+    /// Which main process runs.
+    fn follow(&mut self, process: Option<Process>) {
+        self.host.set_process(&self.key, process);
+        self.oom = process.map(|process| OomWatch::new(&self.host, &self.key, process.attempt));
     }
 
     /// Runs until it is dismissed, or the daemon ends; the shim runs on.
@@ -291,7 +301,7 @@ impl ContainerTask {
             }
             event::Event::Exited(exited) => {
                 self.starting = None;
-                self.host.set_process(&self.key, None);
+                self.follow(None);
                 let (status, oom, finished) = translate::exit(exited.exit.as_ref(), &self.host.boot_id);
                 self.ended = Some(status);
                 let key = self.attempt_key(exited.attempt);
@@ -325,7 +335,7 @@ impl ContainerTask {
     async fn started(&mut self, started: &wire::Started) {
         self.starting = None;
         let process = Process { attempt: Attempt(started.attempt), pid: started.pid, start_ticks: started.start_ticks };
-        self.host.set_process(&self.key, Some(process));
+        self.follow(Some(process));
         self.next.wait();
         self.supervisor.tell(Input::Started { key: self.attempt_key(started.attempt), pid: started.pid }).await;
     }
@@ -438,7 +448,7 @@ impl ContainerTask {
                 *message = self.last_words(*attempt, Some(*status)).await;
             }
         }
-        self.host.set_process(&self.key, process);
+        self.follow(process);
         self.held = match process {
             Some(process) => Held::of(&self.host.dirs.shim(&self.key), process.attempt),
             None => Held::default(),

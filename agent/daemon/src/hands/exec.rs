@@ -63,7 +63,11 @@ pub(crate) async fn exec(
         capabilities: launched.capabilities.clone(),
         no_new_privileges: launched.no_new_privileges,
         tty,
-        oom_score_adj: launched.oom_score_adj,
+        oom_score_adj: host
+            .board
+            .get(&key.pod)
+            .and_then(|view| view.pod.clone())
+            .map_or(0, |pod| host.oom_score_adj(&pod, container)),
     };
     let (result, warnings) = shim::exec(host.shim_binary.clone(), request, stdio).await?;
     let warnings = warnings.iter().map(translate::warning).collect();

@@ -48,7 +48,8 @@ impl Draft {
         let (view, witness) = view_of(host, &container_key, &container.launch, &placements, &sandbox)?;
         let log = log(host, pod, &container_key);
         let leaf = host.groups.make_leaf(&container_key, attempt).map_err(|e| create(&e))?;
-        let start = start(container, attempt, cgroup(&leaf), view, log, &sandbox);
+        let mut start = start(container, attempt, cgroup(&leaf), view, log, &sandbox);
+        start.oom_score_adj = host.oom_score_adj(pod, container);
         let (key, pod, launch) = (key.clone(), Arc::clone(pod), container.launch.clone());
         Ok(Self { key, pod, launch, placements, start, witness, mounts })
     }
@@ -84,6 +85,9 @@ impl Draft {
             let pod = &self.pod.uid;
             let first = pause::ensure(&host.shim_binary, &host.dirs.sandbox(pod), &host.groups.shim_leaf(pod));
             joined.pid = Some(first.map_err(|e| create(&e))?);
+        }
+        if let Some(container) = self.pod.containers.iter().find(|container| container.name == self.key.container) {
+            host.limit(&self.pod, container).map_err(|e| create(&e))?;
         }
         volumes::take_ownership(&self.placements, &self.launch).map_err(|e| config(&e))?;
         self.start.argv = arguments(&self.launch, &self.placements).map_err(|e| config(&e))?;
@@ -232,7 +236,7 @@ fn start(
         capabilities: launch.capabilities.clone(),
         no_new_privileges: launch.no_new_privileges,
         rlimits: launch.rlimits.iter().map(rlimit).collect(),
-        oom_score_adj: launch.oom_score_adj,
+        oom_score_adj: 0,
         log: Some(log),
         tty: launch.tty,
         stdin: launch.stdin != Stdin::Closed,

@@ -11,6 +11,7 @@ mod host;
 mod last_words;
 mod launch;
 mod ledger;
+mod oom;
 mod prepare;
 mod probe;
 mod renewal;
@@ -61,8 +62,8 @@ impl Hands {
                 self.order(&key.container_key(), Order::Signal { attempt: key.attempt, signal });
             }
             Effect::Kill { key } => self.order(&key.container_key(), Order::Kill { attempt: key.attempt }),
-            Effect::Resize { key, generation, resources } => {
-                self.spawn(resize::resize(host, supervisor, key, generation, resources));
+            Effect::Resize { key, generation, pod } => {
+                self.spawn(resize::resize(host, supervisor, key, generation, pod));
             }
             Effect::Probe { key, kind, ticket, probe } => {
                 self.spawn(probe::probe(host, supervisor, key, kind, ticket, probe));
@@ -71,6 +72,10 @@ impl Hands {
             Effect::TearDown { pod } => {
                 let containers = self.dismiss(&pod.uid);
                 self.spawn(teardown::tear_down(host, supervisor, pod, containers));
+            }
+            Effect::Confine { table } => {
+                host.set_cpus(table);
+                self.spawn(async move { host.blocking(Host::confine_all).await });
             }
             Effect::Reply { .. } | Effect::Emit(_) => unreachable!("the supervisor answers and tells by itself"),
         }
