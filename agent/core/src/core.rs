@@ -181,7 +181,8 @@ impl Core {
         let mut ctx = ctx!(self, now);
         let Some(pod) = self.pods.get_mut(uid) else { return };
         pod.others = Others { dependency, held, pending };
-        if let Some(picked) = picked {
+        // What lives keeps its own, whatever is wanted of its pod by now.
+        if let Some(picked) = picked.filter(|_| pod.is_idle() && !pod.is_dying()) {
             pod.record.exclusive = picked;
         }
         let claims = pod.advance(blocker, &mut ctx);

@@ -66,6 +66,8 @@ pub fn demands(pod: &Pod, host: &dyn Host) -> Vec<Demand> {
         depends_on,
         data_paths,
         fs_group,
+        // Its part of the disks takes nothing from the host that is not shared out anyhow.
+        resources: barepod_model::PodResources { level, io: _ },
         volumes,
         containers,
         manifest: _,
@@ -95,7 +97,7 @@ pub fn demands(pod: &Pod, host: &dyn Host) -> Vec<Demand> {
         *number += 1;
         list.container(&path, container, fs_group.map(|group| group.gid));
     }
-    list.sums(containers);
+    list.sums(containers, level.as_ref());
     list.found
 }
 
@@ -115,7 +117,7 @@ impl List<'_> {
     fn volume(&mut self, field: &str, volume: &Volume, containers: &[Container]) {
         let Volume { name, kind } = volume;
         match kind {
-            VolumeKind::EmptyDir { memory: _, size_limit: _ } => {
+            VolumeKind::EmptyDir { memory: _, huge_pages: _, size_limit: _ } => {
                 self.add(field, Power::Volume(VolumeType::EmptyDir));
             }
             VolumeKind::Projected(_) => self.add(field, Power::Volume(VolumeType::Projected)),
@@ -152,6 +154,8 @@ impl List<'_> {
             launch,
             // Summed up over the pod.
             resources: _,
+            resize_policy: _,
+            oom_group: _,
             stop: _,
             startup,
             readiness,
@@ -359,9 +363,14 @@ impl List<'_> {
 
     /// What all containers may use together: the regular ones and sidecars beside each other, or one init container beside
     /// the sidecars.
-    fn sums(&mut self, containers: &[Container]) {
-        let cpu = sum(containers, |limits| limits.cpu).map(MilliCpu);
-        let memory = sum(containers, |limits| limits.memory).map(Bytes);
+    /// A limit of the pod as a whole holds for all of them.
+    fn sums(&mut self, containers: &[Container], level: Option<&Resources>) {
+        let whole = |sum: Option<u64>, of: fn(&Limits) -> Option<u64>| {
+            let level = level.and_then(|level| of(&limits(level)));
+            sum.into_iter().chain(level).min()
+        };
+        let cpu = whole(sum(containers, |limits| limits.cpu), |limits| limits.cpu).map(MilliCpu);
+        let memory = whole(sum(containers, |limits| limits.memory), |limits| limits.memory).map(Bytes);
         let pids = sum(containers, |limits| limits.pids);
         self.add("spec.containers[*].resources.limits.cpu", Power::Cpu(cpu));
         self.add("spec.containers[*].resources.limits.memory", Power::Memory(memory));
@@ -429,6 +438,16 @@ struct Limits {
 
 /// Requests only ask; the limits are what is taken.
 fn limits(resources: &Resources) -> Limits {
-    let Resources { cpu_request: _, cpu_limit, memory_request: _, memory_limit, pids_limit } = resources;
+    let Resources {
+        cpu_request: _,
+        cpu_limit,
+        memory_request: _,
+        memory_limit,
+        pids_limit,
+        storage_request: _,
+        storage_limit: _,
+        // The host has kept them for pods, and gives out no more than there are.
+        huge_pages: _,
+    } = resources;
     Limits { cpu: cpu_limit.map(|cpu| cpu.0), memory: memory_limit.map(|bytes| bytes.0), pids: *pids_limit }
 }

@@ -149,7 +149,9 @@ impl World<'_> {
             *known = least_of(*known, least);
         }
         others.remove(&key.pod);
-        let sum = others.values().fold(pod.requests(), |sum, other| sum.plus(*other));
+        let wishes = self.intents.pods.get(&key.pod).map(Intent::wishes).unwrap_or_default();
+        let own = wishes.iter().map(Pod::requests).fold(pod.requests(), least_of);
+        let sum = others.values().fold(own, |sum, other| sum.plus(*other));
         let all = capacity().amounts;
         if others.len() as u64 >= capacity().pods.unwrap_or(u64::MAX) || sum.cpu > all.cpu || sum.memory > all.memory {
             return Err(violated(Invariant::RoomForAll, format!("{key} starts beside {others:?}")));

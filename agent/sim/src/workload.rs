@@ -163,7 +163,8 @@ pub(crate) fn restarted_by_resize(before: &Pod, after: &Pod) -> BTreeSet<Contain
     let resized = after.containers.iter().filter(|spec| {
         let had = before.containers.iter().find(|had| had.name == spec.name);
         let restarts = spec.resize_policy.memory == OnResize::RestartContainer;
-        restarts && had.is_some_and(|had| had.resources.memory_request != spec.resources.memory_request)
+        let memory = |r: &Resources| (r.memory_request, r.memory_limit);
+        restarts && had.is_some_and(|had| memory(&had.resources) != memory(&spec.resources))
     });
     resized.map(|spec| spec.name.clone()).collect()
 }

@@ -211,11 +211,11 @@ fn guaranteed(mut pod: Pod, cpu: u64) -> Pod {
 }
 
 fn table(bench: &Bench) -> CpuTable {
-    let tables = bench.log.iter().filter_map(|effect| match effect {
+    let mut tables = bench.log.iter().filter_map(|effect| match effect {
         Effect::Confine { table } => Some(table.clone()),
         _ => None,
     });
-    tables.last().expect("a table")
+    tables.next_back().expect("a table")
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::bench::{Bench, container, main_key, pod};
 const LIMIT: Bytes = Bytes(10 << 20);
 
 fn used(bytes: u64) -> StorageUse {
-    let name = ContainerName::new("main").unwrap();
+    let name = ContainerName::new("main").expect("a label");
     StorageUse { containers: [(name, Bytes(bytes))].into(), volumes: [("scratch".to_owned(), Bytes(bytes))].into() }
 }
 
