@@ -76,11 +76,13 @@ fn line_of(device: &str, max: &IoMax) -> String {
 
 fn legacy(dir: &Path, io: &Io) -> Result<Vec<Unenforced>, CgroupError> {
     let mut unenforced = Vec::new();
-    let weights = ["blkio.weight", "blkio.bfq.weight"].map(|file| dir.join(file));
-    match (weights.iter().find(|file| file.exists()), io.weight) {
+    let weights = [("blkio.weight", 5), ("blkio.bfq.weight", 1)].map(|(file, factor)| (dir.join(file), factor));
+    match (weights.iter().find(|(file, _)| file.exists()), io.weight) {
         (None, None) => {}
         (None, Some(_)) => unenforced.push(Unenforced { controller: Controller::Io, what: "io weight" }),
-        (Some(file), weight) => files::write(file, &legacy_weight(weight.unwrap_or(100)).to_string())?,
+        (Some((file, factor)), weight) => {
+            files::write(file, &legacy_weight(weight.unwrap_or(100), *factor).to_string())?;
+        }
     }
     let wanted = by_number(io)?;
     let of: [(&str, Figure); 4] = [
@@ -106,9 +108,9 @@ fn legacy(dir: &Path, io: &Io) -> Result<Vec<Unenforced>, CgroupError> {
     Ok(unenforced)
 }
 
-/// v1 weighs from 10 to 1000 around 500, v2 from 1 to 10000 around 100: both have five times and more room below.
-fn legacy_weight(weight: u16) -> u64 {
-    (u64::from(weight) * 5).clamp(10, 1000)
+/// v2 weighs from 1 to 10000 around 100; v1 from 10 to 1000 around 500, five times that, and its BFQ around 100.
+fn legacy_weight(weight: u16, factor: u64) -> u64 {
+    (u64::from(weight) * factor).clamp(10, 1000)
 }
 
 /// The wanted limits by `major:minor`. Two names of one device are one; what is said last counts.
@@ -181,6 +183,7 @@ mod tests {
 
     #[test]
     fn weights_of_v1_stay_within_its_bounds() {
-        assert_eq!([1, 100, 200, 10_000].map(legacy_weight), [10, 500, 1000, 1000]);
+        assert_eq!([1, 100, 200, 10_000].map(|weight| legacy_weight(weight, 5)), [10, 500, 1000, 1000]);
+        assert_eq!(legacy_weight(250, 1), 250);
     }
 }
