@@ -112,9 +112,18 @@ impl Host {
         Self::of(Built::here()?, config)
     }
 
+    /// The same where a pod's view shows what lies there, but for what is hidden of it: a directory for temporary files is
+    /// each pod's own.
+    pub fn in_view(config: &str) -> Result<Self, HostError> {
+        Self::at(Built::here()?, Scratch::within(Path::new("/var/lib"))?, config)
+    }
+
     /// The same of the programs of another build.
     pub fn of(built: Built, config: &str) -> Result<Self, HostError> {
-        let scratch = Scratch::new()?;
+        Self::at(built, Scratch::new()?, config)
+    }
+
+    fn at(built: Built, scratch: Scratch, config: &str) -> Result<Self, HostError> {
         let cgroup = format!("barepod-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let directory = scratch.join("etc/barepod");
         std::fs::create_dir_all(&directory)?;

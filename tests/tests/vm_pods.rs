@@ -23,17 +23,32 @@ const SHARED: [(&str, &[&str]); 5] = [
     ("tests/tests/kill.rs", &["a_daemon_killed_at_random"]),
 ];
 
+/// Those of what confines a pod: on another kernel, with another file system, with AppArmor.
+const CONFINED: [(&str, &[&str]); 2] = [
+    ("tests/tests/security.rs", &[]),
+    ("tests/tests/hostile.rs", &["nobody_gets_out", "links_in_volumes", "on_its_way_into_a_pod"]),
+];
+
 #[test]
 fn what_holds_on_a_hybrid_host_holds_on_cgroup_v2() -> Result {
+    holds_in_a_guest(&SHARED)
+}
+
+#[test]
+fn what_confines_a_pod_and_whom_it_holds_is_the_same_on_cgroup_v2() -> Result {
+    holds_in_a_guest(&CONFINED)
+}
+
+fn holds_in_a_guest(programs: &[(&str, &[&str])]) -> Result {
     let vm = Vm::boot(&Recipe::debian_12())?;
     let laid = Laid::out(&vm)?;
     let mut failed = Vec::new();
-    for (file, filters) in SHARED {
+    for (file, filters) in programs {
         let begin = Instant::now();
         let output = laid.test(file, filters, Duration::from_secs(600))?;
         let text = format!("{}{}", output.text(), String::from_utf8_lossy(&output.stderr));
         let summary = text.lines().find(|line| line.starts_with("test result:")).unwrap_or("no result");
-        println!("{file}: {summary} ({:?} with the emulator)", begin.elapsed());
+        println!("{text}\n{file}: {summary} ({:?} with the emulator)", begin.elapsed());
         // This guest can run all of them: a test that passes by not running would hide here.
         let all_ran = !summary.contains(" 0 passed") && !text.contains("skipped:") && !text.contains("SKIP:");
         if output.outcome != Outcome::Code(0) || !all_ran {

@@ -26,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) probe_address: IpAddr,
     /// Labels of this host, beside those that every node has.
     pub(crate) node_labels: BTreeMap<String, String>,
+    /// Containers that ask for no seccomp profile get barepod's own.
+    pub(crate) seccomp_default: bool,
 }
 
 impl Default for Config {
@@ -40,6 +42,7 @@ impl Default for Config {
             // Pods share the host's network, and a service there may listen on the loopback alone.
             probe_address: Ipv4Addr::LOCALHOST.into(),
             node_labels: BTreeMap::new(),
+            seccomp_default: true,
         }
     }
 }
@@ -68,6 +71,7 @@ struct Raw {
     container_log_max_files: Option<u32>,
     probe_address: Option<String>,
     node_labels: BTreeMap<String, String>,
+    seccomp_default: Option<bool>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -130,6 +134,7 @@ fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         log_max_files,
         probe_address,
         node_labels: raw.node_labels,
+        seccomp_default: raw.seccomp_default.unwrap_or(defaults.seccomp_default),
     })
 }
 

@@ -25,7 +25,7 @@ use crate::board::Board;
 use crate::clock;
 use crate::config::Config;
 use crate::grpc::{self, Access, Service};
-use crate::hands::{Hands, Host, LogRules, MountTable, Processes};
+use crate::hands::{Confining, Hands, Host, LogRules, MountTable, Processes};
 use crate::journal::Journal;
 use crate::notify::Notifier;
 use crate::policy::Rules;
@@ -63,6 +63,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         processes: Processes::default(),
         prober,
         mounts: MountTable::new(&dirs),
+        confining: Confining::new(dirs.config.join("seccomp"), config.seccomp_default),
     });
     let reader = Arc::new(Reader::new(&dirs, config.node_labels.clone())?);
     let access = Access::new(config.socket_group.as_deref())?;

@@ -5,12 +5,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod app_armor;
 pub mod cgroup;
 mod dirs;
 pub mod host;
 pub mod ids;
 pub mod prober;
 pub mod sandbox;
+pub mod se_linux;
+pub mod seccomp;
 pub mod shim;
 pub mod terminal;
 pub mod users;

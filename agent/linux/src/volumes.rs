@@ -34,6 +34,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use crate::Dirs;
 use crate::view::{Manner, Place, Placement};
 
+use beneath::Links;
 pub use error::VolumeError;
 use error::{at, refused};
 pub use last_words::read as last_words;
@@ -71,7 +72,9 @@ pub fn prepare_container(
     let launch = &container.launch;
     let mut placements = Vec::new();
     for mount in &launch.mounts {
-        placements.push(volume_placement(dirs, pod, mount)?);
+        let placement = volume_placement(dirs, pod, mount)?;
+        let devices = placement.devices || launch.confinement.privileged;
+        placements.push(Placement { devices, ..placement });
     }
     for shared in &launch.shared {
         placements.push(shared_placement(shared, launch.user.uid, launch.user.gid)?);
@@ -114,11 +117,11 @@ fn forget_before(dirs: &Dirs, key: &ContainerKey, attempt: Attempt) -> Result<()
 /// It cannot be looked at.
 pub fn is_present(root: &Root, placements: &[Placement], path: &Path) -> io::Result<bool> {
     if let Some((placement, rest)) = around(placements, path) {
-        return beneath::exists(&placement.source, rest);
+        return beneath::exists(&placement.source, Links::of(placement), rest);
     }
     match root {
-        Root::Host => beneath::exists(Path::new("/"), relative(path)),
-        Root::Tree(tree) => beneath::exists(tree, relative(path)),
+        Root::Host => beneath::exists(Path::new("/"), Links::Trusted, relative(path)),
+        Root::Tree(tree) => beneath::exists(tree, Links::Trusted, relative(path)),
     }
 }
 
@@ -224,11 +227,12 @@ fn volume_placement(dirs: &Dirs, pod: &Pod, mount: &VolumeMount) -> Result<Place
     let volume = pod.volumes.iter().find(|volume| volume.name == mount.volume);
     let volume = volume.ok_or_else(|| VolumeError::Unknown { volume: mount.volume.clone() })?;
     let what = title(&volume.name);
-    let (source, read_only, devices) = match &volume.kind {
-        VolumeKind::EmptyDir { .. } => (dirs.empty_dir(&pod.uid, &volume.name), false, false),
-        VolumeKind::Claim { claim, read_only } => (dirs.claim(&pod.namespace, claim), *read_only, false),
-        VolumeKind::HostPath { path, .. } => (host_path::real(dirs, &volume.name, path)?, false, true),
-        VolumeKind::Projected(_) => (dirs.empty_dir(&pod.uid, &volume.name), true, false),
+    let is_host_path = matches!(volume.kind, VolumeKind::HostPath { .. });
+    let (source, read_only) = match &volume.kind {
+        VolumeKind::EmptyDir { .. } => (dirs.empty_dir(&pod.uid, &volume.name), false),
+        VolumeKind::Claim { claim, read_only } => (dirs.claim(&pod.namespace, claim), *read_only),
+        VolumeKind::HostPath { path, .. } => (host_path::real(dirs, &volume.name, path)?, false),
+        VolumeKind::Projected(_) => (dirs.empty_dir(&pod.uid, &volume.name), true),
     };
     let (source, within) = if mount.sub_path.as_os_str().is_empty() {
         (source, None)
@@ -237,7 +241,12 @@ fn volume_placement(dirs: &Dirs, pod: &Pod, mount: &VolumeMount) -> Result<Place
         let root = sub_path_root(volume, source, &mount.sub_path)?;
         (root.join(&mount.sub_path), Some(root))
     };
-    let place = place_of(&source).map_err(|cause| at(&what, &source, cause))?;
+    let links = if is_host_path { Links::Refused } else { Links::Trusted };
+    let place = match &within {
+        None => place_of(&source),
+        Some(root) => beneath::place(root, links, &mount.sub_path),
+    };
+    let place = place.map_err(|cause| at(&what, &source, cause))?;
     Ok(Placement {
         what,
         source,
@@ -245,8 +254,9 @@ fn volume_placement(dirs: &Dirs, pod: &Pod, mount: &VolumeMount) -> Result<Place
         path: mount.path.clone(),
         place,
         read_only: read_only || mount.read_only,
-        devices,
-        manner: manner(mount, place),
+        // A device that is named is meant; those that lie in a directory are for privileged containers.
+        devices: is_host_path && place == Place::File,
+        manner: Manner { no_links: is_host_path, ..manner(mount, place) },
     })
 }
 
@@ -258,6 +268,7 @@ fn manner(mount: &VolumeMount, place: Place) -> Manner {
             MountPropagation::None => false,
             MountPropagation::HostToContainer | MountPropagation::Bidirectional => true,
         },
+        no_links: false,
     }
 }
 
@@ -266,12 +277,14 @@ fn sub_path_root(volume: &Volume, source: PathBuf, sub_path: &Path) -> Result<Pa
     let failed = |cause| at(&title(&volume.name), &source.join(sub_path), cause);
     match &volume.kind {
         VolumeKind::EmptyDir { .. } | VolumeKind::HostPath { .. } | VolumeKind::Claim { .. } => {
-            beneath::make_like_root(&source, sub_path).map_err(failed)?;
+            let is_host_path = matches!(volume.kind, VolumeKind::HostPath { .. });
+            let links = if is_host_path { Links::Refused } else { Links::Trusted };
+            beneath::make_like_root(&source, links, sub_path).map_err(failed)?;
             Ok(source)
         }
         VolumeKind::Projected(_) => {
             let shown = projected::shown(&source).map_err(failed)?;
-            match beneath::exists(&shown, sub_path).map_err(failed)? {
+            match beneath::exists(&shown, Links::Trusted, sub_path).map_err(failed)? {
                 true => Ok(shown),
                 false => Err(refused(&volume.name, "the subPath names no file in it")),
             }

@@ -8,6 +8,7 @@ use barepod_model::{
     RequestError, Resolved, Root, Source, StopPlan, Volume, VolumeKind, VolumeMount,
 };
 
+use crate::confinement;
 use crate::container::ParsedContainer;
 use crate::context::{Context, Lookup};
 use crate::error::{Finding, Findings, ManifestError};
@@ -53,6 +54,7 @@ impl ParsedPod {
                     let place = Data { pod: &self, volumes: &volumes, claims_root: context.claims_root };
                     place.find(parsed, &resolved, missing.is_some(), &mut data_paths, &mut out);
                     not_root(parsed, &resolved.launch, &mut out);
+                    confinement::enforceable(parsed, context.host, &mut out);
                     fs_group = chosen_group(fs_group, parsed, &resolved);
                     resolved.launch.as_written = parsed.program.as_written(parsed.request.working_dir.clone());
                     containers.push(container(parsed, resolved, missing));

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use barepod_model::{
-    Confinement, ContainerKind, ContainerName, ContainerRequest, ContainerRestart, Lifecycle, NamespaceUse, Probe,
-    ProbeKind, Reason, Stdin, TerminationMessage, TerminationMessagePolicy, VolumeMount,
+    ContainerKind, ContainerName, ContainerRequest, ContainerRestart, Lifecycle, NamespaceUse, Probe, ProbeKind,
+    Reason, Stdin, TerminationMessage, TerminationMessagePolicy, VolumeMount,
 };
 use k8s_openapi::api::core::v1;
 
@@ -14,7 +14,7 @@ use crate::error::{Finding, Findings};
 use crate::network::Named;
 use crate::place::FieldPath;
 use crate::program::{NoSources, Program, Ran};
-use crate::{names, paths, probes, resources, restart, security, volumes};
+use crate::{confinement, names, paths, probes, resources, restart, security, volumes};
 
 /// A container, checked, before it is known what stands in for its image.
 #[derive(Debug, Clone)]
@@ -182,7 +182,7 @@ fn request(
         stdin: stdin(from),
         hostname: pod.named.hostname.clone(),
         network: pod.named.files.clone(),
-        confinement: Confinement::default(),
+        confinement: confinement::parse(own, pod, &own_path, out),
         env,
     }
 }

@@ -38,6 +38,10 @@ pub struct HostFacts {
     pub memory: Bytes,
     /// Disk space that pods may use for what goes with them.
     pub ephemeral_storage: Bytes,
+    /// Its kernel enforces AppArmor's profiles.
+    pub app_armor: bool,
+    /// Its kernel has an SELinux policy.
+    pub se_linux: bool,
 }
 
 impl Default for HostFacts {
@@ -50,6 +54,8 @@ impl Default for HostFacts {
             cpu: MilliCpu(0),
             memory: Bytes(0),
             ephemeral_storage: Bytes(0),
+            app_armor: false,
+            se_linux: false,
         }
     }
 }

@@ -15,6 +15,7 @@
 mod actions;
 mod assemble;
 mod check;
+mod confinement;
 mod container;
 mod context;
 mod error;

@@ -1,13 +1,14 @@
 //! What is honoured arrives as it was written; what has no effect is said; data are found on the host.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use barepod_manifest::{Context, HostFacts, ManifestError, Objects, ParsedPod, read};
 use barepod_model::{
-    Bytes, ContainerKind, ContainerRequest, Credentials, Launch, MilliCpu, PodUid, Probe, ProbeHandler, Reason,
-    RequestError, Resolved, RestartPolicy, Root, Source, StopPlan,
+    AppArmor, Bytes, Confinement, ContainerKind, ContainerRequest, Credentials, Launch, MilliCpu, PodUid, Probe,
+    ProbeHandler, Reason, RequestError, Resolved, RestartPolicy, Root, SeLinux, Seccomp, Source, StopPlan,
 };
 
 const FULL: &str = r#"
@@ -244,4 +245,63 @@ fn root_is_not_run_where_the_manifest_forbids_it() {
     let text = FULL.replace("runAsUser: 70", "runAsNonRoot: true").replace("runAsUser: 999, ", "");
     let errors = data_paths(&text, "/data").expect_err("root");
     assert_eq!(errors[0].reason, Reason::InvalidConfiguration);
+}
+
+#[test]
+fn what_confines_a_container_arrives_and_its_own_word_counts_more_than_its_pods() {
+    let text = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: a}
+spec:
+  securityContext:
+    seccompProfile: {type: RuntimeDefault}
+    appArmorProfile: {type: Unconfined}
+    seLinuxOptions: {type: db_t}
+    sysctls: [{name: kernel/shm_rmid_forced, value: "1"}]
+  containers:
+    - name: own
+      image: host
+      command: ["true"]
+      securityContext:
+        privileged: true
+        procMount: Unmasked
+        seccompProfile: {type: Localhost, localhostProfile: team/./a.json}
+        appArmorProfile: {type: Localhost, localhostProfile: mine}
+        seLinuxOptions: {level: "s0:c1"}
+        capabilities: {add: [all], drop: [chown]}
+    - {name: pods, image: host, command: ["true"]}
+    - name: unset
+      image: host
+      command: ["true"]
+      securityContext: {privileged: false, procMount: Default, seccompProfile: {type: Unconfined}}
+"#;
+    let pod = parse(text);
+    let of = |i: usize| &pod.containers[i].request.confinement;
+    let sysctls = BTreeMap::from([("kernel.shm_rmid_forced".to_owned(), "1".to_owned())]);
+    let own = Confinement {
+        privileged: true,
+        unmasked_proc: true,
+        seccomp: Seccomp::Localhost("team/a.json".into()),
+        app_armor: AppArmor::Localhost("mine".to_owned()),
+        se_linux: Some(SeLinux { level: Some("s0:c1".to_owned()), ..SeLinux::default() }),
+        sysctls: sysctls.clone(),
+        landlock: false,
+    };
+    assert_eq!(of(0), &own);
+    let pods = Confinement {
+        seccomp: Seccomp::RuntimeDefault,
+        app_armor: AppArmor::Unconfined,
+        se_linux: Some(SeLinux { kind: Some("db_t".to_owned()), ..SeLinux::default() }),
+        sysctls,
+        ..Confinement::default()
+    };
+    assert_eq!(of(1), &pods);
+    assert_eq!(of(2).seccomp, Seccomp::Unconfined);
+    let capabilities = &pod.containers[0].request.capabilities;
+    assert_eq!((capabilities.add_all, &capabilities.drop[..]), (true, &[0][..]), "letters may be small");
+    let silent = parse(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: host, command: [x]}]}",
+    );
+    assert_eq!(silent.containers[0].request.confinement, Confinement::default());
 }

@@ -62,6 +62,7 @@ fn host() -> HostFacts {
         cpu: MilliCpu(3_500),
         memory: Bytes(10 << 30),
         ephemeral_storage: Bytes(1 << 30),
+        ..HostFacts::default()
     }
 }
 

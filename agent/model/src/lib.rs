@@ -25,7 +25,7 @@ mod time;
 
 pub use admission::{Brought, Permit, Quota};
 pub use capability::CAPABILITIES;
-pub use confinement::{AppArmor, Confinement, Seccomp};
+pub use confinement::{AppArmor, Confinement, SeLinux, Seccomp};
 pub use id::{Attempt, ContainerKey, ContainerName, InvalidName, Namespace, PodName, PodUid};
 pub use launch::{
     AsWritten, Credentials, InitStep, Launch, MountPropagation, NamespaceUse, OwnedDir, RenderedFile, Rlimit, Root,

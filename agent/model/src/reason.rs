@@ -50,6 +50,10 @@ reasons! {
     UnsupportedKind,
     /// A volume mount names a volume that the pod does not have.
     UnknownVolume,
+    /// An AppArmor profile that this host cannot enforce.
+    AppArmor,
+    /// A sysctl that a pod may not set.
+    SysctlForbidden,
     /// The file cannot be read.
     UnreadableManifest,
     /// The file is larger than a manifest may be.

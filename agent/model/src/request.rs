@@ -74,11 +74,14 @@ pub struct UserRequest {
 /// `securityContext.capabilities`, by kernel number (`CAP_*`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct CapabilityRequest {
-    /// Added after dropping.
+    /// Added to those of the preset, once that is done which is said of all.
     pub add: Vec<u32>,
-    /// Dropped from those of the preset.
+    /// Dropped at the end.
     pub drop: Vec<u32>,
-    /// `drop: [ALL]`.
+    /// `add: [ALL]`.
+    #[serde(default)]
+    pub add_all: bool,
+    /// `drop: [ALL]`: those of the preset, and what `add_all` adds.
     pub drop_all: bool,
 }
 

@@ -7,8 +7,8 @@ use std::path::{Component as PathPart, Path, PathBuf};
 
 use barepod_model::{
     AppArmor, Brought, Bytes, Confinement, Container, ContainerKind, Credentials, Hook, HostPathType, HostPort,
-    HttpGet, Launch, Lifecycle, MilliCpu, MountPropagation, NamespaceUse, Pod, Probe, ProbeHandler, Resources, Seccomp,
-    Volume, VolumeKind, VolumeMount,
+    HttpGet, Launch, Lifecycle, MilliCpu, MountPropagation, NamespaceUse, Pod, Probe, ProbeHandler, Resources, SeLinux,
+    Seccomp, Volume, VolumeKind, VolumeMount,
 };
 
 use crate::host::Host;
@@ -233,7 +233,8 @@ impl List<'_> {
         brought: &Brought,
         (capabilities, no_new_privileges): (&[u32], bool),
     ) {
-        let Confinement { privileged, unmasked_proc, seccomp, app_armor, sysctls } = confinement;
+        // Landlock is the preset's, and takes rights away.
+        let Confinement { privileged, unmasked_proc, seccomp, app_armor, se_linux, landlock: _, sysctls } = confinement;
         for name in sysctls.keys() {
             self.add(format!("spec.securityContext.sysctls[{name}]"), Power::Sysctl(name.clone()));
         }
@@ -251,7 +252,8 @@ impl List<'_> {
             self.add(format!("{security}.procMount"), Power::UnmaskedProc);
         }
         match seccomp {
-            Seccomp::RuntimeDefault => {}
+            // What the configuration says is the administrator's word already.
+            Seccomp::Unset | Seccomp::RuntimeDefault => {}
             Seccomp::Unconfined => {
                 self.add(format!("{security}.seccompProfile"), Power::Seccomp("Unconfined".to_owned()));
             }
@@ -259,6 +261,9 @@ impl List<'_> {
                 let profile = format!("localhost/{}", path.display());
                 self.add(format!("{security}.seccompProfile"), Power::Seccomp(profile));
             }
+        }
+        if se_linux.as_ref().is_some_and(is_of_another_kind) {
+            self.add(format!("{security}.seLinuxOptions"), Power::Privileged);
         }
         match app_armor {
             AppArmor::Unset | AppArmor::RuntimeDefault => {}
@@ -431,4 +436,12 @@ struct Limits {
 fn limits(resources: &Resources) -> Limits {
     let Resources { cpu_request: _, cpu_limit, memory_request: _, memory_limit, pids_limit } = resources;
     Limits { cpu: cpu_limit.map(|cpu| cpu.0), memory: memory_limit.map(|bytes| bytes.0), pids: *pids_limit }
+}
+
+/// A label that is none of a container's may have any right that the host's policy gives. Its level keeps containers apart.
+fn is_of_another_kind(label: &SeLinux) -> bool {
+    let SeLinux { user, role, kind, level: _ } = label;
+    let of_containers = ["container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
+    let another = kind.as_deref().is_some_and(|kind| !of_containers.contains(&kind));
+    user.is_some() || role.is_some() || another
 }

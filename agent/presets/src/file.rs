@@ -39,6 +39,10 @@ record! {
         "shared" => shared: Vec<SharedFile>,
         /// Capabilities, without `CAP_`.
         "capabilities" => capabilities: Vec<Capability>,
+        /// Files may be written in volumes and directories of its own alone (Landlock), a second lock behind the view; from
+        /// Linux 6.12 on abstract sockets of others are out of reach as well. What is brought in by `barepod exec` can
+        /// then not trace it.
+        "landlock" => landlock: bool,
         /// What the host should be like; merged by `name`. Looked at when a pod is applied; the host is never changed.
         "hostChecks" => host_checks: Vec<HostCheckFile>,
         /// The contract of the image's own service. Absent: it runs the commands it is given.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use barepod_model::{
-    Brought, Bytes, ContainerRequest, Credentials, Env, Launch, Probe, ProbeHandler, Reason, RequestError, Resolved,
-    Root, SharedDir, StopPlan, StopStage,
+    Brought, Bytes, CAPABILITIES, Confinement, ContainerRequest, Credentials, Env, Launch, Probe, ProbeHandler, Reason,
+    RequestError, Resolved, Root, SharedDir, StopPlan, StopStage,
 };
 use minijinja::Value;
 
@@ -23,6 +23,8 @@ use crate::{host_check, service, user};
 
 /// Kubernetes' and runc's size of `/dev/shm`.
 const DEFAULT_SHM: Bytes = Bytes(64 << 20);
+/// `CAP_SYS_ADMIN`.
+const SYS_ADMIN: u32 = 21;
 
 /// Resolves a request with the preset that answers to its image, and says what became of its tuning.
 pub(crate) fn resolve(
@@ -124,6 +126,7 @@ fn launch(
     env: BTreeMap<String, String>,
 ) -> Launch {
     let of_image = tree.and_then(|tree| tree.config.working_dir.clone());
+    let capabilities = capabilities(preset, request);
     Launch {
         argv: Vec::new(),
         init: Vec::new(),
@@ -137,8 +140,8 @@ fn launch(
         files: Vec::new(),
         owned_dirs: Vec::new(),
         shm_size: DEFAULT_SHM,
-        capabilities: capabilities(preset, request),
-        no_new_privileges: request.allow_privilege_escalation != Some(true),
+        no_new_privileges: !may_gain(request, &capabilities),
+        capabilities,
         rlimits: Vec::new(),
         oom_score_adj: 0,
         namespaces: request.namespaces,
@@ -147,7 +150,7 @@ fn launch(
         hostname: request.hostname.clone(),
         as_written: None,
         network: request.network.clone(),
-        confinement: request.confinement.clone(),
+        confinement: Confinement { landlock: preset.landlock, ..request.confinement.clone() },
     }
 }
 
@@ -240,13 +243,28 @@ fn shared(preset: &PresetFile) -> Vec<SharedDir> {
     preset.shared.iter().map(shared).collect()
 }
 
-/// Those of the preset, less what is dropped, and what is added.
+/// Those of the preset, less and more what the manifest says, in the order that container runtimes have: all added, all
+/// dropped, some added, some dropped. A privileged container has all.
 fn capabilities(preset: &PresetFile, request: &ContainerRequest) -> Vec<u32> {
     let wanted = &request.capabilities;
-    let dropped = |c: &u32| wanted.drop_all || wanted.drop.contains(c);
-    let mut kept: Vec<u32> = preset.capabilities.iter().map(|c| c.0).filter(|c| !dropped(c)).collect();
+    let all = || (0..).take(CAPABILITIES.len());
+    if request.confinement.privileged {
+        return all().collect();
+    }
+    let mut kept: BTreeSet<u32> = preset.capabilities.iter().map(|c| c.0).collect();
+    if wanted.add_all {
+        kept.extend(all());
+    }
+    if wanted.drop_all {
+        kept.clear();
+    }
     kept.extend(&wanted.add);
-    kept.sort_unstable();
-    kept.dedup();
-    kept
+    kept.retain(|capability| !wanted.drop.contains(capability));
+    kept.into_iter().collect()
+}
+
+/// Whether an exec may give more rights than its caller has. Who may do everything cannot be kept from it.
+fn may_gain(request: &ContainerRequest, capabilities: &[u32]) -> bool {
+    let all = request.confinement.privileged || capabilities.contains(&SYS_ADMIN);
+    all || request.allow_privilege_escalation == Some(true)
 }

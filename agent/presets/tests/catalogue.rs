@@ -2,7 +2,7 @@
 
 mod support;
 
-use barepod_model::Reason;
+use barepod_model::{CapabilityRequest, ContainerRequest, Reason};
 use barepod_presets::{Catalogue, PresetError, PresetSource};
 use support::{debian, request, resolve, words};
 
@@ -55,6 +55,21 @@ fn capabilities_are_those_asked_for_and_no_new_ones_come_by_exec() {
     let launch = resolve(&request).expect("resolved").launch;
     assert_eq!(launch.capabilities, [10, 14]);
     assert!(!launch.no_new_privileges);
+}
+
+#[test]
+fn who_may_do_everything_has_all_capabilities_and_is_not_kept_from_gaining_more() {
+    let mut request = request("host");
+    request.command = words(&["true"]);
+    let of = |request: &ContainerRequest| resolve(request).expect("resolved").launch;
+    request.capabilities.add = vec![21];
+    assert_eq!((of(&request).capabilities, of(&request).no_new_privileges), (vec![21], false), "CAP_SYS_ADMIN");
+    request.capabilities = CapabilityRequest { drop: vec![0], add_all: true, ..CapabilityRequest::default() };
+    assert_eq!(of(&request).capabilities, (1..=40).collect::<Vec<_>>());
+    request.capabilities = CapabilityRequest { add: vec![5, 6], drop: vec![6], ..CapabilityRequest::default() };
+    assert_eq!((of(&request).capabilities, of(&request).no_new_privileges), (vec![5], true));
+    request.confinement.privileged = true;
+    assert_eq!((of(&request).capabilities.len(), of(&request).no_new_privileges), (41, false));
 }
 
 const MINIMAL: &str =

@@ -21,6 +21,8 @@ pub(crate) fn gather(state: &Path, own_labels: &BTreeMap<String, String>) -> Hos
         addresses: addresses(),
         cpu: MilliCpu(cpus * 1000),
         memory: Bytes(fs_err::read_to_string("/proc/meminfo").ok().and_then(|text| memory(&text)).unwrap_or(0)),
+        app_armor: barepod_linux::app_armor::is_enabled(Path::new("/")),
+        se_linux: barepod_linux::se_linux::is_enabled(),
         ephemeral_storage: Bytes(statvfs(state).map_or(0, |fs| fs.blocks() * fs.fragment_size())),
     }
 }

@@ -10,6 +10,7 @@ pub mod attempt;
 pub mod begin;
 pub mod cgroup;
 pub mod child;
+mod confine;
 pub mod exec;
 pub mod failure;
 pub mod handover;

@@ -65,7 +65,7 @@ fn start(host: &Host, attempt: u32, view: &View) -> Start {
 
 fn get_ready(shim: &mut Shim, name: &str, view: &View) {
     let (namespaces, hostname) = (Some(ALL), "inside".to_owned());
-    let asked = GetReady { name: name.into(), namespaces, hostname, view: Some(view.clone()), joined: None };
+    let asked = GetReady { name: name.into(), namespaces, hostname, view: Some(view.clone()), ..GetReady::default() };
     shim.send(request::Request::GetReady(asked));
 }
 

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use super::launch::Draft;
 use super::ledger::chain;
-use super::{Host, last_words, launch, renewal, translate};
+use super::{Host, confine, last_words, launch, renewal, translate};
 use crate::hands::host::Process;
 use crate::supervisor::Handle;
 
@@ -223,7 +223,7 @@ impl ContainerTask {
             None => Draft::make(host, &wanted, &key).and_then(|draft| draft.finish(host)),
         });
         let (plan, reached) = tokio::join!(plan, reach(&mut self.shim, &self.host, &self.key));
-        let plan = plan.and_then(|start| self.in_its_words(start));
+        let plan = plan.and_then(|start| self.in_its_words(start, &pod));
         let request = match (plan, reached) {
             (Err(failure), _) => return self.fail(attempt, failure).await,
             (Ok(_), Err(error)) => {
@@ -236,12 +236,29 @@ impl ContainerTask {
         self.host.blocking(move |host| launch::publish_log(host, &pod, &key, attempt)).await;
     }
 
-    /// The order in words that the shim knows.
-    fn in_its_words(&self, mut start: wire::Start) -> Result<wire::Start, barepod_core::StartFailure> {
-        if self.shim.as_ref().is_some_and(|shim| shim.protocol() < wire::JOINED) {
+    /// The order in words that the shim knows: an older one would leave out what it does not know without a word.
+    fn in_its_words(&self, mut start: wire::Start, pod: &Pod) -> Result<wire::Start, barepod_core::StartFailure> {
+        let Some(protocol) = self.shim.as_ref().map(ShimClient::protocol) else { return Ok(start) };
+        if protocol < wire::JOINED {
             launch::without_joined(&mut start)?;
         }
+        if protocol < wire::CONFINEMENT {
+            self.without_confinement(&mut start, pod)?;
+        }
         Ok(start)
+    }
+
+    /// Only for those who have a filter by default.
+    fn without_confinement(&self, start: &mut wire::Start, pod: &Pod) -> Result<(), barepod_core::StartFailure> {
+        let what = "its shim is older than the daemon and knows no seccomp filters";
+        let container = pod.containers.iter().find(|container| container.name == self.key.container);
+        if container.is_some_and(|container| confine::is_asked_for(&container.launch)) {
+            let message = format!("{what}; install the shim of the daemon's version");
+            return Err(launch::failure(Reason::CreateContainerError, message));
+        }
+        self.host.warn(&self.key, Reason::Degraded, &format!("{what}: the container runs without one"));
+        start.confinement = None;
+        Ok(())
     }
 
     // ---- the next start ----

@@ -34,6 +34,8 @@ pub(crate) struct Ran {
 pub(crate) enum ExecError {
     #[error("container {0} is not running")]
     NotRunning(String),
+    #[error("{0}")]
+    Confinement(String),
     #[error(transparent)]
     Shim(#[from] ShimError),
 }
@@ -52,6 +54,8 @@ pub(crate) async fn exec(
 ) -> Result<Ran, ExecError> {
     let process = host.process(key).ok_or_else(|| ExecError::NotRunning(key.container.to_string()))?;
     let launched = &container.launch;
+    // What there is to say has been said when the container began.
+    let confinement = host.confining.of(container, |_| ());
     let request = wire::Exec {
         target_pid: process.pid,
         target_start_ticks: process.start_ticks,
@@ -64,6 +68,7 @@ pub(crate) async fn exec(
         no_new_privileges: launched.no_new_privileges,
         tty,
         oom_score_adj: launched.oom_score_adj,
+        confinement: Some(confinement.map_err(|failure| ExecError::Confinement(failure.message))?),
     };
     let (result, warnings) = shim::exec(host.shim_binary.clone(), request, stdio).await?;
     let warnings = warnings.iter().map(translate::warning).collect();

@@ -14,6 +14,7 @@ use barepod_model::{Attempt, BootId, Bytes, Container, ContainerKey, PodUid, Rea
 use barepod_store::Ledger;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::Confining;
 use crate::board::Board;
 use crate::journal::Journal;
 use crate::prober::Prober;
@@ -48,6 +49,7 @@ pub(crate) struct Host {
     pub(crate) processes: Processes,
     pub(crate) prober: Prober,
     pub(crate) mounts: MountTable,
+    pub(crate) confining: Confining,
 }
 
 /// The kernel's list of mounts, as far as one can see that it has changed. What barepod mounts for its own pods does not

@@ -11,8 +11,8 @@ use barepod_linux::{ids, volumes};
 use barepod_model::{Attempt, Container, ContainerKey, Launch, Pod, Reason, Root, Stdin};
 use barepod_shim::wire;
 
-use super::Host;
 use super::ledger::chain;
+use super::{Host, confine};
 
 /// Attempts whose logs are kept, the newest included.
 const KEPT_LOGS: u32 = 5;
@@ -47,8 +47,10 @@ impl Draft {
         let sandbox = sandbox::ensure(&host.dirs, pod).map_err(|e| create(&e))?;
         let (view, witness) = view_of(host, &container_key, &container.launch, &placements, &sandbox)?;
         let log = log(host, pod, &container_key);
+        let confinement =
+            host.confining.of(container, |message| host.warn(&container_key, Reason::Degraded, message))?;
         let leaf = host.groups.make_leaf(&container_key, attempt).map_err(|e| create(&e))?;
-        let start = start(container, attempt, cgroup(&leaf), view, log, &sandbox);
+        let start = start(container, attempt, cgroup(&leaf), view, log, Kept { sandbox: &sandbox, confinement });
         let (key, pod, launch) = (key.clone(), Arc::clone(pod), container.launch.clone());
         Ok(Self { key, pod, launch, placements, start, witness, mounts })
     }
@@ -75,6 +77,7 @@ impl Draft {
             hostname: self.start.hostname.clone(),
             view: self.start.view.clone(),
             joined: self.start.joined.clone(),
+            sysctls: self.start.sysctls.clone(),
         }
     }
 
@@ -123,7 +126,9 @@ fn view_of(
     };
     let (view, witness) = view::plan_witnessed(&request).map_err(|error| create(&error))?;
     // Copies of these are among the files made for it.
-    Ok((view, ["/etc/hosts", "/etc/resolv.conf"].iter().fold(witness, |witness, file| witness.and(Path::new(file)))))
+    let witness = ["/etc/hosts", "/etc/resolv.conf"].iter().fold(witness, |witness, file| witness.and(Path::new(file)));
+    let profile = host.confining.file(launch);
+    Ok((view, profile.iter().fold(witness, |witness, file| witness.and(file))))
 }
 
 /// The main program, behind the init steps that have not been done, in their order.
@@ -202,13 +207,19 @@ pub(super) fn environment(launch: &Launch) -> Vec<String> {
     launch.env.0.iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
+/// What holds and joins its processes.
+struct Kept<'a> {
+    sandbox: &'a Sandbox,
+    confinement: wire::Confinement,
+}
+
 fn start(
     container: &Container,
     attempt: Attempt,
     cgroup: wire::Cgroup,
     view: wire::View,
     log: wire::Log,
-    sandbox: &Sandbox,
+    kept: Kept<'_>,
 ) -> wire::Start {
     let launch = &container.launch;
     let rlimit =
@@ -239,7 +250,9 @@ fn start(
         stdin_once: launch.stdin == Stdin::Once,
         umask: 0,
         ready: String::new(),
-        joined: Some(joined(sandbox)),
+        joined: Some(joined(kept.sandbox)),
+        confinement: Some(kept.confinement),
+        sysctls: confine::sysctls(launch),
     }
 }
 

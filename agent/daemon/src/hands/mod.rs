@@ -4,6 +4,7 @@
 //! is a short task on the blocking pool.
 
 mod command;
+mod confine;
 mod container;
 mod exec;
 mod hook;
@@ -29,6 +30,7 @@ use tokio_util::task::TaskTracker;
 use self::container::{ContainerTask, Order};
 use crate::supervisor::Handle;
 
+pub(crate) use confine::Confining;
 pub(crate) use exec::{ExecError, Executed, Stdio, exec};
 pub(crate) use host::{Host, LogRules, MountTable, Process, Processes};
 

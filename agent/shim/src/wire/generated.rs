@@ -56,7 +56,7 @@ pub mod event {
 /// The daemon introduces itself. Answered by Welcome.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Hello {
-    /// highest it speaks; this file is 3: 2 has GetReady, 3 Joined, stdin and `attach`
+    /// highest it speaks; this file is 4: 2 has GetReady, 3 Joined, stdin and `attach`, 4 Confinement
     #[prost(uint32, tag = "1")]
     pub protocol: u32,
     #[prost(string, tag = "2")]
@@ -197,6 +197,12 @@ pub struct Start {
     /// until the first of them goes
     #[prost(bool, tag = "20")]
     pub stdin_once: bool,
+    /// protocol 4
+    #[prost(message, optional, tag = "21")]
+    pub confinement: ::core::option::Option<Confinement>,
+    /// protocol 4: set in the namespaces that are its own, before the view
+    #[prost(message, repeated, tag = "22")]
+    pub sysctls: ::prost::alloc::vec::Vec<Sysctl>,
 }
 /// Make the namespaces and the view of an attempt that may be started later, beside one that runs: only what belongs to the
 /// process itself (/proc, the cgroup namespace) is left for its start. Takes the place of what was made before. Not
@@ -216,6 +222,44 @@ pub struct GetReady {
     /// that of the start; its PID namespace does not matter yet
     #[prost(message, optional, tag = "5")]
     pub joined: ::core::option::Option<Joined>,
+    #[prost(message, repeated, tag = "6")]
+    pub sysctls: ::prost::alloc::vec::Vec<Sysctl>,
+}
+/// What the kernel keeps a process from, beyond user and capabilities. All of it holds for its children as well.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Confinement {
+    /// classic BPF: sock_filter after sock_filter, as linux/filter.h has it; empty: no filter
+    #[prost(bytes = "vec", tag = "1")]
+    pub seccomp: ::prost::alloc::vec::Vec<u8>,
+    /// SECCOMP_FILTER_FLAG\_\*
+    #[prost(uint32, tag = "2")]
+    pub seccomp_flags: u32,
+    /// the profile that exec changes to; empty: the host's own rules
+    #[prost(string, tag = "3")]
+    pub app_armor: ::prost::alloc::string::String,
+    /// the label that exec changes to; empty: the host's own rules
+    #[prost(string, tag = "4")]
+    pub se_linux: ::prost::alloc::string::String,
+    /// absent: none
+    #[prost(message, optional, tag = "5")]
+    pub landlock: ::core::option::Option<Landlock>,
+}
+/// Landlock: files are read and executed wherever the view shows them, and written only below these directories and files of
+/// the view. What the kernel does not know of it is left out with a Warning.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Landlock {
+    /// what is missing is left out
+    #[prost(string, repeated, tag = "1")]
+    pub writable: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A kernel parameter of a namespace of its own.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Sysctl {
+    /// with dots, e.g. kernel.shm_rmid_forced
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct User {
@@ -329,6 +373,9 @@ pub struct Mount {
     /// BIND: `source` is resolved inside this host directory without ever leaving it (subPath)
     #[prost(string, tag = "16")]
     pub source_root: ::prost::alloc::string::String,
+    /// BIND: source_root, else source, is free of links: one that is there by now is an error (ELOOP)
+    #[prost(bool, tag = "17")]
+    pub no_links: bool,
 }
 /// Nested message and enum types in `Mount`.
 pub mod mount {
@@ -688,6 +735,8 @@ pub struct Exec {
     pub tty: bool,
     #[prost(int32, tag = "11")]
     pub oom_score_adj: i32,
+    #[prost(message, optional, tag = "12")]
+    pub confinement: ::core::option::Option<Confinement>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExecResult {
