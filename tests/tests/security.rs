@@ -313,18 +313,21 @@ fn a_presets_landlock_keeps_its_processes_to_what_the_view_shows_writable() -> R
     std::fs::write(presets.join("kept.yaml"), preset)?;
     let mut host = host;
     host.start()?;
-    let mut pod = pods::idle("pod");
+    let mut pod = pods::shell("pod", &format!("echo said > /dev/stdout; {}", pods::IDLE));
     pod["spec"]["containers"][0]["image"] = json!("kept");
     pod["spec"]["volumes"] = json!([{"name": "data", "emptyDir": {}}]);
     pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
     host.apply_object(&pod)?;
     host.ready("pod")?;
     let write = |path: &str| asked(&host, "pod", &format!("( : > {path} ) 2>&1 && echo written || true"));
-    for path in ["/data/x", "/tmp/x", "/dev/shm/x", "/dev/null", "/dev/stdout", "/dev/termination-log"] {
+    for path in ["/data/x", "/tmp/x", "/dev/shm/x", "/dev/null", "/dev/termination-log"] {
         assert_eq!(write(path)?, "written", "{path}");
     }
     asked(&host, "pod", "mkdir /data/a /data/b && : > /data/a/f && mv /data/a/f /data/b/f")?;
     asked(&host, "pod", "echo 5 > /proc/self/oom_score_adj")?;
+    host.until("its output, opened by name", barepod_tests::host::SOON, |host| {
+        host.barepod(&["logs", "pod"]).ok().filter(|log| log.contains("said"))
+    })?;
     // What the view makes read-only, Landlock forbids before that is looked at.
     let said = write("/etc/x")?;
     match barepod_sys::landlock::abi() {
