@@ -19,7 +19,7 @@ const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// The target directory of a build that is laid out in the guest.
 const BUILD: &str = "/opt/build";
 /// Static programs that the test programs look for.
-const STATIC: [&str; 2] = ["barepod-shim", "numbers"];
+const STATIC: [&str; 4] = ["barepod-shim", "hostile", "numbers", "teller"];
 /// Software emulation takes ten times as long and more; a limit is no measurement.
 const FACTOR: &str = "8";
 

@@ -112,9 +112,18 @@ impl Host {
         Self::of(Built::here()?, config)
     }
 
+    /// The same where a pod's view shows what lies there, but for what is hidden of it: a directory for temporary files is
+    /// each pod's own.
+    pub fn in_view(config: &str) -> Result<Self, HostError> {
+        Self::at(Built::here()?, Scratch::within(Path::new("/var/lib"))?, config)
+    }
+
     /// The same of the programs of another build.
     pub fn of(built: Built, config: &str) -> Result<Self, HostError> {
-        let scratch = Scratch::new()?;
+        Self::at(built, Scratch::new()?, config)
+    }
+
+    fn at(built: Built, scratch: Scratch, config: &str) -> Result<Self, HostError> {
         let cgroup = format!("barepod-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let directory = scratch.join("etc/barepod");
         std::fs::create_dir_all(&directory)?;
@@ -313,8 +322,9 @@ impl Host {
         let uid = self.pod(name)?["metadata"]["uid"].take();
         let group = self.unified().join(format!("pod{}/shim/cgroup.procs", uid.as_str().unwrap_or_default()));
         let is_shim = |pid: &u32| {
-            // Others that the shim's binary makes are there as well.
-            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "barepod-shim")
+            // Others that the shim's binary makes are there as well; it may have any name itself.
+            let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+            name.is_ok_and(|name| !["barepod-keeper", "barepod-pause"].contains(&name.trim_end()))
         };
         let pids = std::fs::read_to_string(group)?;
         Ok(pids.lines().filter_map(|pid| pid.parse().ok()).filter(is_shim).collect())

@@ -54,9 +54,11 @@ impl Listener {
         self.address.port()
     }
 
-    /// All that came, in order.
+    /// All that came, in the order in which it came: whoever has been answered may ask again before it is noted.
     pub fn seen(&self) -> Vec<Asked> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        seen.sort_by_key(|asked| asked.at);
+        seen
     }
 
     /// The first bytes of the first that came.

@@ -14,9 +14,14 @@ pub struct Scratch(TempDir);
 impl Scratch {
     /// A new directory where temporary files go, its name `bp-` and some letters, of mode 0755.
     pub fn new() -> io::Result<Self> {
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// The same in another directory.
+    pub fn within(directory: &Path) -> io::Result<Self> {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = std::fs::Permissions::from_mode(0o755);
-        tempfile::Builder::new().prefix("bp-").permissions(mode).tempdir().map(Self)
+        tempfile::Builder::new().prefix("bp-").permissions(mode).tempdir_in(directory).map(Self)
     }
 
     /// The directory.

@@ -59,10 +59,11 @@ fn phase(host: &Host, wanted: &str) -> Result {
 fn replace_shim(host: &Host) -> Result {
     let old = host.shims("pod")?;
     old.iter().try_for_each(|shim| signal(*shim, "KILL"))?;
-    Ok(host.until("another shim", SOON, |host| {
+    host.until("another shim", SOON, |host| {
         let now = host.shims("pod").ok()?;
         (!now.is_empty() && now.iter().all(|shim| !old.contains(shim))).then_some(())
-    })?)
+    })?;
+    Ok(host.until("it to have the process", SOON, |host| host.log().contains("has a new shim").then_some(()))?)
 }
 
 /// The process that keeps a pod's terminal or input.

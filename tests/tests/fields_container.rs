@@ -236,6 +236,49 @@ fn variables_come_from_where_they_say() -> Result {
     Ok(())
 }
 
+#[test]
+fn variables_come_from_files_of_volumes() -> Result {
+    let host = Host::started(CONFIG)?;
+    for place in PLACES {
+        let from = |name: &str, path: &str, key: &str, optional: bool| {
+            let file = json!({"volumeName": "made", "path": path, "key": key, "optional": optional});
+            json!({"name": name, "valueFrom": {"fileKeyRef": file}})
+        };
+        let mut container = json!({"image": "host", "command": ["sh", "-c", IDLE]});
+        container["env"] = json!([
+            from("WORD", "deep/env", "WORD", false),
+            from("NO_KEY", "deep/env", "NONE", true),
+            from("NO_FILE", "none", "WORD", true)
+        ]);
+        let mut pod = place.pod(&container);
+        pod["spec"]["volumes"] = json!([{"name": "made", "emptyDir": {}}]);
+        // What an init container writes is there when the next one starts.
+        let mut maker =
+            sh("maker", "mkdir /made/deep && echo \"WORD='two words' # as a shell has it\" > /made/deep/env");
+        maker["volumeMounts"] = json!([{"name": "made", "mountPath": "/made"}]);
+        let mut inits = vec![maker];
+        inits.extend(pod["spec"]["initContainers"].as_array().cloned().unwrap_or_default());
+        pod["spec"]["initContainers"] = json!(inits);
+        host.apply_object(&pod)?;
+        host.ready(&place.name())?;
+        let environment = environment(place.pid(&host)?)?;
+        assert_eq!(environment.get("WORD").map(String::as_str), Some("two words"));
+        assert!(!environment.contains_key("NO_KEY") && !environment.contains_key("NO_FILE"));
+        let mut wanting =
+            place.pod(&json!({"image": "host", "command": ["true"], "env": [from("WORD", "none", "WORD", false)]}));
+        wanting["metadata"]["name"] = json!("wanting");
+        wanting["spec"]["volumes"] = json!([{"name": "made", "emptyDir": {}}]);
+        host.apply_object(&wanting)?;
+        // Nobody waits here between two tries, so that none of its states lasts.
+        host.until("the container to say what it lacks", SOON, |host| {
+            host.barepod(&["events", "wanting"]).ok().filter(|events| events.contains("file none of volume \"made\""))
+        })?;
+        host.barepod(&["delete", "wanting"])?;
+        host.gone("wanting")?;
+    }
+    Ok(())
+}
+
 // ---- volumes as it sees them ----
 
 #[test]

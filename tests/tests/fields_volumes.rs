@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use barepod_tests::host::{Host, SOON};
 use barepod_tests::pods;
@@ -180,8 +180,8 @@ fn a_host_path_is_what_its_type_says_or_the_pod_waits() -> Result {
         ("no-file", at("directory"), "File"),
         ("none", at("none"), "File"),
         ("no-socket", at("file"), "Socket"),
-        ("no-device", at("file"), "CharDevice"),
-        ("no-block", at("file"), "BlockDevice"),
+        ("no-device", PathBuf::from("/dev/shm"), "CharDevice"),
+        ("no-block", PathBuf::from("/dev/null"), "BlockDevice"),
         ("in-the-way", at("file"), "DirectoryOrCreate"),
     ] {
         host.apply_object(&with(name, json!([volume("v", &path, kind)])))?;

@@ -325,6 +325,44 @@ fn an_exit_while_no_daemon_ran_is_known_to_the_next_one() -> Result {
     Ok(())
 }
 
+/// Attempts 0, 1 and 2 end with 40, 41 and 42, the first when the file `go` appears; the next one stays.
+const ENDS: &str = "while [ ! -e /dir/go ]; do sleep 0.05; done; n=$(cat /dir/n 2>/dev/null || echo 0); \
+                    echo $((n + 1)) > /dir/next; mv /dir/next /dir/n; [ $n -lt 3 ] || exec sleep 1000000; exit $((40 + n))";
+
+#[test]
+fn every_exit_code_is_known_though_the_ledger_could_not_be_written_before_the_daemon_died() -> Result {
+    let mut host = Host::started(CONFIG)?;
+    let directory = host.path("dir");
+    std::fs::create_dir(&directory)?;
+    let mut pod = pods::with_directory(pods::shell("ends", ENDS), &directory, "/dir");
+    pod["spec"]["securityContext"] = json!({"runAsUser": 0});
+    host.apply_object(&pod)?;
+    host.running("ends")?;
+    let uid = host.pod("ends")?["metadata"]["uid"].as_str().ok_or("no uid")?.to_owned();
+    // What a write begins with cannot be made any more.
+    let obstacle = host.path("var/lib/barepod/ledger").join(format!("{uid}.tmp"));
+    host.until("the ledger to rest", SOON, |_| std::fs::create_dir(&obstacle).ok())?;
+    std::fs::write(directory.join("go"), "")?;
+    let attempts = || std::fs::read_to_string(directory.join("n")).ok();
+    host.until("three ends", SOON, |_| (attempts()?.trim() == "4").then_some(()))?;
+    host.container("ends", "the fourth attempt", |status| {
+        status["restartCount"] == 3 && !status["state"]["running"].is_null()
+    })?;
+    host.kill_daemon()?;
+    std::fs::remove_dir(&obstacle)?;
+    let before = host.log().len();
+    host.start()?;
+    let status = host.container("ends", "seen", |status| !status["state"]["running"].is_null())?;
+    assert_eq!(status["restartCount"], 3, "{status}");
+    assert_eq!(status["lastState"]["terminated"]["exitCode"], 42, "{status}");
+    let log = host.log().split_off(before);
+    for attempt in 0..3 {
+        let record = format!("attempt {attempt} ended with exit code {}", 40 + attempt);
+        assert!(log.contains(&record), "the second daemon said nothing of attempt {attempt}");
+    }
+    Ok(())
+}
+
 #[test]
 fn an_end_that_nobody_saw_is_said_to_be_unknown_in_status_and_log() -> Result {
     let mut host = Host::started("")?;

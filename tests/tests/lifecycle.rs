@@ -185,22 +185,22 @@ fn a_grace_given_with_the_delete_wins_over_the_pod_s_own() -> Result {
 
 /// A service with stages of its own and data that is nobody else's.
 const PRESET: &str = r#"
-preset: keeper
-title: keeper
+apiVersion: barepod.dev/v1alpha1
+kind: Preset
+name: keeper
 images: [keeper]
 user: {name: nobody}
 env:
   PATH: /usr/bin:/bin
 service:
-  program: keeper
   argv: [sh, -c, 'eval "$SCRIPT"']
-  data_paths: [/dir]
+  dataPaths: [/dir]
   stop:
     stages:
       - signal: SIGINT
       - signal: SIGQUIT
-        before_end_seconds: 1
-    min_grace_seconds: 2
+        beforeEndSeconds: 1
+    minGraceSeconds: 3
 "#;
 
 fn host_with_keeper() -> Result<Host> {
@@ -261,6 +261,8 @@ fn a_successor_of_the_same_name_waits_for_its_predecessor() -> Result {
     let directory = shared(&host)?;
     host.apply_object(&keeper("one", ALONE, &directory))?;
     let first = host.running("one")?;
+    let begun = || directory.join("begins").exists().then_some(());
+    host.until("it to know its signals", SOON, |_| begun())?;
     let uid = host.pod("one")?["metadata"]["uid"].take();
     host.barepod(&["delete", "one", "--no-wait"])?;
     host.apply_object(&keeper("one", ALONE, &directory))?;

@@ -1,6 +1,6 @@
 //! The host administrator's policy: what it does not allow changes nothing, and what runs is none of its business.
 
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -144,7 +144,9 @@ fn a_broken_or_missing_policy_keeps_the_last_good_one_and_is_shown() -> Result {
     host.apply_object(&as_root("allowed-as-well"))?;
     host.set_policy(Some(ALLOW_ALL))?;
     host.said("the policy file is sound again")?;
-    assert_eq!(host.barepod(&["policy", "show"])?, ALLOW_ALL);
+    std::fs::set_permissions(host.path("etc/barepod/policy.yaml"), PermissionsExt::from_mode(0o666))?;
+    host.said("may be written by others than root")?;
+    assert_eq!(stdout(&host.run(&["policy", "show"])?), ALLOW_ALL);
     assert_eq!(host.pid("db"), Some(pid));
     Ok(())
 }

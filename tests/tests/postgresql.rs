@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use barepod_tests::host::{Host, HostError, SOON, alive, signal};
+use barepod_tests::host::{Host, HostError, SOON, alive, is_ready, signal};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -112,5 +112,52 @@ fn the_daemon_s_death_does_not_touch_postgresql() -> Result {
     }
     assert_eq!(host.pod("postgresql")?["status"]["containerStatuses"][0]["restartCount"], 0);
     assert_eq!(sql(&host, "select 1")?, "1");
+    Ok(())
+}
+
+/// What the service says of itself, as a condition of its pod.
+fn said(host: &Host) -> Option<serde_json::Value> {
+    let pod = host.pod("postgresql").ok()?;
+    let all = pod["status"]["conditions"].as_array()?;
+    all.iter().find(|condition| condition["type"].as_str().is_some_and(|kind| kind.starts_with("notify."))).cloned()
+}
+
+#[test]
+fn postgresql_says_itself_when_it_takes_connections_and_when_it_is_on_its_way_out() -> Result {
+    let host = Host::started("")?;
+    host.apply("pod", &manifest()?)?;
+    host.ready("postgresql")?;
+    assert_eq!(said(&host).ok_or("it speaks")?["reason"], "Ready");
+    let pid = host.pid("postgresql").ok_or("no pid")?;
+    let shell = "exec psql -X -p $(sed -n 4p $PGDATA/postmaster.pid) -U postgres -c 'select pg_sleep(600)'";
+    let mut session = host.command(&["exec", "postgresql", "--", "sh", "-c", shell])?.spawn()?;
+    host.until("a session", SOON, |host| {
+        let sleeping = "select count(*) from pg_stat_activity where query like 'select pg_sleep%'";
+        (sql(host, sleeping).ok()? == "1").then_some(())
+    })?;
+    // The smart shutdown waits for the session.
+    signal(pid, "TERM")?;
+    host.until("STOPPING=1 to be shown", SOON, |host| (said(host)?["reason"] == "Stopping").then_some(()))?;
+    host.until("the pod not to be ready", SOON, |host| (!is_ready(&host.pod("postgresql").ok()?)).then_some(()))?;
+    assert!(alive(pid), "nobody hurries it");
+    signal(pid, "INT")?;
+    host.until("another postmaster", SOON, |host| host.pid("postgresql").filter(|now| *now != pid))?;
+    let pod = host.ready("postgresql")?;
+    assert_eq!(pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"], "Completed");
+    session.wait()?;
+    Ok(())
+}
+
+#[test]
+fn a_postgresql_that_is_not_listened_to_is_asked() -> Result {
+    let host = Host::started("")?;
+    let named = "  name: postgresql\n";
+    let text = manifest()?;
+    assert!(text.contains(named), "the example has changed: mend this test");
+    let container = text.split("- name: ").nth(1).and_then(|rest| rest.lines().next()).ok_or("a container")?;
+    let off = format!("{named}  annotations: {{notify.barepod.dev/{container}: \"off\"}}\n");
+    host.apply("pod", &text.replacen(named, &off, 1))?;
+    host.ready("postgresql")?;
+    assert_eq!(said(&host), None);
     Ok(())
 }

@@ -173,7 +173,8 @@ fn a_daemon_and_shims_that_are_killed_leave_shared_processes_as_they_are() -> Re
         let now = host.shims("pod").ok()?;
         (now.len() == 2 && now.iter().all(|shim| !shims.contains(shim))).then_some(())
     })?;
-    assert_eq!(mains(&host, "pod"), Some(before));
+    let seen = host.until("both containers to be seen again", SOON, |host| mains(host, "pod"))?;
+    assert_eq!(seen, before);
     assert_eq!(first_process(&host, "pod")?, first);
 
     signal(before[0], "KILL")?;

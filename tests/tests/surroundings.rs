@@ -230,6 +230,7 @@ fn a_terminal_has_a_name_in_the_container() -> Result {
     let line: Vec<String> = words.map(|word| format!("'{}'", word.to_string_lossy())).collect();
     let output = std::process::Command::new("script").args(["-qec", &line.join(" "), "/dev/null"]).output()?;
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    assert!(said.starts_with("/dev/pts/"), "{said}");
+    // At the end of its own input `script` sends a zero byte, which is echoed where the command line has not come to it yet.
+    assert!(said.trim_start_matches("^@").starts_with("/dev/pts/"), "{said}");
     Ok(())
 }

@@ -229,6 +229,27 @@ pub struct Container {
     pub since: ::core::option::Option<Timestamp>,
     #[prost(message, optional, tag = "13")]
     pub last: ::core::option::Option<Termination>,
+    /// absent if its service does not speak, or does not run
+    #[prost(message, optional, tag = "32")]
+    pub said: ::core::option::Option<Said>,
+}
+/// What a service says of itself (sd_notify).
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Said {
+    #[prost(bool, tag = "1")]
+    pub ready: bool,
+    #[prost(bool, tag = "2")]
+    pub reloading: bool,
+    #[prost(bool, tag = "3")]
+    pub stopping: bool,
+    /// in its own words
+    #[prost(string, tag = "4")]
+    pub status: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub error: ::prost::alloc::string::String,
+    /// 0: the process that was started
+    #[prost(uint32, tag = "6")]
+    pub main_pid: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Termination {
@@ -281,6 +302,29 @@ pub struct RestartRequest {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RestartResponse {
+    #[prost(string, tag = "1")]
+    pub uid: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetConditionRequest {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub r#type: ::prost::alloc::string::String,
+    /// True, False or Unknown; empty: the condition is removed
+    #[prost(string, tag = "4")]
+    pub status: ::prost::alloc::string::String,
+    /// a code in one word, may be empty
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    /// a sentence for people, may be empty
+    #[prost(string, tag = "6")]
+    pub message: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetConditionResponse {
     #[prost(string, tag = "1")]
     pub uid: ::prost::alloc::string::String,
 }
@@ -803,6 +847,31 @@ pub mod barepod_client {
                 .insert(GrpcMethod::new("barepod.v1.Barepod", "Restart"));
             self.inner.unary(req, path, codec).await
         }
+        /// One of a pod's conditions that barepod does not set itself: what `readinessGates` names. Answered when it is durable.
+        pub async fn set_condition(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetConditionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetConditionResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/barepod.v1.Barepod/SetCondition",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("barepod.v1.Barepod", "SetCondition"));
+            self.inner.unary(req, path, codec).await
+        }
         /// A container's log, decoded.
         pub async fn logs(
             &mut self,
@@ -1014,6 +1083,14 @@ pub mod barepod_server {
             &self,
             request: tonic::Request<super::RestartRequest>,
         ) -> std::result::Result<tonic::Response<super::RestartResponse>, tonic::Status>;
+        /// One of a pod's conditions that barepod does not set itself: what `readinessGates` names. Answered when it is durable.
+        async fn set_condition(
+            &self,
+            request: tonic::Request<super::SetConditionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetConditionResponse>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the Logs method.
         type LogsStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::LogsResponse, tonic::Status>,
@@ -1356,6 +1433,51 @@ pub mod barepod_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RestartSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/barepod.v1.Barepod/SetCondition" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetConditionSvc<T: Barepod>(pub Arc<T>);
+                    impl<
+                        T: Barepod,
+                    > tonic::server::UnaryService<super::SetConditionRequest>
+                    for SetConditionSvc<T> {
+                        type Response = super::SetConditionResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetConditionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Barepod>::set_condition(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetConditionSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

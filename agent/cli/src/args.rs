@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Attach(Attach),
     /// Stop a pod's containers gracefully and start them again.
     Restart(Restart),
+    /// Set what others have to say of a pod: the conditions that its readinessGates name.
+    Condition(Condition),
     /// Stop pods gracefully and remove them. Their claims and logs stay.
     Delete(Delete),
     /// Show recent events.
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     /// The host's policy: who may run what.
     #[command(subcommand)]
     Policy(Policy),
+    /// Look at presets: what stands in for images on this host. Needs no daemon.
+    Preset(Preset),
     /// Show the versions of this command and of the daemon.
     Version(Version),
 }
@@ -173,6 +177,38 @@ pub(crate) struct Restart {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Condition {
+    #[command(subcommand)]
+    pub(crate) verb: ConditionVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConditionVerb {
+    /// Set a condition. It is kept until it is set anew or removed, whatever happens to the pod's containers.
+    Set {
+        /// `NAME` or `pod/NAME`.
+        pod: String,
+        /// The condition's type and whether it holds.
+        #[arg(value_name = "TYPE=True|False|Unknown")]
+        condition: String,
+        /// Why, in one word for programs.
+        #[arg(long, default_value = "", value_name = "WORD")]
+        reason: String,
+        /// Why, in a sentence for people.
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        message: String,
+    },
+    /// Remove a condition.
+    Remove {
+        /// `NAME` or `pod/NAME`.
+        pod: String,
+        /// The condition's type.
+        #[arg(value_name = "TYPE")]
+        condition: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Delete {
     /// `NAME...`, `pod NAME...` or `pod/NAME...`.
     #[arg(required = true, value_name = "POD")]
@@ -246,6 +282,64 @@ pub(crate) enum Source {
 pub(crate) enum VerdictOutput {
     /// A list of verdicts, as JSON.
     Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Preset {
+    /// The administrator's configuration; presets in its directory `presets` come over the built-in ones.
+    #[arg(long, global = true, default_value = "/etc/barepod", value_name = "DIRECTORY")]
+    pub(crate) config: PathBuf,
+    #[command(subcommand)]
+    pub(crate) verb: PresetVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PresetVerb {
+    /// Show the presets of this host, and which versions are installed.
+    List {
+        /// With the images they answer to.
+        #[arg(long)]
+        images: bool,
+    },
+    /// Show a preset with all that it inherits, as YAML.
+    Show {
+        /// Its name.
+        name: String,
+        /// Say of each line which file it is from.
+        #[arg(long)]
+        origins: bool,
+    },
+    /// Show what a preset computes, from what and why, and who decides in the end.
+    Explain(Subject),
+    /// Show all that containers become: arguments, files, steps, probes, stop. Files may hold secrets of the manifest.
+    Render(Subject),
+    /// Show everything that is wrong with preset files.
+    Validate {
+        /// Files, or directories of them; the administrator's if none is given.
+        paths: Vec<PathBuf>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Subject {
+    /// A preset, an image, or pod/NAME, which the daemon is asked for.
+    #[arg(value_name = "PRESET")]
+    pub(crate) name: Option<String>,
+    /// Manifest file. May be given more than once.
+    #[arg(short, long = "filename", value_name = "FILE")]
+    pub(crate) filename: Vec<PathBuf>,
+    /// With a preset or an image: memory limit, as in a manifest.
+    #[arg(long, value_name = "QUANTITY")]
+    pub(crate) memory: Option<String>,
+    /// With a preset or an image: CPU limit, as in a manifest.
+    #[arg(long, value_name = "QUANTITY")]
+    pub(crate) cpu: Option<String>,
+    /// With a preset or an image: a variable. May be given more than once.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<String>,
+    /// With a preset or an image: arguments, after `--`.
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub(crate) args: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]

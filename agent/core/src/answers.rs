@@ -17,6 +17,7 @@ pub(crate) fn subject(input: &Input) -> Option<&PodUid> {
         | Input::PrepareFailed { pod, .. }
         | Input::TornDown { pod }
         | Input::TearDownFailed { pod, .. }
+        | Input::Measured { pod, .. }
         | Input::Forgotten { pod }
         | Input::ForgetFailed { pod, .. }
         | Input::Stored { pod, .. }
@@ -25,15 +26,20 @@ pub(crate) fn subject(input: &Input) -> Option<&PodUid> {
         | Input::StartFailed { key, .. }
         | Input::Exited { key, .. }
         | Input::Emptied { key, .. }
+        | Input::Heard { key, .. }
         | Input::Probed { key, .. }
         | Input::Hooked { key, .. } => Some(&key.pod),
         Input::Observed { key, .. }
+        | Input::Recalled { key, .. }
         | Input::ShimLost { key }
         | Input::Resized { key, .. }
         | Input::ResizeFailed { key, .. } => Some(&key.pod),
-        Input::Apply { .. } | Input::Delete { .. } | Input::Missing { .. } | Input::Restart { .. } | Input::Wake => {
-            None
-        }
+        Input::Apply { .. }
+        | Input::Delete { .. }
+        | Input::Missing { .. }
+        | Input::Restart { .. }
+        | Input::Condition { .. }
+        | Input::Wake => None,
     }
 }
 
@@ -43,9 +49,11 @@ fn container(input: &Input) -> Option<&ContainerName> {
         | Input::StartFailed { key, .. }
         | Input::Exited { key, .. }
         | Input::Emptied { key, .. }
+        | Input::Heard { key, .. }
         | Input::Probed { key, .. }
         | Input::Hooked { key, .. } => Some(&key.container),
         Input::Observed { key, .. }
+        | Input::Recalled { key, .. }
         | Input::ShimLost { key }
         | Input::Resized { key, .. }
         | Input::ResizeFailed { key, .. } => Some(&key.container),
@@ -53,6 +61,7 @@ fn container(input: &Input) -> Option<&ContainerName> {
         | Input::PrepareFailed { .. }
         | Input::TornDown { .. }
         | Input::TearDownFailed { .. }
+        | Input::Measured { .. }
         | Input::Forgotten { .. }
         | Input::ForgetFailed { .. }
         | Input::Stored { .. }
@@ -61,6 +70,7 @@ fn container(input: &Input) -> Option<&ContainerName> {
         | Input::Delete { .. }
         | Input::Missing { .. }
         | Input::Restart { .. }
+        | Input::Condition { .. }
         | Input::Wake => None,
     }
 }
@@ -79,6 +89,7 @@ impl PodMachine {
             Input::PrepareFailed { failure, .. } => self.prepare_failed(failure, ctx),
             Input::TornDown { .. } => self.torn_down(),
             Input::TearDownFailed { message, .. } => self.tear_down_failed(message, ctx),
+            Input::Measured { used, .. } => self.measured(&used, ctx),
             Input::Forgotten { .. } => self.forgotten(ctx),
             Input::ForgetFailed { message, .. } => self.forget_failed(message, ctx),
             Input::Stored { .. }
@@ -87,13 +98,16 @@ impl PodMachine {
             | Input::Delete { .. }
             | Input::Missing { .. }
             | Input::Restart { .. }
+            | Input::Condition { .. }
             | Input::Wake
             | Input::Started { .. }
             | Input::StartFailed { .. }
             | Input::Exited { .. }
             | Input::Emptied { .. }
             | Input::Observed { .. }
+            | Input::Recalled { .. }
             | Input::ShimLost { .. }
+            | Input::Heard { .. }
             | Input::Resized { .. }
             | Input::ResizeFailed { .. }
             | Input::Probed { .. }
@@ -117,7 +131,9 @@ impl Machine {
                 self.emptied(rec, scene, ctx);
             }
             Input::Observed { observation, .. } => self.observed(observation, rec, scene, ctx),
+            Input::Recalled { ends, .. } => self.recall(ends, rec, scene, ctx),
             Input::ShimLost { .. } => self.shim_lost(scene, ctx),
+            Input::Heard { heard, .. } => self.heard(heard, rec, scene, ctx),
             running => {
                 if let Some(run) = self.running() {
                     run.answer(running, rec, scene, ctx);
@@ -140,11 +156,14 @@ impl Running {
             | Input::Exited { .. }
             | Input::Emptied { .. }
             | Input::Observed { .. }
+            | Input::Recalled { .. }
             | Input::ShimLost { .. }
+            | Input::Heard { .. }
             | Input::Prepared { .. }
             | Input::PrepareFailed { .. }
             | Input::TornDown { .. }
             | Input::TearDownFailed { .. }
+            | Input::Measured { .. }
             | Input::Forgotten { .. }
             | Input::ForgetFailed { .. }
             | Input::Stored { .. }
@@ -153,6 +172,7 @@ impl Running {
             | Input::Delete { .. }
             | Input::Missing { .. }
             | Input::Restart { .. }
+            | Input::Condition { .. }
             | Input::Wake => {}
         }
     }

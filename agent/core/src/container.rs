@@ -16,8 +16,8 @@
 use std::sync::Arc;
 
 use barepod_model::{
-    Attempt, BootTime, Container as Spec, ContainerKey, ContainerName, ExitStatus, HookKind, Pod, PodUid, ProbeKind,
-    Reason, Stamp, Termination,
+    Attempt, BootTime, Container as Spec, ContainerKey, ContainerName, ExitStatus, HookKind, Notify, Pod, PodUid,
+    ProbeKind, Reason, Stamp, Termination,
 };
 
 use crate::context::Ctx;
@@ -27,7 +27,7 @@ use crate::planted::{self, Fault};
 use crate::retry::Retry;
 use crate::running::Running;
 use crate::stop::StopOrder;
-use crate::{AttemptKey, ContainerRecord, Effect, ProbeTicket, Progress, Severity, StartFailure, backoff};
+use crate::{AttemptKey, ContainerRecord, Effect, Heard, ProbeTicket, Progress, Said, Severity, StartFailure, backoff};
 
 /// A container's volatile side.
 #[derive(Debug)]
@@ -44,7 +44,11 @@ pub(crate) enum State {
     /// Nothing of it is on the host.
     Idle,
     /// An attempt is being started.
-    Starting { attempt: Attempt },
+    Starting {
+        attempt: Attempt,
+        /// What its service said before it was known that it runs.
+        heard: Option<Box<Heard>>,
+    },
     /// An attempt runs.
     Running(Box<Running>),
     /// The main process ended, its cgroup is not empty.
@@ -73,6 +77,16 @@ pub(crate) struct Scene<'a> {
     /// How the pod's end bounds this container.
     pub(crate) ending: Option<&'a StopOrder>,
     pub(crate) start: StartGate,
+}
+
+/// What is known of a process that runs.
+#[derive(Debug)]
+pub(crate) struct Alive {
+    pub(crate) attempt: Attempt,
+    pub(crate) pid: u32,
+    pub(crate) since: Stamp,
+    /// What its service has said, if it has a socket to speak to.
+    pub(crate) heard: Option<Heard>,
 }
 
 /// Whether an attempt may be started now.
@@ -125,7 +139,7 @@ impl Machine {
     pub(crate) fn live(&self) -> Option<Attempt> {
         match &self.state {
             State::Recovering | State::Idle => None,
-            State::Starting { attempt } | State::Draining { attempt, .. } => Some(*attempt),
+            State::Starting { attempt, .. } | State::Draining { attempt, .. } => Some(*attempt),
             State::Running(run) => Some(run.attempt),
         }
     }
@@ -138,6 +152,24 @@ impl Machine {
     /// Whether the answer to this run of a probe is waited for.
     pub(crate) fn awaits_probe(&self, kind: ProbeKind, ticket: ProbeTicket) -> bool {
         matches!(&self.state, State::Running(run) if run.awaits_probe(kind, ticket))
+    }
+
+    /// Whether these words are news of what runs, or is about to.
+    pub(crate) fn awaits_words(&self, heard: &Heard) -> bool {
+        match &self.state {
+            State::Running(run) => run.awaits_words(heard),
+            State::Starting { heard: known, .. } => known.as_ref().is_none_or(|known| known.serial < heard.serial),
+            State::Recovering | State::Idle | State::Draining { .. } => false,
+        }
+    }
+
+    /// Its service has said something.
+    pub(crate) fn heard(&mut self, said: Box<Heard>, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+        match &mut self.state {
+            State::Running(run) => run.heard(*said, rec, scene, ctx),
+            State::Starting { heard, .. } => *heard = Some(said),
+            State::Recovering | State::Idle | State::Draining { .. } => {}
+        }
     }
 
     /// Whether the answer to this hook is waited for.
@@ -154,29 +186,38 @@ impl Machine {
     pub(crate) fn started(&mut self, pid: u32, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
         let Some(attempt) = self.live() else { return };
         scene.tell(ctx, Severity::Normal, Reason::Started, format!("attempt {attempt} runs as pid {pid}"));
-        self.run(attempt, pid, ctx.stamp(), rec, scene, ctx);
+        let said = match &mut self.state {
+            State::Starting { heard, .. } => heard.take(),
+            State::Recovering | State::Idle | State::Running(_) | State::Draining { .. } => None,
+        };
+        let heard = said.map(|said| *said).or(rec.notify.map(|_| Heard::default()));
+        self.run(Alive { attempt, pid, since: ctx.stamp(), heard }, rec, scene, ctx);
     }
 
-    /// Enters `Running`. Readiness is kept where the record already knows this attempt as running.
-    pub(crate) fn run(
-        &mut self,
-        attempt: Attempt,
-        pid: u32,
-        since: Stamp,
-        rec: &mut ContainerRecord,
-        scene: Scene<'_>,
-        ctx: &Ctx<'_>,
-    ) {
+    /// Enters `Running`, with all that the service has said by then. Readiness is kept where the record already knows this
+    /// attempt as running.
+    pub(crate) fn run(&mut self, alive: Alive, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &Ctx<'_>) {
+        let Alive { attempt, pid, since, heard } = alive;
+        // The ledger may not know of this attempt what the host knows.
+        if heard.is_some() && rec.notify.is_none() {
+            rec.notify = scene.spec.and_then(|spec| spec.launch.notify).or(Some(Notify::default()));
+        }
         if !matches!(rec.progress, Progress::Running { .. }) {
             rec.post_started = scene.spec.is_some_and(|spec| spec.lifecycle.post_start.is_none());
             rec.pre_stopped = false;
+            rec.said_ready = false;
+            rec.said_stopping = false;
+            rec.probed = false;
             rec.started = false;
+            rec.started_at = None;
             rec.ready = false;
-            scene.spec.into_iter().for_each(|spec| rec.settle_readiness(spec));
+            scene.spec.into_iter().for_each(|spec| rec.settle_readiness(spec, ctx.now.boot));
         }
         rec.progress = Progress::Running { since: since.clone() };
         rec.finished = false;
-        self.state = State::Running(Box::new(Running::new(attempt, pid, since, scene, ctx.now.boot)));
+        let mut run = Running::new(attempt, pid, since, rec, scene, ctx.now.boot);
+        run.hear_again(heard, rec, ctx);
+        self.state = State::Running(Box::new(run));
     }
 
     /// The attempt never ran.
@@ -242,6 +283,14 @@ impl Machine {
         }
     }
 
+    /// What the running attempt's service says of itself.
+    pub(crate) fn said(&self) -> Option<Said> {
+        match &self.state {
+            State::Running(run) => run.said(),
+            State::Recovering | State::Idle | State::Starting { .. } | State::Draining { .. } => None,
+        }
+    }
+
     /// A running attempt.
     pub(crate) fn running(&mut self) -> Option<&mut Running> {
         match &mut self.state {
@@ -298,8 +347,10 @@ impl Machine {
         rec.attempt = Some(attempt);
         rec.attempt_epoch = rec.epoch;
         rec.progress = Progress::Begun;
-        rec.in_force = scene.spec.map(|spec| spec.resources);
-        self.state = State::Starting { attempt };
+        rec.in_force = scene.spec.map(|spec| scene.wanted.effective(spec));
+        rec.level_in_force = scene.wanted.resources.level;
+        rec.notify = scene.spec.and_then(|spec| spec.launch.notify);
+        self.state = State::Starting { attempt, heard: None };
         ctx.push(Effect::Start { key: scene.key(attempt), pod: Arc::clone(scene.wanted) });
     }
 

@@ -5,19 +5,27 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use barepod_model::{BootId, BootTime, PodUid};
+use barepod_model::{BootId, BootTime, ContainerName, PodUid};
 
+use crate::admission::Blocker;
 use crate::context::Ctx;
 use crate::deadline::Deadline;
 use crate::pod::{Claims, Others, PodMachine, Stage};
 use crate::proposal::Request;
-use crate::{BackoffFigures, Effect, Input, Moment, PodView, admission, answers, dependency, fresh, planted, show};
+use crate::{
+    BackoffFigures, Capacity, CpuSet, CpuTable, Effect, Input, Moment, PodView, admission, answers, capacity, cpus,
+    dependency, fresh, planted, show,
+};
 
 /// The state machine of everything that is decided on one host.
 #[derive(Debug)]
 pub struct Core {
     pub(crate) boot: BootId,
     pub(crate) figures: BackoffFigures,
+    /// What there is for pods; `None` if nobody counts.
+    pub(crate) host: Option<Capacity>,
+    /// Who was last said to run where.
+    pub(crate) cpu_table: Option<CpuTable>,
     pub(crate) pods: BTreeMap<PodUid, PodMachine>,
     /// Pods whose ledger files cannot be read.
     pub(crate) unreadable: BTreeMap<PodUid, PodView>,
@@ -49,6 +57,8 @@ impl Core {
         Self {
             boot: boot_id,
             figures: backoff,
+            host: None,
+            cpu_table: None,
             pods: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             effects: VecDeque::new(),
@@ -56,6 +66,12 @@ impl Core {
             changed: BTreeSet::new(),
             touched: BTreeSet::new(),
         }
+    }
+
+    /// With a host that has so much for pods; without, none is ever refused for want of it.
+    #[must_use]
+    pub fn with_capacity(self, host: Capacity) -> Self {
+        Self { host: Some(host), ..self }
     }
 
     /// Takes one input in. `now` must not go back in boot time.
@@ -104,6 +120,9 @@ impl Core {
             Input::Restart { request, pod, container } => {
                 self.request(Request::Restart { request, pod, container }, now);
             }
+            Input::Condition { request, pod, change } => {
+                self.request(Request::Condition { request, pod, change }, now);
+            }
             Input::Missing { pod } => self.missing(&pod, now),
             Input::Stored { pod, .. } => self.stored(&pod, now),
             Input::StoreFailed { pod, message, .. } => self.store_failed(&pod, &message, now),
@@ -115,11 +134,14 @@ impl Core {
             | Input::Exited { .. }
             | Input::Emptied { .. }
             | Input::Observed { .. }
+            | Input::Recalled { .. }
             | Input::ShimLost { .. }
+            | Input::Heard { .. }
             | Input::Resized { .. }
             | Input::ResizeFailed { .. }
             | Input::Probed { .. }
             | Input::Hooked { .. }
+            | Input::Measured { .. }
             | Input::TornDown { .. }
             | Input::TearDownFailed { .. }
             | Input::Forgotten { .. }
@@ -149,19 +171,37 @@ impl Core {
             self.consider_queue(&uid, now);
             self.settle_pod(&uid, now);
         }
+        self.tell_cpus();
     }
 
     fn settle_pod(&mut self, uid: &PodUid, now: Moment) {
+        if let Some(pod) = self.pods.get_mut(uid) {
+            pod.ask_again();
+        }
         let waits = self.pods.get(uid).is_some_and(|pod| matches!(pod.stage, Stage::Waiting(_)));
-        let blocker = if waits { admission::blocker(&self.pods, uid) } else { None };
+        let (blocker, picked) = if waits { self.admit(uid) } else { (None, None) };
+        let waits_for_more = self.pods.get(uid).is_some_and(|pod| pod.record.allocated.is_some());
+        let pending = if waits_for_more { capacity::pending(&self.pods, self.host.as_ref(), uid) } else { None };
         let (dependency, held) = (dependency::missing(&self.pods, uid), dependency::is_held(&self.pods, uid));
         let mut ctx = ctx!(self, now);
         let Some(pod) = self.pods.get_mut(uid) else { return };
-        pod.others = Others { dependency, held };
+        pod.others = Others { dependency, held, pending };
+        // What lives keeps its own, whatever is wanted of its pod by now.
+        if let Some(picked) = picked.filter(|_| pod.is_idle() && !pod.is_dying()) {
+            pod.record.exclusive = picked;
+        }
         let claims = pod.advance(blocker, &mut ctx);
+        let part = capacity::booked(pod);
+        let freed = std::mem::replace(&mut pod.part, part) != part || (pod.is_booked && !capacity::has_something(pod));
+        pod.is_booked = capacity::has_something(pod);
+        let waits_for_room = pod.is_booked || matches!(pod.stage, Stage::Waiting(_) | Stage::Accepting);
+        if !waits_for_room {
+            pod.record.exclusive.clear();
+        }
+        let mut view = show::pod(pod, &ctx);
+        view.iter_mut().for_each(|view| pod.settle_conditions(view, &ctx.stamp()));
         pod.flush(&mut ctx);
         pod.set_wake(&mut ctx);
-        let view = show::pod(pod, &ctx);
         if view != pod.view {
             pod.view = view;
             self.changed.insert(uid.clone());
@@ -171,8 +211,31 @@ impl Core {
         let Some(pod) = self.pods.get(uid) else { return };
         if matches!(pod.stage, Stage::Gone) {
             self.remove(uid, now);
-        } else if claims == Claims::Released {
+        } else if claims == Claims::Released || freed {
             self.touch_waiting();
+        }
+    }
+
+    /// What a pod that waits waits for, or else the CPUs that it gets for itself.
+    fn admit(&self, uid: &PodUid) -> (Option<Blocker>, Option<BTreeMap<ContainerName, CpuSet>>) {
+        let blocker = admission::blocker(&self.pods, uid);
+        if let Some(blocker) = blocker.or_else(|| capacity::lacks(&self.pods, self.host.as_ref(), uid)) {
+            return (Some(blocker), None);
+        }
+        let pool = self.host.as_ref().and_then(|host| host.cpus.as_ref());
+        match cpus::pick(&self.pods, pool, uid) {
+            Ok(picked) => (None, Some(picked)),
+            Err(blocker) => (Some(blocker), None),
+        }
+    }
+
+    /// Tells who runs where, if that has changed; before anything is begun for which it was changed.
+    fn tell_cpus(&mut self) {
+        let Some(pool) = self.host.as_ref().and_then(|host| host.cpus.as_ref()) else { return };
+        let table = cpus::table(&self.pods, pool);
+        if self.cpu_table.as_ref() != Some(&table) {
+            self.effects.push_front(Effect::Confine { table: table.clone() });
+            self.cpu_table = Some(table);
         }
     }
 
@@ -190,7 +253,8 @@ impl Core {
 
     /// Those that wait for another pod look again.
     pub(crate) fn touch_waiting(&mut self) {
-        let waiting = self.pods.iter().filter(|(_, pod)| matches!(pod.stage, Stage::Waiting(_)));
+        let waits = |pod: &PodMachine| matches!(pod.stage, Stage::Waiting(_)) || pod.record.allocated.is_some();
+        let waiting = self.pods.iter().filter(|(_, pod)| waits(pod));
         let waiting: Vec<_> = waiting.map(|(uid, _)| uid.clone()).collect();
         self.touched.extend(waiting);
     }

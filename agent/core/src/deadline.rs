@@ -18,6 +18,10 @@ pub enum Deadline {
     GraceEnd(AttemptKey),
     /// A kill had no effect yet and is repeated.
     KillAgain(AttemptKey),
+    /// New limits were refused; tried again.
+    ResizeAgain(ContainerKey),
+    /// A service has not said that it is ready, or that it is alive.
+    Silence(AttemptKey),
     /// A probe.
     Probe(AttemptKey, ProbeKind),
     /// A pod has run for as long as it may.

@@ -14,7 +14,7 @@ use crate::pod::PodMachine;
 pub(crate) fn missing(pods: &BTreeMap<PodUid, PodMachine>, uid: &PodUid) -> Option<Blocker> {
     pods.get(uid)?.record.pod.depends_on.iter().find_map(|wanted| {
         let there: Vec<_> = pods.values().filter(|pod| is_named(&pod.record.pod, wanted)).collect();
-        let ready = there.iter().any(|pod| pod.view.as_ref().is_some_and(|view| view.ready));
+        let ready = there.iter().any(|pod| !pod.is_dying() && pod.view.as_ref().is_some_and(|view| view.ready));
         let PodRef { namespace, name } = wanted;
         let state = if there.is_empty() { "does not exist" } else { "is not ready" };
         let message = format!("it depends on pod {namespace}/{name}, which {state}");

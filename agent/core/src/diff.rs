@@ -4,7 +4,7 @@
 //! |---|---|
 //! | nothing | nothing |
 //! | labels, annotations, grace, restart policies, stop plan, hooks, probes, resources, ports of the host, manifest | in place |
-//! | contents of volumes made from objects | in place, made again; no process is touched |
+//! | contents of volumes made from objects, the pod's part of the disks | in place, made again; no process is touched |
 //! | what a regular container's or a sidecar's process is started with | that container is replaced |
 //! | a regular container or a sidecar added or removed | it is started or stopped |
 //! | volumes, data paths, any init container | all containers are replaced, init containers first |
@@ -23,7 +23,7 @@ pub(crate) enum Change {
     None,
     /// No process is touched.
     InPlace,
-    /// Nor by this, but what its volumes show is to be made again.
+    /// Nor by this, but what its volumes show, or what its group may do, is to be made again.
     Contents,
     /// These containers get new processes; some may be new or gone.
     Containers(BTreeSet<ContainerName>),
@@ -53,7 +53,7 @@ pub(crate) fn classify(present: &Pod, wanted: &Pod) -> Change {
     let replaced = replaced_containers(present, wanted);
     match replaced.is_empty() {
         false => Change::Containers(replaced),
-        true if present.volumes != wanted.volumes => Change::Contents,
+        true if present.volumes != wanted.volumes || present.resources.io != wanted.resources.io => Change::Contents,
         true => Change::InPlace,
     }
 }

@@ -4,12 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barepod_model::{
-    Attempt, ContainerKey, ContainerName, Hook, HookKind, Pod, PodUid, Probe, ProbeKind, Reason, Resources,
-};
+use barepod_model::{Attempt, ContainerKey, ContainerName, Hook, HookKind, Pod, PodUid, Probe, ProbeKind, Reason};
 use serde::{Deserialize, Serialize};
 
-use crate::{Accepted, Denied, PodRecord, RequestId, Revision};
+use crate::{Accepted, CpuTable, Denied, PodRecord, RequestId, Revision};
 
 /// One attempt of one container.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -133,8 +131,8 @@ pub enum Effect {
         key: ContainerKey,
         /// The pod's generation.
         generation: u64,
-        /// The new limits.
-        resources: Resources,
+        /// The pod with the new limits.
+        pod: Arc<Pod>,
     },
     /// Carry out a probe. → `Probed`
     Probe {
@@ -166,6 +164,11 @@ pub enum Effect {
     Forget {
         /// The pod.
         pod: PodUid,
+    },
+    /// Let containers run on these CPUs, from now on and while they run. → nothing
+    Confine {
+        /// Who runs where.
+        table: CpuTable,
     },
     /// Tell people. → nothing
     Emit(Event),

@@ -15,9 +15,12 @@ use crate::{AttemptKey, Input};
 pub(crate) fn is_fresh(core: &Core, input: &Input) -> bool {
     let pod = |uid: &PodUid| core.pods.get(uid);
     match input {
-        Input::Apply { .. } | Input::Delete { .. } | Input::Missing { .. } | Input::Restart { .. } | Input::Wake => {
-            true
-        }
+        Input::Apply { .. }
+        | Input::Delete { .. }
+        | Input::Missing { .. }
+        | Input::Restart { .. }
+        | Input::Condition { .. }
+        | Input::Wake => true,
         Input::Stored { pod: uid, revision } | Input::StoreFailed { pod: uid, revision, .. } => {
             pod(uid).is_some_and(|pod| pod.journal.awaits(*revision))
         }
@@ -34,8 +37,14 @@ pub(crate) fn is_fresh(core: &Core, input: &Input) -> bool {
         }),
         Input::Emptied { key, .. } => attempt_machine(core, key)
             .is_some_and(|machine| matches!(machine.state, State::Draining { .. }) && is_live(machine, key)),
+        Input::Heard { key, heard } => {
+            attempt_machine(core, key).is_some_and(|machine| machine.awaits_words(heard) && is_live(machine, key))
+        }
         Input::Observed { key, .. } => {
             machine(core, &key.pod, &key.container).is_some_and(|machine| machine.observing != Observing::No)
+        }
+        Input::Recalled { key, .. } => {
+            machine(core, &key.pod, &key.container).is_some_and(|machine| matches!(machine.state, State::Recovering))
         }
         Input::ShimLost { key } => machine(core, &key.pod, &key.container).is_some(),
         Input::Resized { key, generation } | Input::ResizeFailed { key, generation, .. } => {
@@ -48,6 +57,9 @@ pub(crate) fn is_fresh(core: &Core, input: &Input) -> bool {
         }
         Input::TornDown { pod: uid } | Input::TearDownFailed { pod: uid, .. } => {
             pod(uid).is_some_and(|pod| matches!(pod.stage, Stage::TearingDown { .. }))
+        }
+        Input::Measured { pod: uid, .. } => {
+            pod(uid).is_some_and(|pod| matches!(pod.stage, Stage::Prepared { .. }) && !pod.is_recovering())
         }
         Input::Forgotten { pod: uid } | Input::ForgetFailed { pod: uid, .. } => {
             pod(uid).is_some_and(|pod| matches!(pod.stage, Stage::Forgetting { .. }))

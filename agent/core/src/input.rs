@@ -8,7 +8,7 @@ use barepod_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptKey, PodRecord, ProbeTicket, Revision};
+use crate::{AttemptKey, ConditionChange, Heard, PodRecord, ProbeTicket, Revision, StorageUse};
 
 /// When an input is handled. The boot id is given to the core once, when it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub enum Verb {
     Deleted,
     /// New processes are coming.
     Restarted,
+    /// A condition is another one.
+    ConditionSet,
 }
 
 /// The negative answer: nothing has changed.
@@ -97,6 +99,8 @@ pub enum Observation {
         pid: u32,
         /// When it started.
         started: Stamp,
+        /// What its service has said so far; `None` if it has no socket to speak to.
+        heard: Option<Box<Heard>>,
     },
     /// This attempt's process ended; its cgroup is not known to be empty (an `Emptied` follows).
     Exited {
@@ -115,6 +119,23 @@ pub enum Observation {
         /// Its last words, may be empty; they come later with `Emptied` where the cgroup is not.
         message: String,
     },
+}
+
+/// How an attempt ended that another one has followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastEnd {
+    /// Its number.
+    pub attempt: Attempt,
+    /// Why it never ran, if it did not.
+    pub failure: Option<StartFailure>,
+    /// How it ended.
+    pub status: ExitStatus,
+    /// The kernel killed for memory in its cgroup.
+    pub oom: bool,
+    /// When its process started; `None` if that is not known.
+    pub started: Option<Stamp>,
+    /// When it ended.
+    pub finished: Stamp,
 }
 
 /// A probe's answer.
@@ -176,6 +197,15 @@ pub enum Input {
         pod: PodUid,
         /// One container, or all regular ones.
         container: Option<ContainerName>,
+    },
+    /// Somebody sets or removes one of a pod's conditions.
+    Condition {
+        /// Answered by `Effect::Reply`, after it is durable.
+        request: RequestId,
+        /// The pod.
+        pod: PodUid,
+        /// Which, and how.
+        change: ConditionChange,
     },
     /// A ledger write is done, as durable as was asked.
     Stored {
@@ -248,10 +278,25 @@ pub enum Input {
         /// What there is.
         observation: Observation,
     },
+    /// How attempts ended, oldest first, that others have followed, as far as the ledger may not know it. Comes before
+    /// `Observed` after a start of the daemon.
+    Recalled {
+        /// Which container.
+        key: ContainerKey,
+        /// Their ends.
+        ends: Vec<PastEnd>,
+    },
     /// A container's shim died or cannot be reached. Its process may well live.
     ShimLost {
         /// Which container.
         key: ContainerKey,
+    },
+    /// A running attempt's service has said something.
+    Heard {
+        /// Which.
+        key: AttemptKey,
+        /// All that it has said so far.
+        heard: Box<Heard>,
     },
     /// New limits are in force.
     Resized {
@@ -300,6 +345,13 @@ pub enum Input {
         pod: PodUid,
         /// Why.
         message: String,
+    },
+    /// Disk space that goes with the pod was measured.
+    Measured {
+        /// The pod.
+        pod: PodUid,
+        /// What it uses.
+        used: StorageUse,
     },
     /// The pod's ledger file is gone, durably.
     Forgotten {

@@ -13,13 +13,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use barepod_model::{BootTime, ContainerName, Stamp};
+use barepod_model::{BootTime, ContainerName, Pod, Stamp};
 
 use crate::context::Ctx;
 use crate::planted::{self, Fault};
 use crate::proposal::Proposal;
 use crate::retry::Retry;
-use crate::{ContainerRecord, Deletion, Effect, PodFailure, PodRecord, RequestId, Revision, Sync};
+use crate::{
+    Allocation, Condition, ContainerRecord, CpuSet, Deletion, Effect, PodFailure, PodRecord, RequestId, Revision, Sync,
+};
 
 /// The writer.
 #[derive(Debug)]
@@ -52,8 +54,13 @@ struct Facts {
     deletion: Option<Deletion>,
     failure: Option<PodFailure>,
     initialized: bool,
+    conditions: BTreeMap<String, Condition>,
     counts_from: Option<Stamp>,
     orphaned: bool,
+    allocated: Option<Allocation>,
+    booked: bool,
+    unbooked: bool,
+    exclusive: BTreeMap<ContainerName, CpuSet>,
 }
 
 impl Facts {
@@ -64,8 +71,13 @@ impl Facts {
             deletion: record.deletion.clone(),
             failure: record.failure.clone(),
             initialized: record.initialized,
+            conditions: record.conditions.clone(),
             counts_from: record.counts_from.clone(),
             orphaned: record.orphaned,
+            allocated: record.allocated.clone(),
+            booked: record.booked,
+            unbooked: record.unbooked,
+            exclusive: record.exclusive.clone(),
         }
     }
 
@@ -75,8 +87,13 @@ impl Facts {
             && self.deletion == record.deletion
             && self.failure == record.failure
             && self.initialized == record.initialized
+            && self.conditions == record.conditions
             && self.counts_from == record.counts_from
             && self.orphaned == record.orphaned
+            && self.allocated == record.allocated
+            && self.booked == record.booked
+            && self.unbooked == record.unbooked
+            && self.exclusive == record.exclusive
     }
 }
 
@@ -96,6 +113,11 @@ impl Journal {
         self.flight.is_none()
     }
 
+    /// Whether the ledger knows these CPUs: nothing runs on some of its own before, or a successor would not know of them.
+    pub(crate) fn knows_cpus(&self, exclusive: &BTreeMap<ContainerName, CpuSet>) -> bool {
+        self.written.as_ref().is_some_and(|facts| facts.exclusive == *exclusive)
+    }
+
     /// Whether the answer to this write is waited for.
     pub(crate) fn awaits(&self, revision: Revision) -> bool {
         self.flight.as_ref().is_some_and(|flight| flight.revision == revision)
@@ -105,6 +127,11 @@ impl Journal {
     pub(crate) fn asked_paths(&self) -> impl Iterator<Item = &PathBuf> {
         let pending = self.flight.as_ref().and_then(|flight| flight.proposal.as_ref());
         pending.and_then(|pending| pending.proposal.wanted()).into_iter().flat_map(|pod| &pod.data_paths)
+    }
+
+    /// The pod as the change on its way wants it.
+    pub(crate) fn asked_pod(&self) -> Option<&Pod> {
+        self.flight.as_ref()?.proposal.as_ref()?.proposal.wanted()
     }
 
     /// Whether the change on its way keeps this container from being started.
@@ -120,9 +147,11 @@ impl Journal {
         // Nothing of a pod survives a power cut that a restart would have to know of.
         let sync = match pending.proposal {
             Proposal::Restart { .. } => Sync::Lazy,
-            Proposal::Create | Proposal::Update { .. } | Proposal::Delete { .. } | Proposal::Shorten { .. } => {
-                Sync::Durable
-            }
+            Proposal::Create
+            | Proposal::Update { .. }
+            | Proposal::Delete { .. }
+            | Proposal::Shorten { .. }
+            | Proposal::Condition { .. } => Sync::Durable,
         };
         self.write(changed, sync, Some(pending), ctx);
     }

@@ -15,14 +15,18 @@
 mod admission;
 mod answers;
 mod backoff;
+mod capacity;
+mod condition;
 mod container;
 mod context;
 mod core;
+mod cpus;
 mod deadline;
 mod dependency;
 mod diff;
 mod effect;
 mod fresh;
+mod heard;
 mod input;
 mod journal;
 mod outcome;
@@ -38,16 +42,22 @@ mod retry;
 mod running;
 mod show;
 mod stop;
+mod storage;
 mod view;
 
 pub use crate::core::Core;
+pub use capacity::{Allocation, Capacity, PendingResize};
+pub use condition::{Condition, ConditionChange, ConditionStatus};
+pub use cpus::{CpuPool, CpuSet, CpuTable};
 pub use deadline::Deadline;
 pub use effect::{AttemptKey, BackoffFigures, Effect, Event, ProbeTicket, Severity, Sync};
+pub use heard::{Heard, Patience, Said};
 pub use input::{
-    Accepted, Denied, Evidence, HookOutcome, Input, Moment, Observation, ProbeOutcome, RequestId, Restored,
+    Accepted, Denied, Evidence, HookOutcome, Input, Moment, Observation, PastEnd, ProbeOutcome, RequestId, Restored,
     StartFailure, Verb,
 };
 #[cfg(feature = "planted")]
 pub use planted::{Fault, plant};
 pub use record::{Backoff, ContainerRecord, Deletion, PodFailure, PodRecord, Progress, Revision, StopIntent, Waits};
+pub use storage::{StorageUse, is_storage_limited};
 pub use view::{ContainerState, ContainerView, PodView};

@@ -30,7 +30,8 @@ impl Exit {
             Progress::None | Progress::Begun | Progress::Lost | Progress::Draining | Progress::Ended => None,
         };
         let reason = match self.status {
-            _ if self.oom => Reason::OOMKilled,
+            // One that ended well has outlived a child that was killed.
+            _ if self.oom && !self.status.is_success() => Reason::OOMKilled,
             ExitStatus::Unknown => Reason::ContainerStatusUnknown,
             ExitStatus::Code(0) => Reason::Completed,
             ExitStatus::Code(_) | ExitStatus::Signal(_) => Reason::Error,
@@ -71,7 +72,11 @@ pub(crate) fn close(rec: &mut ContainerRecord, end: Termination, progress: Progr
     rec.progress = progress;
     rec.post_started = false;
     rec.pre_stopped = false;
+    rec.said_ready = false;
+    rec.said_stopping = false;
+    rec.probed = false;
     rec.started = false;
+    rec.started_at = None;
     rec.ready = false;
 }
 

@@ -65,6 +65,14 @@ faults! {
     SidecarsStopAtOnce,
     /// A container is started although what its environment refers to does not exist.
     StartsIncomplete,
+    /// Pods are evicted although they use no more than they may.
+    EvictsWithinLimits,
+    /// A pod that was evicted is begun anew although nobody changed it.
+    EvictedComesBack,
+    /// A CPU that a container has for itself is given to another.
+    CpuGivenTwice,
+    /// Pods are begun whatever the host has left.
+    ResourcesNotCounted,
     /// Another value behind the same reference replaces a process.
     ValueReplaces,
     /// What the policy refuses is done all the same.
@@ -73,6 +81,14 @@ faults! {
     UnchangedIsRefused,
     /// There may be any number of pods.
     QuotaIgnored,
+    /// What a service did not say counts although nobody could have heard it.
+    SilenceOfTheDeaf,
+    /// A pod is ready whatever the conditions say that others must set.
+    GatesIgnored,
+    /// A service counts as ready before it has said so.
+    ReadyUnsaid,
+    /// The ends of attempts that others have followed are not asked of the shim.
+    OvertakenEndForgotten,
 }
 
 #[cfg(feature = "planted")]

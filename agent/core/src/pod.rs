@@ -18,7 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barepod_model::{
-    BootTime, Container as Spec, ContainerKey, ContainerKind, ContainerName, Pod, PodUid, Reason, Stamp,
+    Amounts, BootTime, Container as Spec, ContainerKey, ContainerKind, ContainerName, Phase, Pod, PodUid, Reason,
+    Source, Stamp,
 };
 
 use crate::admission::Blocker;
@@ -30,13 +31,16 @@ use crate::planted::{self, Fault};
 use crate::proposal::{self, Request};
 use crate::retry::Retry;
 use crate::stop::{Grace, StopOrder};
-use crate::{ContainerRecord, Deletion, Effect, PodFailure, PodRecord, PodView, Severity, StartFailure, Waits};
+use crate::{
+    ContainerRecord, Deletion, Effect, PendingResize, PodFailure, PodRecord, PodView, Severity, StartFailure, Waits,
+    condition,
+};
 
 /// A pod.
 #[derive(Debug)]
 pub(crate) struct PodMachine {
     pub(crate) record: PodRecord,
-    /// `record.pod`, to be handed out.
+    /// `record.pod` with what it was given of its resources, to be handed out.
     pub(crate) wanted: Arc<Pod>,
     pub(crate) stage: Stage,
     /// The generation that must be prepared before a container is started.
@@ -46,6 +50,10 @@ pub(crate) struct PodMachine {
     /// Requests that wait for the one being written.
     pub(crate) queue: VecDeque<Request>,
     pub(crate) others: Others,
+    /// It had a part of the host when this was last looked at.
+    pub(crate) is_booked: bool,
+    /// How much.
+    pub(crate) part: Amounts,
     /// As it was last shown; `None` while it is not accepted.
     pub(crate) view: Option<PodView>,
     pub(crate) wake: Option<(BootTime, Deadline)>,
@@ -85,6 +93,8 @@ pub(crate) struct Others {
     pub(crate) dependency: Option<Blocker>,
     /// Its end waits for that of another.
     pub(crate) held: bool,
+    /// Why a change of its resources is not made yet, if it has one.
+    pub(crate) pending: Option<PendingResize>,
 }
 
 /// Why containers are stopped although nothing is wrong with them.
@@ -113,6 +123,8 @@ impl PodMachine {
             revision: crate::Revision::default(),
             boot: ctx.boot.clone(),
             pod,
+            allocated: None,
+            exclusive: BTreeMap::new(),
             generation: 1,
             order,
             created: ctx.stamp(),
@@ -121,7 +133,10 @@ impl PodMachine {
             deletion: None,
             failure: None,
             initialized: false,
+            booked: false,
+            unbooked: false,
             orphaned: false,
+            conditions: BTreeMap::new(),
             releasing: BTreeSet::new(),
             containers,
         };
@@ -134,7 +149,7 @@ impl PodMachine {
     /// A pod in this stage, with no container known.
     pub(crate) fn with(record: PodRecord, stage: Stage, journal: Journal) -> Self {
         Self {
-            wanted: Arc::new(record.pod.clone()),
+            wanted: Arc::new(given(&record)),
             needs: record.generation,
             record,
             stage,
@@ -142,6 +157,8 @@ impl PodMachine {
             journal,
             queue: VecDeque::new(),
             others: Others::default(),
+            is_booked: false,
+            part: Amounts::default(),
             view: None,
             wake: None,
         }
@@ -168,7 +185,7 @@ impl PodMachine {
 
     /// Takes over that `record.pod` is another one now.
     pub(crate) fn take_wanted(&mut self) {
-        self.wanted = Arc::new(self.record.pod.clone());
+        self.wanted = Arc::new(given(&self.record));
         self.add_machines();
     }
 
@@ -177,6 +194,30 @@ impl PodMachine {
             self.record.containers.entry(container.name.clone()).or_default();
             self.containers.entry(container.name.clone()).or_insert_with(Machine::new);
         }
+    }
+
+    /// Brings its conditions up to date with what is shown of it. While it is being found out what there is, they are kept:
+    /// not to know is no change.
+    pub(crate) fn settle_conditions(&mut self, view: &mut PodView, now: &Stamp) {
+        if self.is_recovering() {
+            return;
+        }
+        let over = matches!(view.phase, Phase::Succeeded | Phase::Failed);
+        let sandbox = match &self.stage {
+            Stage::Prepared { .. } => Some(!over),
+            // What is made again may be there.
+            Stage::Waiting(None) | Stage::Preparing { .. } | Stage::PrepareFailed { .. } => None,
+            Stage::Accepting
+            | Stage::Waiting(Some(_))
+            | Stage::TearingDown { .. }
+            | Stage::TearDownFailed { .. }
+            | Stage::TornDown
+            | Stage::Forgetting { .. }
+            | Stage::ForgetFailed { .. }
+            | Stage::Gone => Some(false),
+        };
+        condition::update(&mut self.record, view, sandbox, now);
+        view.conditions = condition::shown(&self.record);
     }
 
     /// Lets one container handle something.
@@ -217,8 +258,9 @@ impl PodMachine {
     /// Why containers are stopped, if they are.
     fn end(&self) -> Option<End<'_>> {
         let PodRecord { deletion, failure, .. } = &self.record;
+        let failure = failure.as_ref().filter(|f| f.reason != Reason::Evicted || !planted::on(Fault::EvictedComesBack));
         let deleted = deletion.as_ref().map(End::Deleted);
-        deleted.or(failure.as_ref().map(End::Failed)).or_else(|| self.over_since().map(End::Over))
+        deleted.or(failure.map(End::Failed)).or_else(|| self.over_since().map(End::Over))
     }
 
     /// Since when no container but sidecars will run any more, and none does.
@@ -270,7 +312,7 @@ impl PodMachine {
         let plan = spec.map(|spec| &spec.stop).or(intent.map(|intent| &intent.plan)).cloned().unwrap_or_default();
         let (since, grace) = match self.end()? {
             End::Deleted(deletion) => (deletion.since.clone(), deletion.grace_for(self.wanted.grace, &plan)),
-            End::Failed(failure) => (failure.since.clone(), Grace::effective(self.wanted.grace, &plan)),
+            End::Failed(failure) => (failure.since.clone(), failure.grace_for(self.wanted.grace, &plan)),
             End::Over(since) if spec.is_some_and(is_sidecar) => (since, Grace::effective(self.wanted.grace, &plan)),
             End::Over(_) => return None,
         };
@@ -302,7 +344,8 @@ impl PodMachine {
     fn startable(&self) -> BTreeSet<ContainerName> {
         let prepared = matches!(self.stage, Stage::Prepared { generation } if generation >= self.needs);
         let over = self.is_over() || self.done_since().is_some();
-        if !prepared || over || self.is_being_cleared() || self.awaits_dependency() {
+        let cpus_known = self.record.exclusive.is_empty() || self.journal.knows_cpus(&self.record.exclusive);
+        if !prepared || over || !cpus_known || self.is_being_cleared() || self.awaits_dependency() {
             return BTreeSet::new();
         }
         let candidates = match self.initialization() {
@@ -395,8 +438,18 @@ impl PodMachine {
 
     fn advance_life(&mut self, blocker: Option<Blocker>, ctx: &mut Ctx<'_>) {
         let now = ctx.now.boot;
+        self.take_resources(blocker.as_ref(), ctx);
+        let can_be_cleared = self.is_evicted() && self.is_idle() && !planted::on(Fault::EvictedComesBack);
         match &mut self.stage {
+            Stage::Prepared { .. } | Stage::PrepareFailed { .. } if can_be_cleared => self.tear_down(None, ctx),
+            Stage::TearDownFailed { again, .. } if again.is_due(now) => {
+                let again = *again;
+                self.tear_down(Some(again), ctx);
+            }
             Stage::Waiting(known) if blocker.is_some() => *known = blocker,
+            Stage::Waiting(known) if self.record.failure.is_some() => *known = None,
+            // It is given what the pod asks for that is being written, which nobody has measured beside the others yet.
+            Stage::Waiting(_) if self.journal.asked_pod().is_some() => {}
             Stage::Waiting(_) => self.prepare(None, ctx),
             // Another wish may be one that can be prepared.
             Stage::PrepareFailed { generation, .. } if *generation < self.needs => self.prepare(None, ctx),
@@ -418,8 +471,57 @@ impl PodMachine {
         }
     }
 
+    /// One that had given back its part of the host, since it was over, and lives again asks for it like a new one.
+    pub(crate) fn ask_again(&mut self) {
+        if !self.record.unbooked || self.is_dying() || self.is_over() {
+            return;
+        }
+        match self.stage {
+            // Nothing of it is on the host; before that, what is on its way out still holds its part.
+            Stage::TornDown => {
+                self.record.booked = false;
+                self.stage = Stage::Waiting(None);
+            }
+            Stage::Prepared { .. } | Stage::PrepareFailed { .. } | Stage::Preparing { .. }
+                if self.is_idle() && !self.is_booked =>
+            {
+                self.record.booked = false;
+                self.stage = Stage::Waiting(None);
+            }
+            Stage::Prepared { .. } | Stage::PrepareFailed { .. } => self.record.unbooked = false,
+            Stage::Accepting
+            | Stage::Waiting(_)
+            | Stage::Preparing { .. }
+            | Stage::TearingDown { .. }
+            | Stage::TearDownFailed { .. }
+            | Stage::Forgetting { .. }
+            | Stage::ForgetFailed { .. }
+            | Stage::Gone => {}
+        }
+    }
+
+    /// Gets what a change of its resources asks for, if there is room.
+    fn take_resources(&mut self, blocker: Option<&Blocker>, ctx: &mut Ctx<'_>) {
+        let waits = matches!(self.stage, Stage::Waiting(_));
+        let refused = blocker.filter(|blocker| waits && blocker.reason.is_out_of_resource());
+        if let Some(blocker) = refused.filter(|_| self.record.pod.source == Source::Kubernetes) {
+            // Whoever sent it here can send it elsewhere, and must know.
+            let failure =
+                PodFailure { message: blocker.message.clone(), ..PodFailure::now(blocker.reason, ctx.stamp()) };
+            self.record.failure.get_or_insert(failure);
+        }
+        let room = self.others.pending.is_none() || waits;
+        let Some(before) = self.record.allocated.take_if(|_| room) else { return };
+        if !waits {
+            proposal::restart_for_resize(&mut self.record, &before, &ctx.stamp());
+        }
+        self.take_wanted();
+    }
+
     pub(crate) fn prepare(&mut self, again: Option<Retry>, ctx: &mut Ctx<'_>) {
         let generation = self.record.generation;
+        self.record.booked = true;
+        self.record.unbooked = false;
         self.stage = Stage::Preparing { generation, again };
         ctx.push(Effect::Prepare { pod: Arc::clone(&self.wanted), generation });
     }
@@ -492,7 +594,7 @@ impl PodMachine {
         if self.deadline_at(deadline) <= ctx.now.boot {
             let message = format!("it was active for longer than its deadline of {} s", deadline.as_secs());
             self.tell(Severity::Warning, Reason::DeadlineExceeded, message.clone(), ctx);
-            let failure = PodFailure { reason: Reason::DeadlineExceeded, message, since: ctx.stamp() };
+            let failure = PodFailure { message, ..PodFailure::now(Reason::DeadlineExceeded, ctx.stamp()) };
             self.record.failure = Some(failure);
         }
     }
@@ -591,6 +693,7 @@ impl PodMachine {
     /// Writes what is new, while there is a file to write.
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>) {
         match self.stage {
+            Stage::TornDown if !self.is_dying() => self.journal.flush(&self.record, ctx),
             Stage::Accepting
             | Stage::TornDown
             | Stage::Forgetting { .. }
@@ -625,7 +728,8 @@ impl PodMachine {
             | Stage::Gone => None,
         };
         let store = match &self.stage {
-            Stage::TornDown | Stage::Forgetting { .. } | Stage::ForgetFailed { .. } => None,
+            Stage::TornDown if self.is_dying() => None,
+            Stage::Forgetting { .. } | Stage::ForgetFailed { .. } => None,
             _open => self.journal.wake().map(|at| (at, Deadline::StoreAgain(uid))),
         };
         let deadline = self.deadline();
@@ -646,6 +750,15 @@ impl PodMachine {
     }
 }
 
+/// The pod as it may be made: with what it was given.
+fn given(record: &PodRecord) -> Pod {
+    let mut pod = record.pod.clone();
+    if let Some(allocated) = &record.allocated {
+        allocated.put_into(&mut pod);
+    }
+    pod
+}
+
 /// How far a pod's init containers and sidecars are.
 enum Initialization<'a> {
     /// These may be started.
@@ -656,6 +769,17 @@ enum Initialization<'a> {
 
 fn is_sidecar(spec: &Spec) -> bool {
     spec.kind == ContainerKind::Sidecar
+}
+
+impl PodFailure {
+    /// A failure at this moment.
+    pub(crate) fn now(reason: Reason, since: Stamp) -> Self {
+        Self { reason, message: String::new(), since, grace: None }
+    }
+
+    fn grace_for(&self, pod: Duration, plan: &barepod_model::StopPlan) -> Grace {
+        self.grace.map_or_else(|| Grace::effective(pod, plan), Grace::given)
+    }
 }
 
 impl Deletion {

@@ -38,6 +38,17 @@ enum Run {
     Over,
 }
 
+/// How far an attempt is on its way to being started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// Its startup probe has not succeeded.
+    Probing,
+    /// Something else is still waited for.
+    Waiting,
+    /// It has started.
+    Started,
+}
+
 /// What an answer decided.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -85,14 +96,9 @@ impl Probes {
     }
 
     /// The probes to carry out now; each gets the next ticket.
-    pub(crate) fn due(
-        &mut self,
-        started: bool,
-        now: BootTime,
-        tickets: &mut u64,
-    ) -> Vec<(ProbeKind, ProbeTicket, Probe)> {
+    pub(crate) fn due(&mut self, gate: Gate, now: BootTime, tickets: &mut u64) -> Vec<(ProbeKind, ProbeTicket, Probe)> {
         let mut due = Vec::new();
-        for worker in self.workers.iter_mut().filter(|worker| worker.asks(started) && worker.next <= now) {
+        for worker in self.workers.iter_mut().filter(|worker| worker.asks(gate) && worker.next <= now) {
             *tickets += 1;
             let ticket = ProbeTicket(*tickets);
             worker.asked = Some(ticket);
@@ -102,13 +108,25 @@ impl Probes {
         due
     }
 
+    /// The readiness probe, where it is to be carried out now although the attempt is on its way out: whether it may still
+    /// be sent traffic is asked until its end.
+    pub(crate) fn last_questions(
+        &mut self,
+        gate: Gate,
+        now: BootTime,
+        tickets: &mut u64,
+    ) -> Vec<(ProbeKind, ProbeTicket, Probe)> {
+        self.workers.retain(|worker| worker.kind == ProbeKind::Readiness);
+        self.due(gate, now, tickets)
+    }
+
     /// Whether this answer is waited for.
     pub(crate) fn awaits(&self, kind: ProbeKind, ticket: ProbeTicket) -> bool {
         self.workers.iter().any(|worker| worker.kind == kind && worker.asked == Some(ticket))
     }
 
-    /// Takes an answer.
-    pub(crate) fn answer(&mut self, kind: ProbeKind, outcome: &ProbeOutcome) -> Verdict {
+    /// Takes an answer. One that has failed too often fails for good at the end of its service's patience.
+    pub(crate) fn answer(&mut self, kind: ProbeKind, outcome: &ProbeOutcome, patient: bool) -> Verdict {
         let Some(worker) = self.workers.iter_mut().find(|worker| worker.kind == kind) else {
             return Verdict::Undecided;
         };
@@ -121,22 +139,25 @@ impl Probes {
             (ProbeOutcome::Failure(_), Run::Bad(n)) => Run::Bad(n.saturating_add(1)),
             (ProbeOutcome::Failure(_), Run::None | Run::Good(_)) => Run::Bad(1),
         };
-        worker.verdict()
+        match worker.run {
+            Run::Bad(_) if patient && kind == ProbeKind::Startup => Verdict::Undecided,
+            Run::Bad(_) | Run::Good(_) | Run::None | Run::Over => worker.verdict(),
+        }
     }
 
     /// When the next probe is due, and which.
-    pub(crate) fn wake(&self, started: bool) -> Option<(BootTime, ProbeKind)> {
-        let waiting = self.workers.iter().filter(|worker| worker.asks(started));
+    pub(crate) fn wake(&self, gate: Gate) -> Option<(BootTime, ProbeKind)> {
+        let waiting = self.workers.iter().filter(|worker| worker.asks(gate));
         waiting.map(|worker| (worker.next, worker.kind)).min()
     }
 }
 
 impl Worker {
     /// Whether it would ask if its time had come.
-    fn asks(&self, started: bool) -> bool {
+    fn asks(&self, gate: Gate) -> bool {
         let its_turn = match self.kind {
-            ProbeKind::Startup => !started,
-            ProbeKind::Readiness | ProbeKind::Liveness => started,
+            ProbeKind::Startup => gate == Gate::Probing,
+            ProbeKind::Readiness | ProbeKind::Liveness => gate == Gate::Started,
         };
         its_turn && self.asked.is_none() && !matches!(self.run, Run::Over)
     }

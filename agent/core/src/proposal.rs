@@ -6,10 +6,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use barepod_model::{Container, ContainerKind, ContainerName, Permit, Pod, PodUid, Stamp};
+use barepod_model::{Container, ContainerKind, ContainerName, Permit, Pod, PodUid, Reason, Stamp};
 
 use crate::diff::Change;
-use crate::{ContainerRecord, Deletion, Evidence, PodRecord, Progress, RequestId, StopIntent, Verb, Waits, outcome};
+use crate::{
+    Allocation, ConditionChange, ContainerRecord, Deletion, Evidence, PodRecord, Progress, RequestId, StopIntent, Verb,
+    Waits, condition, outcome,
+};
 
 /// A request that waits for its turn.
 #[derive(Debug)]
@@ -17,6 +20,7 @@ pub(crate) enum Request {
     Apply { request: RequestId, pod: Box<Pod>, permit: Permit },
     Delete { request: RequestId, pod: PodUid, grace: Option<Duration>, evidence: Evidence },
     Restart { request: RequestId, pod: PodUid, container: Option<ContainerName> },
+    Condition { request: RequestId, pod: PodUid, change: ConditionChange },
 }
 
 /// A change of intent that is being written.
@@ -32,6 +36,8 @@ pub(crate) enum Proposal {
     Shorten { grace: Duration },
     /// New processes for these containers.
     Restart { containers: BTreeSet<ContainerName> },
+    /// A condition that others set.
+    Condition { change: ConditionChange },
 }
 
 impl Proposal {
@@ -42,6 +48,7 @@ impl Proposal {
             Proposal::Update { .. } => Verb::Configured,
             Proposal::Delete { .. } | Proposal::Shorten { .. } => Verb::Deleted,
             Proposal::Restart { .. } => Verb::Restarted,
+            Proposal::Condition { .. } => Verb::ConditionSet,
         }
     }
 
@@ -49,7 +56,7 @@ impl Proposal {
     /// nobody could tell for which of the two wishes the new process was started.
     pub(crate) fn holds(&self, container: &ContainerName) -> bool {
         match self {
-            Proposal::Create | Proposal::Delete { .. } | Proposal::Shorten { .. } => false,
+            Proposal::Create | Proposal::Delete { .. } | Proposal::Shorten { .. } | Proposal::Condition { .. } => false,
             Proposal::Update { change: Change::None | Change::InPlace | Change::Contents, .. } => false,
             Proposal::Update { change: Change::Containers(names), .. } => names.contains(container),
             Proposal::Update { change: Change::Whole, .. } => true,
@@ -61,7 +68,11 @@ impl Proposal {
     pub(crate) fn wanted(&self) -> Option<&Pod> {
         match self {
             Proposal::Update { pod, .. } => Some(pod),
-            Proposal::Create | Proposal::Delete { .. } | Proposal::Shorten { .. } | Proposal::Restart { .. } => None,
+            Proposal::Create
+            | Proposal::Delete { .. }
+            | Proposal::Shorten { .. }
+            | Proposal::Restart { .. }
+            | Proposal::Condition { .. } => None,
         }
     }
 
@@ -81,6 +92,7 @@ impl Proposal {
                     deletion.cap = Some(deletion.cap.map_or(end, |cap| cap.min(end)));
                 }
             }
+            Proposal::Condition { change } => condition::change(record, change, at),
             Proposal::Restart { containers } => {
                 revive(record, at);
                 for name in containers {
@@ -105,6 +117,7 @@ fn is_over(record: &PodRecord) -> bool {
 
 /// A pod that had come to its end lives again, sidecars first.
 fn begin_anew(record: &mut PodRecord, at: &Stamp) {
+    record.unbooked = true;
     record.initialized = false;
     end_and_come_back(record, at, |spec| spec.kind == ContainerKind::Sidecar);
 }
@@ -130,6 +143,14 @@ fn update(record: &mut PodRecord, pod: &Pod, change: &Change, at: &Stamp) {
     record.generation += 1;
     record.orphaned = false;
     match change {
+        // A pod that used too much disk space is to be tried anew, whatever was changed.
+        Change::None | Change::InPlace | Change::Contents
+            if record.failure.as_ref().is_some_and(|failure| failure.reason == Reason::Evicted) =>
+        {
+            revive(record, at);
+            let names: Vec<_> = record.containers.keys().cloned().collect();
+            names.iter().for_each(|name| replace_for_change(record, name, at, Waits::Successor));
+        }
         Change::None | Change::InPlace | Change::Contents => {}
         Change::Containers(names) => {
             revive(record, at);
@@ -149,6 +170,8 @@ fn update(record: &mut PodRecord, pod: &Pod, change: &Change, at: &Stamp) {
             revive(record, at);
         }
     }
+    let has = record.allocated.take().unwrap_or_else(|| Allocation::of(&record.pod));
+    record.allocated = (has != Allocation::of(pod)).then_some(has);
     record.pod = pod.clone();
     pod.containers.iter().for_each(|container| reconsider_end(record, container));
 }
@@ -156,11 +179,23 @@ fn update(record: &mut PodRecord, pod: &Pod, change: &Change, at: &Stamp) {
 /// A pod that failed lives again, and its deadline begins anew.
 fn revive(record: &mut PodRecord, at: &Stamp) {
     if record.failure.take().is_some() {
+        record.unbooked = true;
         record.initialized = false;
         record.counts_from = Some(at.clone());
         record.spent = Duration::ZERO;
         end_and_come_back(record, at, |_| true);
     }
+}
+
+/// Another amount has been given: what is to be restarted for it is.
+pub(crate) fn restart_for_resize(record: &mut PodRecord, before: &Allocation, at: &Stamp) {
+    let restarted = record.pod.containers.iter().filter(|spec| {
+        let had = before.containers.get(&spec.name);
+        spec.kind != ContainerKind::Init && had.is_some_and(|had| spec.resize_policy.restarts(had, &spec.resources))
+    });
+    let lives = |name: &ContainerName| record.containers.get(name).is_some_and(may_live);
+    let names: Vec<_> = restarted.map(|spec| spec.name.clone()).filter(lives).collect();
+    names.iter().for_each(|name| replace(record, name, at, Waits::Successor));
 }
 
 /// One container asked for new processes of all: those of the others are replaced at once, its own after its back-off.

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use barepod_model::{Attempt, BootId, ContainerName, Hook, Pod, Reason, Resources, Stamp, StopPlan, Termination};
+use barepod_model::{
+    Attempt, BootId, BootTime, ContainerName, Hook, Notify, Pod, Reason, Resources, Stamp, StopPlan, Termination,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::Evidence;
+use crate::{Allocation, Condition, CpuSet, Evidence};
 
 /// Number of a ledger write of one pod; rises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
@@ -30,6 +32,12 @@ pub struct PodRecord {
     pub boot: BootId,
     /// What is wanted.
     pub pod: Pod,
+    /// What it was given, while `pod` asks for something else.
+    #[serde(default)]
+    pub allocated: Option<Allocation>,
+    /// CPUs that its containers have for themselves.
+    #[serde(default)]
+    pub exclusive: BTreeMap<ContainerName, CpuSet>,
     /// Rises with each accepted change of `pod`.
     pub generation: u64,
     /// Its place in the queue for names and data paths: the lower one was asked for first.
@@ -51,14 +59,39 @@ pub struct PodRecord {
     /// Its init containers are done and its sidecars have started: from now on each container is restarted for itself.
     #[serde(default)]
     pub initialized: bool,
+    /// It was given its part of the host and begun.
+    #[serde(default)]
+    pub booked: bool,
+    /// It was over and is to live again: it has no part of the host until it is begun anew.
+    #[serde(default)]
+    pub unbooked: bool,
     /// Its source does not mention it at present.
     pub orphaned: bool,
+    /// Its conditions by type, and those that others set.
+    #[serde(default)]
+    pub conditions: BTreeMap<String, Condition>,
     /// Data paths that an update gave up and that a process from before the update may still use.
     #[serde(default)]
     pub releasing: BTreeSet<PathBuf>,
     /// What became of its containers, by name. Those that an update removed stay here, so that no attempt number is used
     /// twice.
     pub containers: BTreeMap<ContainerName, ContainerRecord>,
+}
+
+impl PodRecord {
+    /// For each container the newest attempt whose end is in this record, or overtaken by one that is.
+    pub fn known_ends(&self) -> impl Iterator<Item = (ContainerName, Attempt)> {
+        self.containers.iter().filter_map(|(name, container)| {
+            let attempt = container.attempt?;
+            let known = match container.progress {
+                Progress::Draining | Progress::Ended => Some(attempt),
+                Progress::None | Progress::Begun | Progress::Lost | Progress::Running { .. } => {
+                    attempt.0.checked_sub(1).map(Attempt)
+                }
+            };
+            known.map(|known| (name.clone(), known))
+        })
+    }
 }
 
 /// The intent to end a pod.
@@ -84,6 +117,9 @@ pub struct PodFailure {
     pub message: String,
     /// When. The stop of its containers begins then.
     pub since: Stamp,
+    /// The grace of that stop, where it is not the effective one of each container.
+    #[serde(default)]
+    pub grace: Option<Duration>,
 }
 
 /// What is kept of a container.
@@ -119,15 +155,34 @@ pub struct ContainerRecord {
     /// The limits of the newest attempt; `None` if they are not known.
     #[serde(default)]
     pub in_force: Option<Resources>,
+    /// Those of its pod as a whole, at that time.
+    #[serde(default)]
+    pub level_in_force: Option<Resources>,
     /// The newest attempt's postStart hook succeeded, or it has none and runs.
     #[serde(default)]
     pub post_started: bool,
     /// The newest attempt's preStop hook has been run.
     #[serde(default)]
     pub pre_stopped: bool,
-    /// The newest attempt's startup probe succeeded, or it has none and runs.
+    /// How the newest attempt's service speaks to barepod; `None` if it does not, or if that is not known.
+    #[serde(default)]
+    pub notify: Option<Notify>,
+    /// The newest attempt's service has said `READY=1`.
+    #[serde(default)]
+    pub said_ready: bool,
+    /// The newest attempt's service has said `STOPPING=1`.
+    #[serde(default)]
+    pub said_stopping: bool,
+    /// The newest attempt's startup probe succeeded.
+    #[serde(default)]
+    pub probed: bool,
+    /// The newest attempt has started: its hook is done, its startup probe succeeded and its service has said that it is
+    /// ready, as far as it has these.
     #[serde(default)]
     pub started: bool,
+    /// When that became known, in the boot in which the attempt runs.
+    #[serde(default)]
+    pub started_at: Option<BootTime>,
     /// The newest attempt is ready.
     #[serde(default)]
     pub ready: bool,

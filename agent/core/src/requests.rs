@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use barepod_model::{ContainerKind, ContainerName, Permit, Pod, PodUid, Reason};
 
+use crate::condition::MOST_FOREIGN;
 use crate::context::Ctx;
 use crate::core::{Core, ctx};
 use crate::diff::{self, Change};
@@ -15,7 +16,10 @@ use crate::journal::Pending;
 use crate::planted::{self, Fault};
 use crate::pod::{PodMachine, Stage};
 use crate::proposal::{Proposal, Request, cap_from};
-use crate::{Accepted, Denied, Effect, Evidence, Moment, PodView, RequestId, Severity, Verb, admission, dependency};
+use crate::{
+    Accepted, ConditionChange, Denied, Effect, Evidence, Moment, PodView, RequestId, Severity, Verb, admission,
+    capacity, condition, dependency,
+};
 
 /// What becomes of a request whose turn has come.
 enum Turn {
@@ -46,7 +50,9 @@ impl Core {
     pub(crate) fn request(&mut self, request: Request, now: Moment) {
         let uid = match request {
             Request::Apply { request, pod, permit } => return self.apply(request, pod, permit, now),
-            Request::Delete { ref pod, .. } | Request::Restart { ref pod, .. } => pod.clone(),
+            Request::Delete { ref pod, .. } | Request::Restart { ref pod, .. } | Request::Condition { ref pod, .. } => {
+                pod.clone()
+            }
         };
         if let Some(unreadable) = self.unreadable.get(&uid) {
             let denied = untouchable(unreadable);
@@ -151,6 +157,7 @@ impl Core {
                 consider_delete(pod, grace, evidence, &ctx)
             }
             Request::Restart { container, .. } => consider_restart(pod, container),
+            Request::Condition { change, .. } => consider_condition(pod, change),
         }
     }
 
@@ -158,8 +165,14 @@ impl Core {
         if let Err(denied) = admission::permitted_change(permit) {
             return Turn::Answer(Err(denied));
         }
+        if let Some(refused) = self.pods.get(&pod.uid).and_then(|present| other_class(present, &pod)) {
+            return Turn::Answer(Err(denied(Reason::Immutable, refused)));
+        }
         if let Some(cycle) = dependency::cycle(&self.pods, &pod) {
             return Turn::Answer(Err(denied(Reason::InvalidConfiguration, cycle)));
+        }
+        if let Some(blocker) = capacity::lacks_for_change(&self.pods, self.host.as_ref(), &pod) {
+            return Turn::Answer(Err(denied(blocker.reason, blocker.message)));
         }
         match admission::taken_path(&self.pods, &pod) {
             Some(blocker) => Turn::Answer(Err(denied(blocker.reason, blocker.message))),
@@ -210,17 +223,34 @@ impl Core {
         match proposal {
             Proposal::Create => self.remove(uid, now),
             Proposal::Update { .. } => self.touch_waiting(),
-            Proposal::Delete { .. } | Proposal::Shorten { .. } | Proposal::Restart { .. } => {}
+            Proposal::Delete { .. }
+            | Proposal::Shorten { .. }
+            | Proposal::Restart { .. }
+            | Proposal::Condition { .. } => {}
         }
     }
+}
+
+/// Says that a pod that has been begun would be of another quality of service, which Kubernetes forbids too: where its
+/// processes stand before the OOM killer is settled when they start.
+fn other_class(present: &PodMachine, wanted: &Pod) -> Option<String> {
+    let (before, after) = (present.record.pod.qos(), wanted.qos());
+    let begun = !matches!(present.stage, Stage::Accepting | Stage::Waiting(_));
+    (begun && before != after).then(|| {
+        format!(
+            "Pod QOS Class may not change as a result of resizing: it is {before} and would be {after}; delete the pod \
+             first, or leave requests and limits as its class wants them"
+        )
+    })
 }
 
 impl Request {
     fn id(&self) -> RequestId {
         match self {
-            Request::Apply { request, .. } | Request::Delete { request, .. } | Request::Restart { request, .. } => {
-                *request
-            }
+            Request::Apply { request, .. }
+            | Request::Delete { request, .. }
+            | Request::Restart { request, .. }
+            | Request::Condition { request, .. } => *request,
         }
     }
 }
@@ -230,7 +260,7 @@ impl PodMachine {
     /// record that goes to the disk with it must not lag behind the host.
     fn next_request(&mut self) -> Option<Request> {
         let may_go = match self.queue.front()? {
-            Request::Delete { .. } => true,
+            Request::Delete { .. } | Request::Condition { .. } => true,
             Request::Apply { .. } | Request::Restart { .. } => !self.is_recovering(),
         };
         if may_go && self.journal.is_quiet() { self.queue.pop_front() } else { None }
@@ -253,7 +283,7 @@ fn was_answered_early(proposal: &Proposal) -> bool {
     match proposal {
         Proposal::Create | Proposal::Update { .. } => planted::on(Fault::AckApplyBeforeDurable),
         Proposal::Delete { .. } => planted::on(Fault::AckDeleteBeforeDurable),
-        Proposal::Shorten { .. } | Proposal::Restart { .. } => false,
+        Proposal::Shorten { .. } | Proposal::Restart { .. } | Proposal::Condition { .. } => false,
     }
 }
 
@@ -261,7 +291,7 @@ fn must_go_on_by_fault(proposal: &Proposal) -> bool {
     match proposal {
         Proposal::Update { .. } => planted::on(Fault::FailedUpdateGoesOn),
         Proposal::Delete { .. } => planted::on(Fault::FailedDeleteGoesOn),
-        Proposal::Create | Proposal::Shorten { .. } | Proposal::Restart { .. } => false,
+        Proposal::Create | Proposal::Shorten { .. } | Proposal::Restart { .. } | Proposal::Condition { .. } => false,
     }
 }
 
@@ -288,7 +318,7 @@ fn commit(pod: &mut PodMachine, proposal: &Proposal, ctx: &mut Ctx<'_>) {
         Proposal::Delete { evidence, .. } => {
             pod.tell(Severity::Normal, Reason::Killing, format!("deletion accepted: {evidence:?}"), ctx);
         }
-        Proposal::Shorten { .. } => {}
+        Proposal::Shorten { .. } | Proposal::Condition { .. } => {}
     }
 }
 
@@ -301,6 +331,27 @@ fn consider_delete(pod: &PodMachine, grace: Option<Duration>, evidence: Evidence
     let is_shorter =
         wanted.chain(removed).map(|plan| deletion.grace_for(pod.wanted.grace, plan).length).any(|length| cap < length);
     if is_shorter { Turn::Write(Proposal::Shorten { grace }) } else { Turn::Answer(Ok(Verb::Deleted)) }
+}
+
+fn consider_condition(pod: &PodMachine, change: ConditionChange) -> Turn {
+    let kind = change.kind();
+    if condition::is_own(kind) {
+        let message = format!("the condition {kind} follows from the pod's containers: nobody sets it");
+        return Turn::Answer(Err(denied(Reason::NotOwner, message)));
+    }
+    if pod.is_dying() {
+        let message = "the pod is ending: nobody waits for its conditions any more";
+        return Turn::Answer(Err(denied(Reason::PodTerminating, message)));
+    }
+    let is_known = pod.record.conditions.contains_key(kind);
+    match change {
+        ConditionChange::Remove { .. } if !is_known => Turn::Answer(Ok(Verb::Unchanged)),
+        ConditionChange::Set { .. } if !is_known && condition::foreign(&pod.record).count() >= MOST_FOREIGN => {
+            let message = format!("the pod has {MOST_FOREIGN} conditions that others set: remove one first");
+            Turn::Answer(Err(denied(Reason::InvalidValue, message)))
+        }
+        ConditionChange::Remove { .. } | ConditionChange::Set { .. } => Turn::Write(Proposal::Condition { change }),
+    }
 }
 
 fn consider_restart(pod: &PodMachine, container: Option<ContainerName>) -> Turn {

@@ -17,7 +17,7 @@ use crate::journal::Journal;
 use crate::outcome;
 use crate::planted::{self, Fault};
 use crate::pod::{PodMachine, Stage};
-use crate::{ContainerRecord, Moment, PodRecord, PodView, Progress, Restored};
+use crate::{ContainerRecord, Moment, PodRecord, PodView, Progress, Restored, condition};
 
 impl Core {
     /// Takes over what the ledger holds. Call it once, before the first input.
@@ -50,8 +50,12 @@ impl Core {
             phase: Phase::Unknown,
             reason: Some(barepod_model::Reason::LedgerUnreadable),
             message,
+            level: None,
+            pending_resize: None,
+            resizing: None,
             initialized: false,
             ready: false,
+            conditions: Vec::new(),
             containers: Vec::new(),
         };
         self.unreadable.insert(uid.clone(), view);
@@ -74,8 +78,10 @@ impl PodMachine {
             let machine = Machine::recovering(pod.key(&name), ctx);
             pod.containers.insert(name, machine);
         }
+        pod.is_booked = !pod.record.unbooked;
         // Who ever began an attempt had its name and paths, and nobody has got them since.
-        if !pod.is_dying() && pod.record.containers.values().any(|container| container.attempt.is_some()) {
+        let begun = !pod.is_dying() && !pod.record.unbooked;
+        if begun && (pod.record.booked || pod.record.containers.values().any(|container| container.attempt.is_some())) {
             pod.prepare(None, ctx);
         }
         pod
@@ -86,6 +92,7 @@ impl PodMachine {
 fn after_reboot(record: &mut PodRecord, ctx: &Ctx<'_>) {
     record.boot = BootId::clone(ctx.boot);
     record.releasing.clear();
+    condition::after_reboot(record, &ctx.stamp());
     record.go_on_counting(ctx.stamp());
     record.containers.values_mut().for_each(|container| end_by_reboot(container, ctx));
     let PodRecord { pod, containers, .. } = record;
@@ -146,7 +153,11 @@ fn end_by_reboot(container: &mut ContainerRecord, ctx: &Ctx<'_>) {
     container.stop = None;
     container.post_started = false;
     container.pre_stopped = false;
+    container.said_ready = false;
+    container.said_stopping = false;
+    container.probed = false;
     container.started = false;
+    container.started_at = None;
     container.ready = false;
     if !planted::on(Fault::BackoffIgnoresBoot) {
         container.backoff = None;

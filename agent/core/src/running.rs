@@ -1,21 +1,27 @@
 //! One running attempt: its hooks, probes and limits, and its stop.
 //!
 //! ```text
-//!   created ──postStart hook──▶ starting ──startup probe──▶ started ──readiness probe──▶ ready
+//!   created ──postStart hook──▶ starting ──startup probe, READY=1──▶ started ──readiness probe──▶ ready
 //!      └───────────── a stop, from any of these: preStop hook, signals, kill ─────────────┘
 //! ```
 //!
 //! A hook is run at least once: a daemon that is killed while one runs leaves it to its successor.
+
+use std::sync::Arc;
 
 use barepod_model::{Attempt, BootTime, Container as Spec, HookKind, Pod, ProbeKind, Reason, Resources, Stamp};
 
 use crate::container::{Scene, is_outdated};
 use crate::context::Ctx;
 use crate::deadline::Deadline;
+use crate::heard::{Listener, Silence, Stage};
 use crate::planted::{self, Fault};
-use crate::probe::{Probes, Verdict};
+use crate::probe::{Gate, Probes, Verdict};
+use crate::retry::Retry;
 use crate::stop::{Grace, Stop, StopAct, StopOrder, StopWake};
-use crate::{ContainerRecord, Effect, HookOutcome, ProbeOutcome, ProbeTicket, Severity, StopIntent, Waits};
+use crate::{
+    ContainerRecord, Effect, Heard, HookOutcome, ProbeOutcome, ProbeTicket, Said, Severity, StopIntent, Waits,
+};
 
 /// A running attempt.
 #[derive(Debug)]
@@ -27,6 +33,7 @@ pub(crate) struct Running {
     probes: Probes,
     hooks: HooksAsked,
     resize: Resize,
+    listener: Option<Listener>,
 }
 
 /// The hooks that this daemon wants, or wanted, to be run for the attempt.
@@ -42,22 +49,111 @@ enum Resize {
     None,
     InFlight {
         generation: u64,
-        resources: Resources,
+        figures: Box<Figures>,
+        /// What was waited before it, if it was refused before.
+        again: Option<Retry>,
     },
-    /// Not tried again before the next generation.
+    /// Tried again after a while: what is used may have become less. Another generation is tried at once.
     Refused {
         generation: u64,
+        again: Retry,
+        message: String,
     },
+}
+
+/// The limits of a container, and of its pod as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Figures {
+    own: Resources,
+    level: Option<Resources>,
 }
 
 impl Running {
     /// An attempt that runs since then.
-    pub(crate) fn new(attempt: Attempt, pid: u32, since: Stamp, scene: Scene<'_>, now: BootTime) -> Self {
+    pub(crate) fn new(
+        attempt: Attempt,
+        pid: u32,
+        since: Stamp,
+        rec: &ContainerRecord,
+        scene: Scene<'_>,
+        now: BootTime,
+    ) -> Self {
+        let listener = rec.notify.map(|notify| Listener::new(notify, Heard::default(), since.boot));
         let probes = match scene.spec {
             Some(spec) => Probes::new(spec, since.boot, now),
             None => Probes::none(since.boot),
         };
-        Self { attempt, pid, since, stop: None, probes, hooks: HooksAsked::default(), resize: Resize::None }
+        Self { attempt, pid, since, stop: None, probes, hooks: HooksAsked::default(), resize: Resize::None, listener }
+    }
+
+    /// Whether these words are news.
+    pub(crate) fn awaits_words(&self, heard: &Heard) -> bool {
+        self.listener.as_ref().is_some_and(|listener| listener.is_news(heard))
+    }
+
+    /// What its service has said, to be shown.
+    pub(crate) fn said(&self) -> Option<Said> {
+        self.listener.as_ref().map(|listener| Said::from(&listener.heard))
+    }
+
+    /// Its shim is dead: until there is another one, nobody hears what its service says.
+    pub(crate) fn turn_deaf(&mut self) {
+        self.listener.iter_mut().for_each(|listener| listener.deaf = true);
+    }
+
+    /// Another shim listens.
+    pub(crate) fn hear_again(&mut self, heard: Option<Heard>, rec: &mut ContainerRecord, ctx: &Ctx<'_>) {
+        self.listener.iter_mut().for_each(|listener| listener.deaf = false);
+        self.take_words(heard.unwrap_or_else(|| unheard(ctx)), rec);
+    }
+
+    /// Its service has said something.
+    pub(crate) fn heard(&mut self, heard: Heard, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+        let Some(before) = self.listener.as_ref().map(|listener| &listener.heard) else { return };
+        if before.main_pid != heard.main_pid {
+            let pid = heard.main_pid.unwrap_or(self.pid);
+            let message = format!("pid {pid} is its main process now: it gets the signals");
+            scene.tell(ctx, Severity::Normal, Reason::MainProcessChanged, message);
+        }
+        // The more there are, the less often.
+        if (before.refused + 1..=heard.refused).any(u32::is_power_of_two) {
+            let message = format!("not taken: {} ({} in all)", heard.refusal, heard.refused);
+            scene.tell(ctx, Severity::Warning, Reason::NotifyRefused, message);
+        }
+        self.take_words(heard, rec);
+    }
+
+    /// Takes over what its service has said, and what follows at once.
+    fn take_words(&mut self, heard: Heard, rec: &mut ContainerRecord) {
+        let Some(listener) = &mut self.listener else { return };
+        rec.said_ready |= heard.ready.is_some();
+        rec.said_stopping |= heard.stopping.is_some();
+        if rec.said_stopping {
+            rec.ready = false;
+        }
+        listener.heard = heard;
+    }
+
+    /// What its service did not say, where that means something by now.
+    fn judge_silence(&mut self, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+        let now = ctx.now.boot;
+        let (Some(listener), Some(spec)) = (&mut self.listener, scene.spec) else { return };
+        let Some((_, silence)) = listener.silence(rec.stage()).filter(|(at, _)| *at <= now) else { return };
+        let (reason, message) = match silence {
+            Silence::NotReady => (Reason::StartTimeout, "it has not said READY=1 in time"),
+            Silence::NotAlive if listener.heard.triggered => {
+                (Reason::WatchdogTimeout, "it has said that it is not well (WATCHDOG=trigger)")
+            }
+            Silence::NotAlive => (Reason::WatchdogTimeout, "it has not said WATCHDOG=1 in time"),
+            Silence::PerhapsReady => {
+                let message = "it may have said READY=1 while its shim was dead: it counts as started";
+                scene.tell(ctx, Severity::Warning, Reason::StartAssumed, message.to_owned());
+                rec.said_ready = true;
+                return rec.settle_readiness(spec, ctx.now.boot);
+            }
+        };
+        scene.tell(ctx, Severity::Warning, reason, message.to_owned());
+        rec.stop = Some(StopIntent::of(spec, scene.wanted, ctx.stamp(), Waits::Successor));
     }
 
     /// Whether the answer to this run of a probe is waited for.
@@ -88,7 +184,8 @@ impl Running {
         ctx: &mut Ctx<'_>,
     ) {
         let Some(spec) = scene.spec else { return };
-        let verdict = self.probes.answer(kind, outcome);
+        let patient = self.listener.as_ref().is_some_and(|listener| listener.asks_for_patience(ctx.now.boot));
+        let verdict = self.probes.answer(kind, outcome, patient);
         match outcome {
             ProbeOutcome::Failure(output) => {
                 scene.tell(ctx, Severity::Warning, Reason::Unhealthy, format!("{kind:?} probe failed: {output}"));
@@ -102,10 +199,10 @@ impl Running {
         match (kind, verdict) {
             (_, Verdict::Undecided) | (ProbeKind::Liveness, Verdict::Good) => {}
             (ProbeKind::Startup, Verdict::Good) => {
-                rec.started = true;
-                rec.ready = spec.readiness.is_none();
+                rec.probed = true;
+                rec.settle_readiness(spec, ctx.now.boot);
             }
-            (ProbeKind::Readiness, Verdict::Good) => rec.ready = true,
+            (ProbeKind::Readiness, Verdict::Good) => rec.ready = !rec.said_stopping,
             (ProbeKind::Readiness, Verdict::Bad) => rec.ready = false,
             (ProbeKind::Startup | ProbeKind::Liveness, Verdict::Bad) => {
                 let probe = if kind == ProbeKind::Startup { &spec.startup } else { &spec.liveness };
@@ -138,7 +235,7 @@ impl Running {
                 match (failure, scene.spec) {
                     (None, spec) => {
                         rec.post_started = true;
-                        spec.into_iter().for_each(|spec| rec.settle_readiness(spec));
+                        spec.into_iter().for_each(|spec| rec.settle_readiness(spec, ctx.now.boot));
                     }
                     (Some(message), spec) => {
                         let message = format!("the postStart hook failed: {message}");
@@ -164,22 +261,32 @@ impl Running {
 
     /// New limits are in force.
     pub(crate) fn resized(&mut self, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
-        if let Resize::InFlight { resources, .. } = std::mem::replace(&mut self.resize, Resize::None) {
-            rec.in_force = Some(resources);
+        if let Resize::InFlight { figures, .. } = std::mem::replace(&mut self.resize, Resize::None) {
+            rec.in_force = Some(figures.own);
+            rec.level_in_force = figures.level;
             scene.tell(ctx, Severity::Normal, Reason::Resized, "new limits are in force".to_owned());
         }
     }
 
     /// New limits could not be set.
     pub(crate) fn resize_failed(&mut self, generation: u64, message: String, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
-        self.resize = Resize::Refused { generation };
-        scene.tell(ctx, Severity::Warning, Reason::ResizeFailed, message);
+        let before = match &self.resize {
+            Resize::InFlight { again, .. } => *again,
+            Resize::None | Resize::Refused { .. } => None,
+        };
+        if before.is_none() {
+            scene.tell(ctx, Severity::Warning, Reason::ResizeFailed, message.clone());
+        }
+        self.resize = Resize::Refused { generation, again: Retry::after(before, ctx.now.boot), message };
     }
 
     /// Does what is due.
     pub(crate) fn advance(&mut self, rec: &mut ContainerRecord, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
         if (is_outdated(rec) || scene.spec.is_none()) && rec.stop.is_none() {
             rec.stop = Some(default_intent(scene, ctx.stamp()));
+        }
+        if rec.stop.is_none() && scene.ending.is_none() && self.stop.is_none() {
+            self.judge_silence(rec, scene, ctx);
         }
         match stop_order(rec, scene, ctx) {
             Some(order) => self.advance_stop(order, rec, scene, ctx),
@@ -200,6 +307,11 @@ impl Running {
             }
         }
         self.act(rec, scene, ctx);
+        if scene.ending.is_some() && rec.post_started {
+            for (kind, ticket, probe) in self.probes.last_questions(rec.gate(), ctx.now.boot, ctx.tickets) {
+                ctx.push(Effect::Probe { key: scene.key(self.attempt), kind, ticket, probe });
+            }
+        }
     }
 
     /// Does what the stop under way wants done.
@@ -208,6 +320,9 @@ impl Running {
         if rec.pre_stopped {
             stop.hook_is_done();
         }
+        let began = stop.began();
+        let patience = self.listener.as_ref().and_then(|listener| listener.patience_since(began));
+        patience.into_iter().for_each(|until| stop.be_patient(until));
         for act in stop.act(ctx.now.boot) {
             let key = scene.key(self.attempt);
             ctx.push(match act {
@@ -243,21 +358,38 @@ impl Running {
         let Some(spec) = scene.spec else { return };
         self.probes.follow(spec, ctx.now.boot);
         self.advance_post_start(rec, spec, scene, ctx);
-        rec.settle_readiness(spec);
+        rec.settle_readiness(spec, ctx.now.boot);
         if rec.post_started {
-            for (kind, ticket, probe) in self.probes.due(rec.started, ctx.now.boot, ctx.tickets) {
+            for (kind, ticket, probe) in self.probes.due(rec.gate(), ctx.now.boot, ctx.tickets) {
                 ctx.push(Effect::Probe { key: scene.key(self.attempt), kind, ticket, probe });
             }
         }
-        let refused = match self.resize {
-            Resize::None => false,
-            Resize::InFlight { .. } => true,
-            Resize::Refused { generation } => generation == scene.generation,
+        self.advance_resize(rec, spec, scene, ctx);
+    }
+
+    fn advance_resize(&mut self, rec: &ContainerRecord, spec: &Spec, scene: Scene<'_>, ctx: &mut Ctx<'_>) {
+        let again = match &self.resize {
+            Resize::None => None,
+            Resize::InFlight { .. } => return,
+            Resize::Refused { generation, .. } if *generation != scene.generation => None,
+            Resize::Refused { again, .. } if again.is_due(ctx.now.boot) => Some(*again),
+            Resize::Refused { .. } => return,
         };
-        if rec.in_force != Some(spec.resources) && !refused {
-            let (generation, resources) = (scene.generation, spec.resources);
-            self.resize = Resize::InFlight { generation, resources };
-            ctx.push(Effect::Resize { key: scene.container_key(), generation, resources });
+        let figures = Figures { own: scene.wanted.effective(spec), level: scene.wanted.resources.level };
+        if rec.in_force == Some(figures.own) && rec.level_in_force == figures.level {
+            self.resize = Resize::None;
+            return;
+        }
+        let generation = scene.generation;
+        self.resize = Resize::InFlight { generation, figures: Box::new(figures), again };
+        ctx.push(Effect::Resize { key: scene.container_key(), generation, pod: Arc::clone(scene.wanted) });
+    }
+
+    /// Why its limits are not what they should be, if that is known.
+    pub(crate) fn resize_refusal(&self) -> Option<&str> {
+        match &self.resize {
+            Resize::Refused { message, .. } => Some(message),
+            Resize::None | Resize::InFlight { .. } => None,
         }
     }
 
@@ -279,8 +411,16 @@ impl Running {
     pub(crate) fn wake(&self, rec: &ContainerRecord, scene: Scene<'_>) -> Option<(BootTime, Deadline)> {
         let key = || scene.key(self.attempt);
         let Some(stop) = &self.stop else {
-            let probe = self.probes.wake(rec.started).filter(|_| rec.post_started);
-            return probe.map(|(at, kind)| (at, Deadline::Probe(key(), kind)));
+            let probe = self.probes.wake(rec.gate()).filter(|_| rec.post_started);
+            let probe = probe.map(|(at, kind)| (at, Deadline::Probe(key(), kind)));
+            let silence = self.listener.as_ref().filter(|_| scene.spec.is_some());
+            let silence = silence.and_then(|listener| listener.silence(rec.stage()));
+            let silence = silence.map(|(at, _)| (at, Deadline::Silence(key())));
+            let resize = match &self.resize {
+                Resize::Refused { again, .. } => Some((again.at(), Deadline::ResizeAgain(scene.container_key()))),
+                Resize::None | Resize::InFlight { .. } => None,
+            };
+            return probe.into_iter().chain(silence).chain(resize).min();
         };
         let (at, why) = stop.wake();
         let deadline = match why {
@@ -289,18 +429,45 @@ impl Running {
             StopWake::GraceEnd => Deadline::GraceEnd(key()),
             StopWake::KillAgain => Deadline::KillAgain(key()),
         };
-        Some((at, deadline))
+        let asks = scene.ending.is_some() && rec.post_started;
+        let probe = self.probes.wake(rec.gate()).filter(|(_, kind)| asks && *kind == ProbeKind::Readiness);
+        let probe = probe.map(|(at, kind)| (at, Deadline::Probe(key(), kind)));
+        probe.into_iter().chain([(at, deadline)]).min()
     }
 }
 
 impl ContainerRecord {
-    /// What a running attempt without a probe is: started when its hook is done, ready when it has started.
-    pub(crate) fn settle_readiness(&mut self, spec: &Spec) {
-        if self.post_started && spec.startup.is_none() {
+    /// What a running attempt is by itself: started when its hook is done, its startup probe has succeeded and its service
+    /// has said so, as far as it has these; ready when it has started, if no probe says that.
+    pub(crate) fn settle_readiness(&mut self, spec: &Spec, now: BootTime) {
+        let probed = spec.startup.is_none() || self.probed;
+        let said = self.notify.is_none() || self.said_ready || planted::on(Fault::ReadyUnsaid);
+        if self.post_started && probed && said {
             self.started = true;
         }
+        if self.started {
+            self.started_at.get_or_insert(now);
+        }
         if self.started && spec.readiness.is_none() {
-            self.ready = true;
+            self.ready = !self.said_stopping;
+        }
+    }
+
+    /// How far its service is.
+    fn stage(&self) -> Stage {
+        match (self.started, self.said_ready) {
+            (true, _) => Stage::Started(self.started_at),
+            (false, true) => Stage::SaidReady,
+            (false, false) => Stage::Starting,
+        }
+    }
+
+    /// Which probes may ask.
+    fn gate(&self) -> Gate {
+        match (self.started, self.probed) {
+            (true, _) => Gate::Started,
+            (false, true) => Gate::Waiting,
+            (false, false) => Gate::Probing,
         }
     }
 }
@@ -323,7 +490,7 @@ fn stop_order(rec: &ContainerRecord, scene: Scene<'_>, ctx: &Ctx<'_>) -> Option<
     let own = rec.stop.as_ref().map(|intent| {
         let pod = Grace::effective(scene.wanted.grace, &intent.plan);
         let extended_from = pod.extended_from.filter(|_| pod.length == intent.grace);
-        let grace = Grace { length: intent.grace, extended_from };
+        let grace = Grace { length: intent.grace, extended_from, firm: false };
         StopOrder::new(&intent.since, &ctx.stamp(), grace, &intent.plan, intent.hook.clone())
     });
     match (own, scene.ending) {
@@ -331,6 +498,11 @@ fn stop_order(rec: &ContainerRecord, scene: Scene<'_>, ctx: &Ctx<'_>) -> Option<
         (Some(own), None) => Some(own),
         (None, ending) => ending.cloned(),
     }
+}
+
+/// Of an attempt with a socket that its shim could not listen to again.
+fn unheard(ctx: &Ctx<'_>) -> Heard {
+    Heard { deaf: Some(ctx.now.boot), ..Heard::default() }
 }
 
 /// Where nothing says how an attempt that nobody wants is to be stopped.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use barepod_model::{Container as Spec, ContainerKind, ContainerName, Phase, Reason, RestartPolicy};
+use barepod_model::{Container as Spec, ContainerKind, ContainerName, Phase, Pod, Reason, RestartPolicy};
 
 use crate::container::{Machine, State, due, is_outdated};
 use crate::context::Ctx;
 use crate::pod::{PodMachine, Stage};
-use crate::{ContainerRecord, ContainerState, ContainerView, PodView, outcome};
+use crate::{ContainerRecord, ContainerState, ContainerView, PodView, condition, outcome};
 
 /// The pod's view; `None` while it is not accepted, and when it is gone.
 pub(crate) fn pod(pod: &PodMachine, ctx: &Ctx<'_>) -> Option<PodView> {
@@ -19,7 +19,8 @@ pub(crate) fn pod(pod: &PodMachine, ctx: &Ctx<'_>) -> Option<PodView> {
     let phase = phase(pod, &containers);
     let mut lasting =
         pod.wanted.containers.iter().zip(&containers).filter(|(spec, _)| spec.kind != ContainerKind::Init);
-    let ready = !pod.is_over() && lasting.all(|(_, view)| view.ready);
+    let gates_are_open = condition::closed_gates(&pod.record).is_empty();
+    let ready = pod.record.failure.is_none() && lasting.all(|(_, view)| view.ready) && gates_are_open;
     let wanted = |name: &ContainerName| pod.wanted.containers.iter().any(|spec| spec.name == *name);
     let removed = pod.containers.keys().filter(|name| !wanted(name));
     containers.extend(removed.filter_map(|name| container(pod, name, None, ctx)));
@@ -27,15 +28,23 @@ pub(crate) fn pod(pod: &PodMachine, ctx: &Ctx<'_>) -> Option<PodView> {
     Some(PodView {
         uid: pod.uid().clone(),
         name: Some((pod.wanted.namespace.clone(), pod.wanted.name.clone())),
-        pod: Some(Arc::clone(&pod.wanted)),
+        pod: Some(match pod.record.allocated {
+            None => Arc::clone(&pod.wanted),
+            Some(_) => Arc::new(pod.record.pod.clone()),
+        }),
+        level: pod.wanted.resources.level,
         generation: pod.record.generation,
         created: Some(pod.record.created.clone()),
         deletion: pod.record.deletion.clone(),
         phase,
         reason,
         message,
+        // Nobody waits for more when all of it is on its way out.
+        pending_resize: pod.others.pending.clone().filter(|_| pod.record.allocated.is_some() && !pod.is_dying()),
+        resizing: resizing(pod),
         initialized: pod.record.initialized,
         ready,
+        conditions: condition::shown(&pod.record),
         containers,
     })
 }
@@ -91,10 +100,29 @@ fn container(pod: &PodMachine, name: &ContainerName, spec: Option<&Spec>, ctx: &
         attempt,
         restart_count: attempt.map_or(0, |attempt| attempt.0),
         state,
+        live: !machine.is_idle(),
         last,
         started: runs && rec.started,
-        ready: runs && !stopping && rec.ready,
+        // Of a pod that is deleted its readiness probes decide until the end.
+        ready: runs && rec.ready && (!stopping || pod.is_dying()),
+        allocated: spec.map(|spec| spec.resources),
+        in_force: rec.in_force.filter(|_| runs),
+        said: machine.said(),
     })
+}
+
+/// Whether the limits of some process are not yet what was given, and why.
+fn resizing(pod: &PodMachine) -> Option<String> {
+    let mut refusals = pod.containers.iter().filter_map(|(name, machine)| {
+        let State::Running(run) = &machine.state else { return None };
+        let spec = pod.wanted.containers.iter().find(|spec| spec.name == *name).filter(|_| run.stop.is_none())?;
+        let rec = pod.record.containers.get(name)?;
+        let right =
+            rec.in_force == Some(pod.wanted.effective(spec)) && rec.level_in_force == pod.wanted.resources.level;
+        (!right).then(|| run.resize_refusal().unwrap_or_default().to_owned())
+    });
+    let first = refusals.next()?;
+    Some(if first.is_empty() { refusals.find(|other| !other.is_empty()).unwrap_or(first) } else { first })
 }
 
 fn container_state(
@@ -127,19 +155,30 @@ fn idle_state(pod: &PodMachine, rec: &ContainerRecord, spec: Option<&Spec>, ctx:
             return ContainerState::Terminated { termination: end.clone() };
         }
         Some(end) if due(rec, ctx).is_some_and(|at| at > ctx.now.boot) => {
-            let reason = if outcome::is_start_failure(end) { end.reason } else { Reason::CrashLoopBackOff };
-            let message =
-                if end.message.is_empty() { format!("ended with {}", end.status) } else { end.message.clone() };
-            return waiting(reason, message);
+            if outcome::is_start_failure(end) {
+                return waiting(end.reason, end.message.clone());
+            }
+            return waiting(Reason::CrashLoopBackOff, backing_off(pod, rec, spec));
         }
         Some(_) | None => {}
     }
     if let Some(missing) = spec.and_then(|spec| spec.missing.as_ref()) {
         return waiting(Reason::CreateContainerConfigError, missing.clone());
     }
+    let has_init = pod.wanted.containers.iter().any(|spec| spec.kind != ContainerKind::Regular);
     let before_start = rec.attempt.is_none() || is_outdated(rec);
-    let reason = if before_start { Reason::PodInitializing } else { Reason::ContainerCreating };
+    let reason = if before_start && has_init { Reason::PodInitializing } else { Reason::ContainerCreating };
     waiting(reason, String::new())
+}
+
+/// In kubelet's words, which people search for.
+fn backing_off(pod: &PodMachine, rec: &ContainerRecord, spec: Option<&Spec>) -> String {
+    let delay = rec.backoff.as_ref().map_or(0, |backoff| backoff.delay.as_secs());
+    let (minutes, seconds) = (delay / 60, delay % 60);
+    let delay = if minutes == 0 { format!("{seconds}s") } else { format!("{minutes}m{seconds}s") };
+    let Pod { namespace, name, uid, .. } = &*pod.wanted;
+    let container = spec.map_or("", |spec| spec.name.as_str());
+    format!("back-off {delay} restarting failed container={container} pod={name}_{namespace}({uid})")
 }
 
 fn waiting(reason: Reason, message: String) -> ContainerState {

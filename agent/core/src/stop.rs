@@ -7,7 +7,8 @@
 //!
 //! The attempt leaves this machine by ending; until then the kill is repeated. A stop is only ever shortened. One that is
 //! held waits for others that must end first; it is bounded by the same grace. A hook that takes too long is not waited
-//! for: the signals get their chance before the end.
+//! for: the signals get their chance before the end. A service that asks for patience (`EXTEND_TIMEOUT_USEC`) moves the end
+//! and what is measured from it, but not beyond a grace that somebody gave with a delete.
 
 use std::time::Duration;
 
@@ -23,6 +24,10 @@ pub(crate) struct StopOrder {
     pub(crate) began: BootTime,
     /// When the grace ends.
     pub(crate) ends: BootTime,
+    /// The service asks for patience until then.
+    pub(crate) patience: Option<BootTime>,
+    /// Somebody gave the grace with a delete: no patience goes beyond this.
+    pub(crate) firm: Option<BootTime>,
     /// What is done before the first signal.
     pub(crate) hook: Option<Hook>,
     /// Others must end first.
@@ -42,21 +47,24 @@ pub(crate) struct Grace {
     pub(crate) length: Duration,
     /// The pod's own, if it was shorter than the preset's minimum.
     pub(crate) extended_from: Option<Duration>,
+    /// Whether somebody gave it with a delete.
+    pub(crate) firm: bool,
 }
 
 impl Grace {
-    /// The larger of the pod's grace and the plan's minimum.
+    /// The larger of the pod's grace and the plan's minimum; nobody is killed without having been asked.
     pub(crate) fn effective(pod: Duration, plan: &StopPlan) -> Self {
+        let pod = pod.max(LEAST_FOR_SIGNALS);
         if plan.min_grace > pod && !planted::on(Fault::PodGraceOnly) {
-            Self { length: plan.min_grace, extended_from: Some(pod) }
+            Self { length: plan.min_grace, extended_from: Some(pod), firm: false }
         } else {
-            Self { length: pod, extended_from: None }
+            Self { length: pod, extended_from: None, firm: false }
         }
     }
 
     /// What a delete asked for, which wins.
     pub(crate) fn given(length: Duration) -> Self {
-        Self { length, extended_from: None }
+        Self { length, extended_from: None, firm: true }
     }
 }
 
@@ -67,6 +75,8 @@ impl StopOrder {
         Self {
             began,
             ends: began + grace.length,
+            patience: None,
+            firm: grace.firm.then_some(began + grace.length),
             hook,
             held: false,
             asked: true,
@@ -75,16 +85,23 @@ impl StopOrder {
         }
     }
 
+    /// When the process is killed, with all that is known now.
+    fn last(&self) -> BootTime {
+        let patient = self.patience.map_or(self.ends, |until| until.max(self.ends));
+        self.firm.map_or(patient, |firm| firm.min(patient).max(self.ends))
+    }
+
     /// Until when the hook is waited for. The stages before the end get their time twice over, at most half of all.
     fn hook_ends(&self) -> BootTime {
         let longest = self.stages.iter().filter_map(|stage| stage.before_end).max().unwrap_or_default();
-        let reserve = (longest * 2).max(LEAST_FOR_SIGNALS).min(self.ends.since(self.began) / 2);
-        self.ends - reserve
+        let reserve = (longest * 2).max(LEAST_FOR_SIGNALS).min(self.last().since(self.began) / 2);
+        self.last() - reserve
     }
 
     /// As if it began now: a planted fault.
     pub(crate) fn anew(self, now: BootTime) -> Self {
-        Self { began: now, ends: now + self.ends.since(self.began), ..self }
+        let later = |at: BootTime| now + at.since(self.began);
+        Self { began: now, ends: later(self.ends), firm: self.firm.map(later), ..self }
     }
 
     /// Both at once: what runs is asked in its own way and at once, and the earlier end counts.
@@ -92,11 +109,16 @@ impl StopOrder {
         if !other.asked {
             return self;
         }
-        Self { ends: self.ends.min(other.ends), began: self.began.min(other.began), ..self }
+        let firm = earlier(self.firm, other.firm);
+        Self { ends: self.ends.min(other.ends), firm, began: self.began.min(other.began), ..self }
     }
 }
 
-/// What a process has after a hook that took too long: kubelet's `minimumGracePeriodInSeconds`.
+fn earlier(one: Option<BootTime>, other: Option<BootTime>) -> Option<BootTime> {
+    one.into_iter().chain(other).min()
+}
+
+/// What a process has at least, also after a hook that took too long: kubelet's `minimumGracePeriodInSeconds`.
 const LEAST_FOR_SIGNALS: Duration = Duration::from_secs(2);
 
 /// A stop under way.
@@ -147,9 +169,20 @@ impl Stop {
     /// Takes over that it is its turn, and an earlier end; a later one changes nothing.
     pub(crate) fn update(&mut self, order: &StopOrder) {
         self.order.ends = self.order.ends.min(order.ends);
+        self.order.firm = earlier(self.order.firm, order.firm);
         if matches!(self.phase, Phase::Held) && !order.held {
             self.phase = Phase::first(&self.order);
         }
+    }
+
+    /// When it began.
+    pub(crate) fn began(&self) -> BootTime {
+        self.order.began
+    }
+
+    /// Takes over that the service asks for patience until then.
+    pub(crate) fn be_patient(&mut self, until: BootTime) {
+        self.order.patience = self.order.patience.max(Some(until));
     }
 
     /// The preStop hook has been run.
@@ -168,7 +201,7 @@ impl Stop {
                 kill()
             }
             Phase::Killing { .. } => Vec::new(),
-            Phase::Held | Phase::Hooking { .. } | Phase::Signalling { .. } if now >= self.order.ends => {
+            Phase::Held | Phase::Hooking { .. } | Phase::Signalling { .. } if now >= self.order.last() => {
                 self.phase = Phase::Killing { again: Retry::first(now) };
                 kill()
             }
@@ -199,13 +232,13 @@ impl Stop {
     pub(crate) fn wake(&self) -> (BootTime, StopWake) {
         match &self.phase {
             Phase::Killing { again } => (again.at(), StopWake::KillAgain),
-            Phase::Held => (self.order.ends, StopWake::GraceEnd),
+            Phase::Held => (self.order.last(), StopWake::GraceEnd),
             Phase::Hooking { .. } => (self.order.hook_ends(), StopWake::HookEnd),
             Phase::Signalling { sent } => {
                 let stage = self.order.stages.get(*sent).map(|stage| due_at(&self.order, stage));
                 match stage {
-                    Some(at) if at < self.order.ends => (at, StopWake::Stage),
-                    Some(_) | None => (self.order.ends, StopWake::GraceEnd),
+                    Some(at) if at < self.order.last() => (at, StopWake::Stage),
+                    Some(_) | None => (self.order.last(), StopWake::GraceEnd),
                 }
             }
         }
@@ -226,7 +259,7 @@ fn kill() -> Vec<StopAct> {
 }
 
 fn due_at(order: &StopOrder, stage: &StopStage) -> BootTime {
-    stage.before_end.map_or(order.began, |before| (order.ends - before).max(order.began))
+    stage.before_end.map_or(order.began, |before| (order.last() - before).max(order.began))
 }
 
 #[cfg(test)]
@@ -238,20 +271,26 @@ mod tests {
     }
 
     /// SIGINT at once, SIGQUIT 5 s before the end.
-    fn postgres(ends: u64) -> Stop {
+    fn order(ends: u64) -> StopOrder {
         let stages = vec![
             StopStage { signal: 2, before_end: None },
             StopStage { signal: 3, before_end: Some(Duration::from_secs(5)) },
         ];
-        Stop::new(StopOrder {
+        StopOrder {
             began: t(100),
             ends: t(ends),
+            patience: None,
+            firm: None,
             hook: None,
             held: false,
             asked: true,
             stages,
             extended_from: None,
-        })
+        }
+    }
+
+    fn postgres(ends: u64) -> Stop {
+        Stop::new(order(ends))
     }
 
     fn hook() -> Hook {
@@ -261,15 +300,7 @@ mod tests {
     /// SIGTERM, after a hook.
     fn hooked(ends: u64) -> StopOrder {
         let stages = vec![StopStage { signal: 15, before_end: None }];
-        StopOrder {
-            began: t(100),
-            ends: t(ends),
-            hook: Some(hook()),
-            held: false,
-            asked: true,
-            stages,
-            extended_from: None,
-        }
+        StopOrder { hook: Some(hook()), stages, ..order(ends) }
     }
 
     #[test]
@@ -337,6 +368,18 @@ mod tests {
         assert_eq!(stop.act(t(129)), [StopAct::Signal(2), StopAct::Signal(3)]);
         stop.update(&order(110));
         assert_eq!(stop.act(t(129)), [StopAct::Kill]);
+    }
+
+    #[test]
+    fn patience_moves_the_end_and_the_last_signals_but_not_beyond_a_grace_that_was_given() {
+        let mut stop = Stop::new(order(130));
+        assert_eq!(stop.act(t(100)), [StopAct::Signal(2)]);
+        stop.be_patient(t(150));
+        assert_eq!(stop.act(t(144)), []);
+        assert_eq!(stop.act(t(145)), [StopAct::Signal(3)]);
+        stop.update(&StopOrder { firm: Some(t(148)), ..order(148) });
+        assert_eq!(stop.act(t(147)), []);
+        assert_eq!(stop.act(t(148)), [StopAct::Kill]);
     }
 
     #[test]

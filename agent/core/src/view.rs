@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use barepod_model::{
-    Attempt, ContainerName, ExitStatus, Namespace, Phase, Pod, PodName, PodUid, Reason, Stamp, Termination,
+    Attempt, ContainerName, ExitStatus, Namespace, Phase, Pod, PodName, PodUid, Reason, Resources, Stamp, Termination,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Deletion;
+use crate::{Condition, Deletion, PendingResize, Said};
 
 /// A pod as it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,10 +30,18 @@ pub struct PodView {
     pub reason: Option<Reason>,
     /// A sentence for people, may be empty.
     pub message: String,
+    /// What it was given as a whole.
+    pub level: Option<Resources>,
+    /// Why a change of its resources is not made yet.
+    pub pending_resize: Option<PendingResize>,
+    /// Its limits are being changed; with the reason why that has not been done, if there is one.
+    pub resizing: Option<String>,
     /// Its init containers are done and its sidecars have started.
     pub initialized: bool,
-    /// All containers that last are ready.
+    /// All containers that last are ready, and what `readinessGates` names holds.
     pub ready: bool,
+    /// All there are, barepod's own first.
+    pub conditions: Vec<Condition>,
     /// Its containers in their order.
     pub containers: Vec<ContainerView>,
 }
@@ -49,12 +57,20 @@ pub struct ContainerView {
     pub restart_count: u32,
     /// What it does now.
     pub state: ContainerState,
+    /// Something of its newest attempt is on the host, or may be: its process, what that left behind, its unread output.
+    pub live: bool,
     /// How the attempt before the present one ended.
     pub last: Option<Termination>,
     /// Its startup probe succeeded, or it has none and runs.
     pub started: bool,
     /// Its readiness probe says so, or it has none and is started.
     pub ready: bool,
+    /// What it was given of what it asks for.
+    pub allocated: Option<Resources>,
+    /// The limits that its running process has.
+    pub in_force: Option<Resources>,
+    /// What its service says of itself, while it runs and if it speaks.
+    pub said: Option<Said>,
 }
 
 /// What a container does now.

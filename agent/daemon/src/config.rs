@@ -1,5 +1,7 @@
 //! `/etc/barepod/barepod.yaml`. Every key is optional, an unknown one is refused.
 
+pub(crate) mod resources;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -26,6 +28,10 @@ pub(crate) struct Config {
     pub(crate) probe_address: IpAddr,
     /// Labels of this host, beside those that every node has.
     pub(crate) node_labels: BTreeMap<String, String>,
+    /// What pods may have of the host.
+    pub(crate) resources: resources::ResourceRules,
+    /// Containers that ask for no seccomp profile get barepod's own.
+    pub(crate) seccomp_default: bool,
 }
 
 impl Default for Config {
@@ -40,6 +46,8 @@ impl Default for Config {
             // Pods share the host's network, and a service there may listen on the loopback alone.
             probe_address: Ipv4Addr::LOCALHOST.into(),
             node_labels: BTreeMap::new(),
+            resources: resources::ResourceRules::default(),
+            seccomp_default: true,
         }
     }
 }
@@ -68,6 +76,8 @@ struct Raw {
     container_log_max_files: Option<u32>,
     probe_address: Option<String>,
     node_labels: BTreeMap<String, String>,
+    resources: resources::Raw,
+    seccomp_default: Option<bool>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -122,6 +132,7 @@ fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         }
     }
     let backoff = backoff(&raw.crash_loop_back_off, defaults.backoff).map_err(|m| value("crashLoopBackOff", m))?;
+    let resources = resources::parse(&raw.resources).map_err(|(key, message)| value(key, message))?;
     Ok(Config {
         cgroup,
         socket_group: raw.socket_group,
@@ -130,6 +141,8 @@ fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         log_max_files,
         probe_address,
         node_labels: raw.node_labels,
+        resources,
+        seccomp_default: raw.seccomp_default.unwrap_or(defaults.seccomp_default),
     })
 }
 
@@ -169,6 +182,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_reserved_is_not_for_pods() {
+        let text = "resources: {systemReserved: {cpu: 500m, memory: 1Gi}, maxPods: 7, podPidsLimit: 100}";
+        let rules = parse_text(text).unwrap().resources;
+        let host = barepod_model::Amounts {
+            cpu: barepod_model::MilliCpu(2000),
+            memory: Bytes(4 << 30),
+            ..barepod_model::Amounts::default()
+        };
+        let left = rules.capacity(host, Vec::new());
+        assert_eq!((left.amounts.cpu.0, left.amounts.memory, left.pods), (1500, Bytes(3 << 30), Some(7)));
+        assert_eq!(rules.groups.pod_pids, Some(100));
+    }
+
+    #[test]
     fn an_unknown_key_is_refused_with_its_line() {
         let error = parse_text("cgroup: a\ncontainerLogMaxSizes: 1Mi\n").unwrap_err();
         assert!(error.contains("containerLogMaxSizes") && error.contains('2'), "{error}");
@@ -184,6 +211,15 @@ mod tests {
             ("crashLoopBackOff: {initialSeconds: -1}", "crashLoopBackOff"),
             ("probeAddress: localhost", "probeAddress"),
             ("nodeLabels: {disk: very fast}", "nodeLabels"),
+            ("resources: {cpuManagerPolicy: static}", "reservedSystemCPUs"),
+            ("resources: {cpuManagerPolicy: static, reservedSystemCPUs: 2-1}", "reservedSystemCPUs"),
+            ("resources: {reservedSystemCPUs: '0'}", "reservedSystemCPUs"),
+            ("resources: {cpuManagerPolicy: dynamic}", "cpuManagerPolicy"),
+            ("resources: {podPidsLimit: 0}", "resources.podPidsLimit"),
+            ("resources: {cpuCFSQuotaPeriodMilliseconds: 2000}", "cpuCFSQuotaPeriodMilliseconds"),
+            ("resources: {memoryReservationPolicy: Some}", "memoryReservationPolicy"),
+            ("resources: {systemReserved: {gpu: '1'}}", "systemReserved"),
+            ("resources: {systemReserved: {memory: 1GB}}", "systemReserved"),
         ] {
             let error = parse_text(text).unwrap_err();
             assert!(error.contains(key), "{text}: {error}");

@@ -25,13 +25,15 @@ use crate::board::Board;
 use crate::clock;
 use crate::config::Config;
 use crate::grpc::{self, Access, Service};
-use crate::hands::{Hands, Host, LogRules, MountTable, Processes};
+use crate::hands::{Confining, Hands, Host, LogRules, MountTable, Processes};
 use crate::journal::Journal;
 use crate::notify::Notifier;
 use crate::policy::Rules;
 use crate::prober::Prober;
 use crate::source::FileSource;
+use crate::storage;
 use crate::supervisor::{Fuse, Handle, Supervisor};
+use crate::whole;
 
 /// How long calls may take to end after a signal.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -63,6 +65,10 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         processes: Processes::default(),
         prober,
         mounts: MountTable::new(&dirs),
+        memory: whole::amounts(&dirs.state).memory,
+        limits: std::sync::Mutex::default(),
+        cpus: std::sync::Mutex::default(),
+        confining: Confining::new(dirs.config.join("seccomp"), config.seccomp_default),
     });
     let reader = Arc::new(Reader::new(&dirs, config.node_labels.clone())?);
     let access = Access::new(config.socket_group.as_deref())?;
@@ -73,12 +79,15 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     let tasks = TaskTracker::new();
 
     let hands = Hands::new(Arc::clone(&host), supervisor.clone(), tasks.clone());
-    let core = Core::new(boot_id.clone(), config.backoff);
+    let cores = whole::cores(Path::new("/sys/devices/system/cpu"));
+    let capacity = config.resources.capacity(whole::amounts(&dirs.state), cores);
+    let core = Core::new(boot_id.clone(), config.backoff).with_capacity(capacity);
     let main =
         Supervisor::new(core, hands, inbox, Arc::clone(&board), Arc::clone(&journal), Fuse::new(args.die_at_effect));
     tasks.spawn(main.run(pods, stop.clone()));
 
     tasks.spawn(keeper.run(stop.clone()));
+    tasks.spawn(storage::watch(Arc::clone(&host), supervisor.clone(), stop.clone()));
 
     tasks.spawn(rules.clone().run(stop.clone()));
 
@@ -160,7 +169,11 @@ fn make(dirs: &Dirs) -> Result<()> {
 
 /// barepod's place in the cgroup tree. What the kernel does not hand down is said once; the pods run without it.
 fn groups(config: &Config) -> Result<Groups> {
-    let groups = Groups::open(Hierarchy::detect(Path::new("/sys/fs/cgroup"))?, &config.cgroup)?;
+    let hierarchy = Hierarchy::detect(Path::new("/sys/fs/cgroup"))?;
+    if config.resources.groups.reserve_memory && !hierarchy.is_unified() {
+        tracing::warn!("memoryReservationPolicy has no effect: only cgroup v2 can reserve memory");
+    }
+    let groups = Groups::open(hierarchy, &config.cgroup)?.with_rules(config.resources.groups);
     for error in groups.degraded() {
         tracing::warn!("limits of this controller do not hold: {error}");
     }

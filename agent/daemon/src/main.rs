@@ -3,6 +3,7 @@
 //! Started: configuration, ledger, core, socket, sources. Ended by SIGTERM or SIGINT: the socket closes, the services run
 //! on; the next daemon finds them by their shims.
 
+mod allotment;
 mod args;
 mod board;
 mod clock;
@@ -16,9 +17,11 @@ mod object;
 mod policy;
 mod prober;
 mod source;
+mod storage;
 mod supervisor;
 mod telemetry;
 mod watch;
+mod whole;
 
 use std::process::ExitCode;
 

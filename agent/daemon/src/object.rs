@@ -1,9 +1,11 @@
 //! A pod as the Kubernetes object that shows it: what its author wrote, and a true status (`core/v1.PodStatus`).
 
-use barepod_core::{ContainerState, ContainerView, PodView};
+use barepod_core::{ContainerState, ContainerView, PodView, Said};
 use barepod_linux::container_id;
-use barepod_model::{Container, ContainerKey, ContainerKind, Phase, Pod, Stamp, Termination};
+use barepod_model::{Container, ContainerKey, ContainerKind, ContainerName, Phase, Stamp, Termination};
 use serde_json::{Map, Value, json};
+
+use crate::allotment;
 
 /// The `v1/Pod` object of a view.
 pub(crate) fn pod(view: &PodView) -> Value {
@@ -50,16 +52,20 @@ fn status(view: &PodView) -> Value {
         "phase": view.phase.to_string(),
         "observedGeneration": view.generation,
         "conditions": conditions(view),
-        "qosClass": view.pod.as_deref().map(qos_class),
+        "qosClass": view.pod.as_deref().map(|pod| pod.qos().to_string()),
     });
     let (regular, init): (Vec<_>, Vec<_>) = pairs(view).partition(|(_, c)| c.kind == ContainerKind::Regular);
     let of = |pairs: Vec<(&ContainerView, &Container)>| -> Vec<Value> {
         pairs.into_iter().map(|(v, c)| container_status(view, v, c)).collect()
     };
+    if let Some(created) = &view.created {
+        status["startTime"] = json!(rfc3339(created));
+    }
     status["containerStatuses"] = json!(of(regular));
     if !init.is_empty() {
         status["initContainerStatuses"] = json!(of(init));
     }
+    allotment::of_pod(view, &mut status);
     if let Some(reason) = view.reason {
         status["reason"] = json!(reason.as_str());
     }
@@ -75,52 +81,59 @@ fn pairs(view: &PodView) -> impl Iterator<Item = (&ContainerView, &Container)> {
     view.containers.iter().filter_map(|v| wanted.iter().find(|c| c.name == v.name).map(|c| (v, c)))
 }
 
+/// Barepod's own, those that others set, and what each service says of itself.
 fn conditions(view: &PodView) -> Value {
-    let initialized = pairs(view).all(|(v, c)| match c.kind {
-        ContainerKind::Regular => true,
-        ContainerKind::Sidecar => v.started || view.initialized,
-        ContainerKind::Init => view.initialized || v.state.exit_status().is_some_and(|status| status.is_success()),
+    let known = view.conditions.iter().map(|condition| {
+        let mut shown = json!({
+            "type": condition.kind,
+            "status": condition.status.to_string(),
+            "lastTransitionTime": rfc3339(&condition.transition),
+            "observedGeneration": view.generation,
+        });
+        for (name, text) in [("reason", &condition.reason), ("message", &condition.message)] {
+            if !text.is_empty() {
+                shown[name] = json!(text);
+            }
+        }
+        shown
     });
-    let state = |holds: bool| if holds { "True" } else { "False" };
-    json!([
-        {"type": "PodScheduled", "status": "True"},
-        {"type": "Initialized", "status": state(initialized)},
-        {"type": "ContainersReady", "status": state(view.ready)},
-        {"type": "Ready", "status": state(view.ready)},
-    ])
+    let said = view.containers.iter().filter_map(|container| Some(notified(&container.name, container.said.as_ref()?)));
+    known.chain(allotment::conditions(view)).chain(said).collect()
 }
 
-/// Kubernetes' quality-of-service class (`pkg/apis/core/v1/helper/qos`).
-fn qos_class(pod: &Pod) -> &'static str {
-    let guaranteed = pod.containers.iter().all(|c| {
-        let r = &c.resources;
-        r.cpu_limit.is_some()
-            && r.memory_limit.is_some()
-            && r.cpu_request.is_none_or(|v| Some(v) == r.cpu_limit)
-            && r.memory_request.is_none_or(|v| Some(v) == r.memory_limit)
-    });
-    let best_effort = pod.containers.iter().all(|c| {
-        let r = &c.resources;
-        r.cpu_limit.is_none() && r.memory_limit.is_none() && r.cpu_request.is_none() && r.memory_request.is_none()
-    });
-    match (guaranteed, best_effort) {
-        (true, _) => "Guaranteed",
-        (false, true) => "BestEffort",
-        (false, false) => "Burstable",
-    }
+fn notified(container: &ContainerName, said: &Said) -> Value {
+    let reason = match (said.stopping, said.reloading, said.ready) {
+        (true, _, _) => "Stopping",
+        (false, true, _) => "Reloading",
+        (false, false, true) => "Ready",
+        (false, false, false) => "Starting",
+    };
+    let holds = said.ready && !said.stopping;
+    let words: Vec<_> = [&said.status, &said.error].into_iter().filter(|text| !text.is_empty()).cloned().collect();
+    json!({
+        "type": format!("notify.barepod.dev/{container}"),
+        "status": if holds { "True" } else { "False" },
+        "reason": reason,
+        "message": words.join("; "),
+    })
 }
+
+/// What a pod's termination messages may have together: kubelet's `MaxPodTerminationMessageLogLength`, in equal parts.
+const MOST_LAST_WORDS: usize = 12 * 1024;
 
 fn container_status(view: &PodView, container: &ContainerView, wanted: &Container) -> Value {
+    let words = MOST_LAST_WORDS / view.containers.len().max(1);
     let mut status = json!({
         "name": container.name,
         "image": wanted.image,
         "imageID": wanted.preset,
-        "ready": container.ready,
+        "ready": container.ready || has_done_its_work(container, wanted),
         "started": container.started,
         "restartCount": container.restart_count,
-        "state": state(&container.state),
-        "lastState": container.last.as_ref().map_or(json!({}), |last| json!({"terminated": terminated(last)})),
+        "state": state(&container.state, words),
+        "lastState": container.last.as_ref().map_or(json!({}), |last| json!({"terminated": terminated(last, words)})),
     });
+    allotment::of_container(container, &mut status);
     if let Some(attempt) = container.attempt {
         let key = ContainerKey { pod: view.uid.clone(), container: container.name.clone() };
         status["containerID"] = json!(format!("barepod://{}", container_id(&key, attempt)));
@@ -128,7 +141,12 @@ fn container_status(view: &PodView, container: &ContainerView, wanted: &Containe
     status
 }
 
-fn state(state: &ContainerState) -> Value {
+/// An init container is ready when it has succeeded (`UpdatePodStatus` in `pkg/kubelet/prober`).
+fn has_done_its_work(container: &ContainerView, wanted: &Container) -> bool {
+    wanted.kind == ContainerKind::Init && container.state.exit_status().is_some_and(|status| status.is_success())
+}
+
+fn state(state: &ContainerState, words: usize) -> Value {
     match state {
         ContainerState::Waiting { reason, message } => {
             let mut waiting = json!({"reason": reason.as_str()});
@@ -138,11 +156,11 @@ fn state(state: &ContainerState) -> Value {
             json!({"waiting": waiting})
         }
         ContainerState::Running { started, .. } => json!({"running": {"startedAt": rfc3339(started)}}),
-        ContainerState::Terminated { termination } => json!({"terminated": terminated(termination)}),
+        ContainerState::Terminated { termination } => json!({"terminated": terminated(termination, words)}),
     }
 }
 
-fn terminated(termination: &Termination) -> Value {
+fn terminated(termination: &Termination, words: usize) -> Value {
     let mut terminated = json!({
         "exitCode": termination.status.kubernetes_code(),
         "reason": termination.reason.as_str(),
@@ -153,9 +171,14 @@ fn terminated(termination: &Termination) -> Value {
         terminated["signal"] = json!(signal);
     }
     if !termination.message.is_empty() {
-        terminated["message"] = json!(termination.message);
+        terminated["message"] = json!(beginning(&termination.message, words));
     }
     terminated
+}
+
+/// At most so many bytes, in whole characters.
+fn beginning(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
 }
 
 /// Seconds, as `metav1.Time` has them.

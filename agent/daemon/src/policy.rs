@@ -4,7 +4,9 @@
 //! file at the start the built-in policy holds; with a broken one nothing new is allowed until it is mended. What runs
 //! already is not asked about.
 
-use std::io;
+use std::fs::Metadata;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use barepod_model::{Container, Permit, Pod};
 use barepod_policy::{Policy, Subject, Verb, Verdict};
 use barepod_reader::LocalHost;
+use nix::unistd::geteuid;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -87,6 +90,7 @@ impl Rules {
         let next = match read(&self.path) {
             Ok(Some((policy, text))) => InForce { policy, text, origin: Origin::File, fault: None },
             Ok(None) if held.origin == Origin::BuiltIn => return,
+            Ok(None) if held.origin == Origin::Nothing => built_in(),
             Ok(None) => with_fault(&held, format!("{} is gone; the last good one holds", self.path.display())),
             Err(fault) => with_fault(&held, fault),
         };
@@ -169,7 +173,13 @@ fn built_in() -> InForce {
 /// # Errors
 /// Why it cannot be used, in one line.
 pub(crate) fn read(path: &Path) -> Result<Option<(Policy, String)>, String> {
-    match fs_err::read_to_string(path) {
+    let text = fs_err::File::open(path).and_then(|mut file| {
+        refuse_writable(path, &file.metadata()?)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        Ok(text)
+    });
+    match text {
         Ok(text) => match barepod_policy::parse(&path.display().to_string(), &text) {
             Ok(policy) => Ok(Some((policy, text))),
             Err(error) => Err(error.to_string()),
@@ -177,4 +187,16 @@ pub(crate) fn read(path: &Path) -> Result<Option<(Policy, String)>, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Whoever may write the policy is the administrator, so nobody else may.
+fn refuse_writable(path: &Path, metadata: &Metadata) -> io::Result<()> {
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+    if (owner == 0 || owner == geteuid().as_raw()) && mode & 0o022 == 0 {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(io::Error::other(format!(
+        "{path} may be written by others than root (owner {owner}, mode {mode:04o}); chown root {path}; chmod 0644 {path}"
+    )))
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barepod_core::{Accepted, Core, Denied, Effect, Evidence, Input, RequestId, Restored};
+use barepod_core::{Accepted, ConditionChange, Core, Denied, Effect, Evidence, Input, RequestId, Restored};
 use barepod_model::{ContainerName, Permit, Pod, PodUid, Reason};
 use barepod_policy::Subject;
 use tokio::sync::{mpsc, oneshot};
@@ -46,6 +46,10 @@ pub(crate) enum Request {
         pod: PodUid,
         container: Option<ContainerName>,
     },
+    Condition {
+        pod: PodUid,
+        change: ConditionChange,
+    },
 }
 
 impl Request {
@@ -57,6 +61,7 @@ impl Request {
             }
             Request::Delete { pod, grace, evidence } => Input::Delete { request, pod, grace, evidence },
             Request::Restart { pod, container } => Input::Restart { request, pod, container },
+            Request::Condition { pod, change } => Input::Condition { request, pod, change },
         }
     }
 }
@@ -82,7 +87,7 @@ impl Handle {
         let gone = || Denied { reason: Reason::NotReady, message: "barepodd is ending; try again".to_owned() };
         let permit = match &what {
             Request::Apply(pod, subject) => Some(self.rules.permit(pod, subject).await),
-            Request::Delete { .. } | Request::Restart { .. } => None,
+            Request::Delete { .. } | Request::Restart { .. } | Request::Condition { .. } => None,
         };
         self.messages.send(Message::Request { what, permit, reply }).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   <base>/                                 barepod's own
-//!     pod<uid>/                             cpu weight against other pods
+//!     pod<uid>/                             cpu weight against other pods, limits of the pod as a whole
 //!       shim/                               the pod's shims: killed with no container, charged to none
 //!       <container>/                        limits, for all attempts
 //!         <attempt>/                        one process tree, never reused
@@ -13,12 +13,17 @@
 //! something. A group that was once killed is never used again: some kernels kill whatever is cloned into it later.
 
 mod arithmetic;
+mod cpuset;
 mod error;
 mod files;
 mod groups;
 mod hierarchy;
+mod io;
 mod limits;
+mod pressure;
+mod rules;
 mod usage;
+mod whole;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -28,4 +33,6 @@ pub use error::CgroupError;
 pub use groups::{Groups, Leaf, Stray};
 pub use hierarchy::{Controller, Hierarchy};
 pub use limits::{InForce, Unenforced};
+pub use pressure::{Awaited, Pressure, Stalled, host_pressure};
+pub use rules::Rules;
 pub use usage::Usage;

@@ -5,14 +5,19 @@
 
 #![forbid(unsafe_code)]
 
+pub mod app_armor;
 pub mod cgroup;
 mod dirs;
 pub mod host;
 pub mod ids;
 pub mod prober;
 pub mod sandbox;
+pub mod se_linux;
+pub mod seccomp;
 pub mod shim;
 pub mod terminal;
+#[cfg(test)]
+mod testing;
 pub mod users;
 pub mod view;
 pub mod volumes;

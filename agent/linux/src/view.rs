@@ -14,6 +14,8 @@
 //!   ├── dev, proc, sys of its own              └── var/lib/barepod  masked
 //! ```
 //!
+//! A container that runs as root sees no more of the host than everybody may: what is readable for some alone is masked.
+//!
 //! Nothing ever appears on the host. Where a mount point is missing there, its parent is *imitated*: a tmpfs of the same
 //! mode and owner takes its place, the entries it has on the host are bound into it one by one, and the mount point is
 //! made beside them. Only the nearest parent that exists is imitated, and it is read-only in the end like everything else.
@@ -22,6 +24,7 @@ mod host_dirs;
 mod kernel;
 mod mount;
 mod plan;
+mod private;
 mod witness;
 
 #[cfg(test)]

@@ -10,15 +10,18 @@
 //! What is in a volume belongs to whoever runs in the container: nothing here follows a symbolic link that lies in one.
 
 mod beneath;
+mod env_file;
 mod error;
 mod etc;
 mod files;
 mod group;
 mod host_path;
 mod last_words;
+mod links;
 mod ownership;
 mod projected;
 mod remove;
+mod usage;
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -26,17 +29,20 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as 
 use std::path::{Component, Path, PathBuf};
 
 use barepod_model::{
-    Attempt, Bytes, Container, ContainerKey, Launch, MountPropagation, Pod, PodUid, Root, SharedDir, Volume,
-    VolumeKind, VolumeMount,
+    Attempt, Bytes, Container, ContainerKey, HugePageSize, Launch, MountPropagation, Pod, PodUid, Root, SharedDir,
+    Volume, VolumeKind, VolumeMount,
 };
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::Dirs;
 use crate::view::{Manner, Place, Placement};
 
+use beneath::Links;
+pub use env_file::read as env_of_files;
 pub use error::VolumeError;
 use error::{at, refused};
 pub use last_words::read as last_words;
+pub use usage::disk_usage;
 
 /// What was found worth saying on the way; the pod runs all the same.
 pub type Warnings = Vec<String>;
@@ -71,7 +77,9 @@ pub fn prepare_container(
     let launch = &container.launch;
     let mut placements = Vec::new();
     for mount in &launch.mounts {
-        placements.push(volume_placement(dirs, pod, mount)?);
+        let placement = volume_placement(dirs, pod, mount)?;
+        let devices = placement.devices || launch.confinement.privileged;
+        placements.push(Placement { devices, ..placement });
     }
     for shared in &launch.shared {
         placements.push(shared_placement(shared, launch.user.uid, launch.user.gid)?);
@@ -114,11 +122,11 @@ fn forget_before(dirs: &Dirs, key: &ContainerKey, attempt: Attempt) -> Result<()
 /// It cannot be looked at.
 pub fn is_present(root: &Root, placements: &[Placement], path: &Path) -> io::Result<bool> {
     if let Some((placement, rest)) = around(placements, path) {
-        return beneath::exists(&placement.source, rest);
+        return beneath::exists(&placement.source, Links::of(placement), rest);
     }
     match root {
-        Root::Host => beneath::exists(Path::new("/"), relative(path)),
-        Root::Tree(tree) => beneath::exists(tree, relative(path)),
+        Root::Host => beneath::exists(Path::new("/"), Links::Trusted, relative(path)),
+        Root::Tree(tree) => beneath::exists(tree, Links::Trusted, relative(path)),
     }
 }
 
@@ -151,14 +159,12 @@ fn relative(path: &Path) -> &Path {
 fn make(dirs: &Dirs, pod: &Pod, volume: &Volume) -> Result<Warnings, VolumeError> {
     check_name(&volume.name)?;
     match &volume.kind {
-        VolumeKind::EmptyDir { memory, size_limit } => {
+        VolumeKind::EmptyDir { memory, huge_pages, size_limit } => {
             let path = dirs.empty_dir(&pod.uid, &volume.name);
-            let made = empty_dir(&path, *memory, *size_limit).and_then(|()| group::give(pod, volume, &path));
+            let made = empty_dir(&path, *memory, *huge_pages, *size_limit);
+            let made = made.and_then(|()| group::give(pod, volume, &path));
             made.map_err(|source| at(&title(&volume.name), &path, source))?;
-            let unbounded = size_limit.filter(|_| !memory);
-            let warn =
-                |limit| format!("volume {:?} is not held to its sizeLimit of {limit}: it is on a disk", volume.name);
-            Ok(unbounded.map(warn).into_iter().collect())
+            Ok(Warnings::new())
         }
         VolumeKind::Claim { claim, .. } => {
             check_name(claim)?;
@@ -176,7 +182,7 @@ fn make(dirs: &Dirs, pod: &Pod, volume: &Volume) -> Result<Warnings, VolumeError
 }
 
 /// As kubelet makes it: everybody may write, since it may be shared by containers of several users.
-fn empty_dir(path: &Path, memory: bool, size_limit: Option<Bytes>) -> io::Result<()> {
+fn empty_dir(path: &Path, memory: bool, huge: Option<HugePageSize>, size_limit: Option<Bytes>) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         private(parent)?;
     }
@@ -185,14 +191,25 @@ fn empty_dir(path: &Path, memory: bool, size_limit: Option<Bytes>) -> io::Result
         fs::set_permissions(path, Permissions::from_mode(0o777))?;
     }
     let size = size_limit.map(|limit| format!(",size={}", limit.0)).unwrap_or_default();
-    if memory { mount_memory(path, &format!("mode=0777{size}")) } else { Ok(()) }
+    match (huge, memory) {
+        (Some(pages), _) => {
+            let options = format!("mode=0777,pagesize={}{size}", pages.bytes().0);
+            mount_unless_there("hugetlbfs", path, &options)
+        }
+        (None, true) => mount_memory(path, &format!("mode=0777{size}")),
+        (None, false) => Ok(()),
+    }
 }
 
 /// A file system in memory, unless there is one already.
 fn mount_memory(path: &Path, options: &str) -> io::Result<()> {
+    mount_unless_there("tmpfs", path, options)
+}
+
+fn mount_unless_there(kind: &str, path: &Path, options: &str) -> io::Result<()> {
     if !is_mounted(path)? {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some(options))?;
+        mount(Some(kind), path, Some(kind), flags, Some(options))?;
     }
     Ok(())
 }
@@ -220,15 +237,26 @@ fn writes(container: &Container, volume: &str) -> bool {
     container.launch.mounts.iter().any(|mount| mount.volume == volume && !mount.read_only)
 }
 
+/// The volume of this name and where it lies.
+fn volume_root<'a>(dirs: &Dirs, pod: &'a Pod, name: &str) -> Result<(PathBuf, &'a Volume), VolumeError> {
+    let volume = pod.volumes.iter().find(|volume| volume.name == name);
+    let volume = volume.ok_or_else(|| VolumeError::Unknown { volume: name.to_owned() })?;
+    let root = match &volume.kind {
+        VolumeKind::EmptyDir { .. } | VolumeKind::Projected(_) => dirs.empty_dir(&pod.uid, name),
+        VolumeKind::Claim { claim, .. } => dirs.claim(&pod.namespace, claim),
+        VolumeKind::HostPath { path, .. } => host_path::real(dirs, name, path)?,
+    };
+    Ok((root, volume))
+}
+
 fn volume_placement(dirs: &Dirs, pod: &Pod, mount: &VolumeMount) -> Result<Placement, VolumeError> {
-    let volume = pod.volumes.iter().find(|volume| volume.name == mount.volume);
-    let volume = volume.ok_or_else(|| VolumeError::Unknown { volume: mount.volume.clone() })?;
+    let (source, volume) = volume_root(dirs, pod, &mount.volume)?;
     let what = title(&volume.name);
-    let (source, read_only, devices) = match &volume.kind {
-        VolumeKind::EmptyDir { .. } => (dirs.empty_dir(&pod.uid, &volume.name), false, false),
-        VolumeKind::Claim { claim, read_only } => (dirs.claim(&pod.namespace, claim), *read_only, false),
-        VolumeKind::HostPath { path, .. } => (host_path::real(dirs, &volume.name, path)?, false, true),
-        VolumeKind::Projected(_) => (dirs.empty_dir(&pod.uid, &volume.name), true, false),
+    let is_host_path = matches!(volume.kind, VolumeKind::HostPath { .. });
+    let read_only = match &volume.kind {
+        VolumeKind::EmptyDir { .. } | VolumeKind::HostPath { .. } => false,
+        VolumeKind::Claim { read_only, .. } => *read_only,
+        VolumeKind::Projected(_) => true,
     };
     let (source, within) = if mount.sub_path.as_os_str().is_empty() {
         (source, None)
@@ -237,7 +265,12 @@ fn volume_placement(dirs: &Dirs, pod: &Pod, mount: &VolumeMount) -> Result<Place
         let root = sub_path_root(volume, source, &mount.sub_path)?;
         (root.join(&mount.sub_path), Some(root))
     };
-    let place = place_of(&source).map_err(|cause| at(&what, &source, cause))?;
+    let links = if is_host_path { Links::Refused } else { Links::Trusted };
+    let place = match &within {
+        None => place_of(&source),
+        Some(root) => beneath::place(root, links, &mount.sub_path),
+    };
+    let place = place.map_err(|cause| at(&what, &source, cause))?;
     Ok(Placement {
         what,
         source,
@@ -245,8 +278,9 @@ fn volume_placement(dirs: &Dirs, pod: &Pod, mount: &VolumeMount) -> Result<Place
         path: mount.path.clone(),
         place,
         read_only: read_only || mount.read_only,
-        devices,
-        manner: manner(mount, place),
+        // A device that is named is meant; those that lie in a directory are for privileged containers.
+        devices: is_host_path && place == Place::File,
+        manner: Manner { no_links: is_host_path, ..manner(mount, place) },
     })
 }
 
@@ -258,6 +292,7 @@ fn manner(mount: &VolumeMount, place: Place) -> Manner {
             MountPropagation::None => false,
             MountPropagation::HostToContainer | MountPropagation::Bidirectional => true,
         },
+        no_links: false,
     }
 }
 
@@ -266,12 +301,14 @@ fn sub_path_root(volume: &Volume, source: PathBuf, sub_path: &Path) -> Result<Pa
     let failed = |cause| at(&title(&volume.name), &source.join(sub_path), cause);
     match &volume.kind {
         VolumeKind::EmptyDir { .. } | VolumeKind::HostPath { .. } | VolumeKind::Claim { .. } => {
-            beneath::make_like_root(&source, sub_path).map_err(failed)?;
+            let is_host_path = matches!(volume.kind, VolumeKind::HostPath { .. });
+            let links = if is_host_path { Links::Refused } else { Links::Trusted };
+            beneath::make_like_root(&source, links, sub_path).map_err(failed)?;
             Ok(source)
         }
         VolumeKind::Projected(_) => {
             let shown = projected::shown(&source).map_err(failed)?;
-            match beneath::exists(&shown, sub_path).map_err(failed)? {
+            match beneath::exists(&shown, Links::Trusted, sub_path).map_err(failed)? {
                 true => Ok(shown),
                 false => Err(refused(&volume.name, "the subPath names no file in it")),
             }

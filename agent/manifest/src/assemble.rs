@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use barepod_model::{
-    Brought, Bytes, Container, ContainerRequest, Credentials, Env, FsGroup, HostPort, Launch, Pod, PodUid, Reason,
-    RequestError, Resolved, Root, Source, StopPlan, Volume, VolumeKind, VolumeMount,
+    Brought, Bytes, Container, ContainerRequest, Credentials, Env, FsGroup, HostPort, Launch, NotifyRequest, Pod,
+    PodUid, Reason, RequestError, Resolved, Resources, Root, Source, StopPlan, Volume, VolumeKind, VolumeMount,
 };
 
+use crate::confinement;
 use crate::container::ParsedContainer;
 use crate::context::{Context, Lookup};
 use crate::error::{Finding, Findings, ManifestError};
@@ -46,14 +47,23 @@ impl ParsedPod {
         let mut data_paths = BTreeSet::new();
         let mut fs_group = None;
         for parsed in &self.containers {
-            let (request, missing) = lookup.request(parsed);
+            let (mut request, missing) = lookup.request(parsed);
+            // What its group is limited to, whoever says so.
+            request.resources = request.resources.within(self.resources.level.as_ref());
             match resolve(&request) {
                 Ok(mut resolved) => {
                     out.warnings.extend(resolved.warnings.iter().map(|w| self.finding(parsed, w)));
                     let place = Data { pod: &self, volumes: &volumes, claims_root: context.claims_root };
                     place.find(parsed, &resolved, missing.is_some(), &mut data_paths, &mut out);
                     not_root(parsed, &resolved.launch, &mut out);
+                    confinement::enforceable(parsed, context.host, &mut out);
                     fs_group = chosen_group(fs_group, parsed, &resolved);
+                    if let Some(request) = parsed.notify {
+                        resolved.launch.notify = match request {
+                            NotifyRequest::Off => None,
+                            NotifyRequest::On(notify) => Some(notify),
+                        };
+                    }
                     resolved.launch.as_written = parsed.program.as_written(parsed.request.working_dir.clone());
                     containers.push(container(parsed, resolved, missing));
                 }
@@ -96,10 +106,11 @@ impl ParsedPod {
             restart_policy: self.restart_policy,
             grace: self.grace,
             active_deadline: self.active_deadline,
-            readiness_gates: Vec::new(),
+            readiness_gates: self.readiness_gates,
             depends_on: self.depends_on,
             data_paths,
             fs_group,
+            resources: self.resources,
             volumes,
             containers,
             manifest: self.manifest,
@@ -252,6 +263,7 @@ fn stand_in(request: ContainerRequest) -> Resolved {
     let launch = Launch {
         argv: vec!["/bin/false".to_owned()],
         init: Vec::new(),
+        follows_resources: barepod_model::FollowsResources::default(),
         env: Env::default(),
         cwd: PathBuf::from("/"),
         user: Credentials { uid: 65534, gid: 65534, groups: Vec::new() },
@@ -269,10 +281,12 @@ fn stand_in(request: ContainerRequest) -> Resolved {
         namespaces: request.namespaces,
         tty: false,
         stdin: barepod_model::Stdin::Closed,
+        env_files: Vec::new(),
         hostname: request.hostname,
         as_written: None,
         network: request.network,
         confinement: request.confinement,
+        notify: None,
     };
     Resolved {
         preset: request.image,
@@ -284,16 +298,20 @@ fn stand_in(request: ContainerRequest) -> Resolved {
         readiness: None,
         liveness: None,
         data_paths: Vec::new(),
+        pids_limit: None,
+        oom_group: true,
         warnings: Vec::new(),
     }
 }
 
-/// The manifest's probes take the place of the preset's, each for itself.
+/// The manifest's probes take the place of the preset's, each for itself. A service that says itself when it has started
+/// need not be asked, unless the manifest wants that.
 fn container(parsed: &ParsedContainer, resolved: Resolved, missing: Option<String>) -> Container {
     let mut stop = resolved.stop;
     if let (Some(signal), Some(first)) = (parsed.stop_signal, stop.stages.first_mut()) {
         first.signal = signal;
     }
+    let says_itself = resolved.launch.notify.is_some();
     Container {
         name: parsed.request.name.clone(),
         kind: parsed.request.kind,
@@ -301,9 +319,11 @@ fn container(parsed: &ParsedContainer, resolved: Resolved, missing: Option<Strin
         preset: resolved.preset,
         brought: resolved.brought,
         launch: resolved.launch,
-        resources: parsed.request.resources,
+        resources: Resources { pids_limit: resolved.pids_limit, ..parsed.request.resources },
+        resize_policy: parsed.resize_policy,
+        oom_group: resolved.oom_group,
         stop,
-        startup: parsed.startup.clone().or(resolved.startup),
+        startup: parsed.startup.clone().or(resolved.startup.filter(|_| !says_itself)),
         readiness: parsed.readiness.clone().or(resolved.readiness),
         liveness: parsed.liveness.clone().or(resolved.liveness),
         lifecycle: parsed.lifecycle.clone(),

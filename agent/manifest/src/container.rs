@@ -1,11 +1,11 @@
 //! One container of a Pod.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use barepod_model::{
-    Confinement, ContainerKind, ContainerName, ContainerRequest, ContainerRestart, Lifecycle, NamespaceUse, Probe,
-    ProbeKind, Reason, Stdin, TerminationMessage, TerminationMessagePolicy, VolumeMount,
+    ContainerKind, ContainerName, ContainerRequest, ContainerRestart, Lifecycle, NamespaceUse, NotifyRequest, Probe,
+    ProbeKind, Reason, ResizePolicy, Stdin, TerminationMessage, TerminationMessagePolicy, VolumeMount,
 };
 use k8s_openapi::api::core::v1;
 
@@ -14,7 +14,7 @@ use crate::error::{Finding, Findings};
 use crate::network::Named;
 use crate::place::FieldPath;
 use crate::program::{NoSources, Program, Ran};
-use crate::{names, paths, probes, resources, restart, security, volumes};
+use crate::{confinement, names, notify, paths, pod_resources, probes, resources, restart, security, volumes};
 
 /// A container, checked, before it is known what stands in for its image.
 #[derive(Debug, Clone)]
@@ -35,6 +35,10 @@ pub struct ParsedContainer {
     pub restart: ContainerRestart,
     /// Where it leaves its last words.
     pub termination_message: TerminationMessage,
+    /// What happens to it when its resources change.
+    pub resize_policy: ResizePolicy,
+    /// Annotation `notify.barepod.dev/NAME`: whether its service speaks to barepod, in place of what its preset says.
+    pub notify: Option<NotifyRequest>,
     /// Ports it says it listens on.
     pub ports: Vec<Port>,
     /// Command, arguments and variables as they are written.
@@ -62,6 +66,9 @@ pub struct Port {
 pub(crate) struct Surroundings<'a> {
     pub(crate) spec: &'a v1::PodSpec,
     pub(crate) named: &'a Named,
+    pub(crate) annotations: &'a BTreeMap<String, String>,
+    /// Path of the metadata.
+    pub(crate) metadata: &'a FieldPath,
     /// Path of the spec.
     pub(crate) path: &'a FieldPath,
 }
@@ -93,8 +100,11 @@ pub(crate) fn parse(
     let stop_signal = from.lifecycle.as_ref().and_then(|l| l.stop_signal.as_deref());
     let stop_signal = stop_signal.and_then(|name| out.take(signal(name, &lifecycle_path.key("stopSignal"))));
     let termination_message = termination_message(from, path, out);
+    let policy = pod_resources::restart_policy(from, pod.spec);
+    let resize_policy = pod_resources::resize_policy(from, kind == ContainerKind::Init, policy, path, out);
     let program = Program::parse(from, path, out);
-    let request = request(from, kind, name?, &program, pod, path, out);
+    let name = name?;
+    let request = request(from, kind, name.clone(), &program, pod, path, out);
     Some(ParsedContainer {
         request,
         startup,
@@ -104,6 +114,8 @@ pub(crate) fn parse(
         stop_signal,
         restart,
         termination_message,
+        resize_policy,
+        notify: notify::of(&name, kind, pod.annotations, pod.metadata, out),
         ports,
         program,
         path: path.clone(),
@@ -180,9 +192,10 @@ fn request(
         },
         tty: from.tty.unwrap_or_default(),
         stdin: stdin(from),
+        env_files: program.env_files(),
         hostname: pod.named.hostname.clone(),
         network: pod.named.files.clone(),
-        confinement: Confinement::default(),
+        confinement: confinement::parse(own, pod, &own_path, out),
         env,
     }
 }

@@ -38,6 +38,10 @@ pub struct HostFacts {
     pub memory: Bytes,
     /// Disk space that pods may use for what goes with them.
     pub ephemeral_storage: Bytes,
+    /// Its kernel enforces AppArmor's profiles.
+    pub app_armor: bool,
+    /// Its kernel has an SELinux policy.
+    pub se_linux: bool,
 }
 
 impl Default for HostFacts {
@@ -50,6 +54,8 @@ impl Default for HostFacts {
             cpu: MilliCpu(0),
             memory: Bytes(0),
             ephemeral_storage: Bytes(0),
+            app_armor: false,
+            se_linux: false,
         }
     }
 }
@@ -90,7 +96,8 @@ impl Lookup<'_> {
             .container
             .as_ref()
             .and_then(|name| self.pod.containers.iter().find(|container| container.request.name.as_str() == name));
-        let of = named.map_or(own, |container| &container.request.resources);
+        // A limit that the pod gives as a whole stands for that of a container without one.
+        let of = named.map_or(own, |container| &container.request.resources).within(self.pod.resources.level.as_ref());
         let host = self.context.host;
         let limit = |given: Option<u64>, has: u64| given.filter(|value| *value > 0).unwrap_or(has);
         let milli = match wanted.resource {
@@ -98,8 +105,8 @@ impl Lookup<'_> {
             Resource::CpuRequest => of.cpu_request.map_or(0, |c| c.0).into(),
             Resource::MemoryLimit => thousandths(limit(of.memory_limit.map(|m| m.0), host.memory.0)),
             Resource::MemoryRequest => thousandths(of.memory_request.map_or(0, |m| m.0)),
-            Resource::StorageLimit => thousandths(host.ephemeral_storage.0),
-            Resource::StorageRequest => 0,
+            Resource::StorageLimit => thousandths(limit(of.storage_limit.map(|s| s.0), host.ephemeral_storage.0)),
+            Resource::StorageRequest => thousandths(of.storage_request.map_or(0, |s| s.0)),
         };
         milli.div_ceil(wanted.divisor.max(1)).to_string()
     }

@@ -124,6 +124,7 @@ impl Sources for OfContainer<'_> {
             Reference::Field(field, _) => return Ok(Some(self.lookup.field(field))),
             Reference::Resource(resource, _) => return Ok(Some(self.lookup.resource(self.resources, resource))),
             Reference::Key(object) => object,
+            Reference::File(_) => return Ok(None),
         };
         let key = object.key.as_deref().unwrap_or_default();
         let found = self.lookup.data(object).and_then(|data| {

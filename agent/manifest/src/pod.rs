@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use barepod_model::{ContainerKind, FsGroupChangePolicy, Manifest, Namespace, PodName, PodRef, Reason, RestartPolicy};
+use barepod_model::{
+    ContainerKind, FsGroupChangePolicy, Manifest, Namespace, PodName, PodRef, PodResources, Reason, RestartPolicy,
+};
 use k8s_openapi::api::core::v1;
 
 use crate::check::nearest;
@@ -13,7 +15,7 @@ use crate::objects::{ObjectBody, ObjectKind, ObjectRef, Objects};
 use crate::place::FieldPath;
 use crate::read::Origin;
 use crate::volumes::{ParsedKind, ParsedVolume};
-use crate::{names, network, security, volumes};
+use crate::{names, network, notify, pod_resources, security, volumes};
 
 /// A Pod, checked, before it is known what stands in for its images. [`ParsedPod::into_pod`] makes it one.
 #[derive(Debug, Clone)]
@@ -32,6 +34,8 @@ pub struct ParsedPod {
     pub grace: Duration,
     /// `activeDeadlineSeconds`.
     pub active_deadline: Option<Duration>,
+    /// `readinessGates`.
+    pub readiness_gates: Vec<String>,
     /// Annotation `barepod.dev/depends-on`.
     pub depends_on: Vec<PodRef>,
     /// `fsGroupChangePolicy`.
@@ -42,6 +46,8 @@ pub struct ParsedPod {
     pub manifest: Manifest,
     /// What is accepted without effect, and what else its author should know.
     pub warnings: Vec<ManifestError>,
+    /// What it asks for as a whole.
+    pub resources: PodResources,
     pub(crate) volumes: Vec<ParsedVolume>,
     pub(crate) service_account: String,
     pub(crate) node_selector: BTreeMap<String, String>,
@@ -55,8 +61,10 @@ pub(crate) struct Parts {
     pub(crate) restart_policy: RestartPolicy,
     pub(crate) grace: Duration,
     pub(crate) active_deadline: Option<Duration>,
+    pub(crate) readiness_gates: Vec<String>,
     pub(crate) depends_on: Vec<PodRef>,
     pub(crate) fs_group_policy: FsGroupChangePolicy,
+    pub(crate) resources: PodResources,
     pub(crate) volumes: Vec<ParsedVolume>,
     pub(crate) service_account: String,
     pub(crate) node_selector: BTreeMap<String, String>,
@@ -67,6 +75,9 @@ pub(crate) struct Parts {
 const DEFAULT_GRACE: i64 = 30;
 /// Pods that must be ready first.
 const DEPENDS_ON: &str = "barepod.dev/depends-on";
+/// What follows from a pod's containers.
+const OWN_CONDITIONS: [&str; 5] =
+    ["PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"];
 /// The one RuntimeClass this host answers to.
 const RUNTIME_CLASS: &str = "barepod";
 
@@ -95,20 +106,30 @@ pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
     let grace = grace(spec, &path, out);
     let active_deadline = active_deadline(spec, &path, out);
     let depends_on = depends_on(pod.metadata.annotations.as_ref(), namespace.as_ref(), &metadata, out);
-    let volumes = volumes::volumes(spec.volumes.as_deref().unwrap_or_default(), &path.key("volumes"), out);
+    let mut volumes = volumes::volumes(spec.volumes.as_deref().unwrap_or_default(), &path.key("volumes"), out);
     let security = path.key("securityContext");
     let fs_group_policy = security::fs_group_policy(spec.security_context.as_ref(), &security, out);
     let named = network::parse(spec, name.as_ref(), namespace.as_ref(), &path, out);
-    let containers = containers(&Surroundings { spec, named: &named, path: &path }, out);
+    let none = BTreeMap::new();
+    let annotations = pod.metadata.annotations.as_ref().unwrap_or(&none);
+    let surroundings = Surroundings { spec, named: &named, annotations, metadata: &metadata, path: &path };
+    let readiness_gates = gates(spec, &path, out);
+    let containers = containers(&surroundings, out);
+    notify::only_of(&containers, annotations, &metadata, out);
+    let resources = pod_resources::parse(pod, &containers, &metadata, &path, out);
+    pod_resources::huge_volumes(&mut volumes, &containers, &resources, out);
     resource_owners(&containers, &volumes, out);
+    file_volumes(&containers, &volumes, out);
     Some(Parts {
         namespace: namespace?,
         name: name?,
         restart_policy,
         grace,
         active_deadline,
+        readiness_gates,
         depends_on,
         fs_group_policy,
+        resources,
         volumes,
         service_account: service_account(spec),
         node_selector: spec.node_selector.clone().unwrap_or_default(),
@@ -169,6 +190,21 @@ fn resource_owners(containers: &[ParsedContainer], volumes: &[ParsedVolume], out
             let finding = Finding::new(Reason::InvalidValue, &path, format!("the pod has no container {name:?}"));
             let hint = nearest(name, names()).map(|name| format!("did you mean {name:?}?"));
             out.error(finding.hint(hint.unwrap_or_else(|| "name one of its containers".to_owned())));
+        }
+    }
+}
+
+/// Volumes whose files hold variables must be there.
+fn file_volumes(containers: &[ParsedContainer], volumes: &[ParsedVolume], out: &mut Findings) {
+    for container in containers {
+        for file in &container.request.env_files {
+            let names = || volumes.iter().map(|volume| volume.name.as_str());
+            if !names().any(|name| name == file.volume) {
+                let message = format!("variable {}: the pod has no volume {:?}", file.name, file.volume);
+                let finding = Finding::new(Reason::UnknownVolume, &container.path.key("env"), message);
+                let hint = nearest(&file.volume, names()).map(|name| format!("did you mean {name:?}?"));
+                out.error(finding.hint(hint.unwrap_or_else(|| "add it to spec.volumes".to_owned())));
+            }
         }
     }
 }
@@ -241,6 +277,25 @@ fn active_deadline(spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) -> 
             None
         }
     }
+}
+
+/// Conditions that others set. One that follows from the containers anyway would open by itself, or never.
+fn gates(spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) -> Vec<String> {
+    let path = path.key("readinessGates");
+    let mut gates = Vec::new();
+    for (i, gate) in spec.readiness_gates.iter().flatten().enumerate() {
+        let (kind, path) = (&gate.condition_type, path.index(i).key("conditionType"));
+        if OWN_CONDITIONS.contains(&kind.as_str()) {
+            let message = format!("barepod sets {kind} itself");
+            out.error(
+                Finding::new(Reason::InvalidValue, &path, message).hint("name a condition that somebody else sets"),
+            );
+        } else {
+            names::label_key(&kind.to_lowercase(), &path, out);
+            gates.push(kind.clone());
+        }
+    }
+    gates
 }
 
 /// The pods named by the annotation, separated by commas: `name` in the same namespace, or `namespace/name`.

@@ -4,16 +4,17 @@
 //! each value expanded with the variables before it; of two with one name the later counts; then command and arguments.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use barepod_model::{AsWritten, Contents, Env, Reason};
+use barepod_model::{AsWritten, Contents, Env, EnvFile, Reason};
 use k8s_openapi::api::core::v1;
 
 use crate::error::{Finding, Findings};
-use crate::expand::expand;
-use crate::names;
+use crate::expand::{expand, unknown_names};
 use crate::objects::ObjectKind;
 use crate::place::FieldPath;
 use crate::references::{self, Asker, FieldRef, ObjectKeyRef, ResourceRef};
+use crate::{names, paths};
 
 /// Command, arguments and variables as they are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,17 @@ pub(crate) enum Reference {
     Field(FieldRef, String),
     Resource(ResourceRef, String),
     Key(ObjectKeyRef),
+    /// In a file of a volume: read when the container starts.
+    File(FileRef),
+}
+
+/// A key in a file of a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileRef {
+    volume: String,
+    path: PathBuf,
+    key: String,
+    optional: bool,
 }
 
 /// Command, arguments and variables as a process gets them.
@@ -94,14 +106,52 @@ impl Program {
         let sources = sources.filter_map(|(i, from)| source(from, &path.key("envFrom").index(i), out)).collect();
         let variables = variables(from.env.as_deref().unwrap_or_default(), &path.key("env"), out);
         let words = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
-        Self { command: words(&from.command), args: words(&from.args), sources, variables }
+        let program = Self { command: words(&from.command), args: words(&from.args), sources, variables };
+        program.late_values(path, out);
+        program
+    }
+
+    /// Variables that files of volumes hold.
+    pub(crate) fn env_files(&self) -> Vec<EnvFile> {
+        let file = |variable: &Variable| match &variable.value {
+            VariableValue::From(Reference::File(file)) => Some(EnvFile {
+                name: variable.name.clone(),
+                volume: file.volume.clone(),
+                path: file.path.clone(),
+                key: file.key.clone(),
+                optional: file.optional,
+            }),
+            VariableValue::From(_) | VariableValue::Text(_) => None,
+        };
+        self.variables.iter().filter_map(file).collect()
+    }
+
+    /// What a file holds is known when the container starts, and everything else is put together before.
+    fn late_values(&self, path: &FieldPath, out: &mut Findings) {
+        let late = self.env_files();
+        let mut look = |text: &str, path: FieldPath| {
+            let names = unknown_names(text, &BTreeMap::new());
+            if let Some(name) = names.iter().find(|name| late.iter().any(|file| file.name == **name)) {
+                let message = format!("$({name}) comes from a file, which is read when the container starts");
+                let hint = "let a shell expand it in the container: sh -c 'exec ... \"$NAME\"'";
+                out.error(Finding::new(Reason::UnsupportedField, &path, message).hint(hint));
+            }
+        };
+        for (i, variable) in self.variables.iter().enumerate() {
+            if let VariableValue::Text(text) = &variable.value {
+                look(text, path.key("env").index(i).key("value"));
+            }
+        }
+        for (field, words) in [("command", &self.command), ("args", &self.args)] {
+            words.iter().enumerate().for_each(|(i, word)| look(word, path.key(field).index(i)));
+        }
     }
 
     /// The objects it refers to.
     pub(crate) fn objects(&self) -> impl Iterator<Item = &ObjectKeyRef> {
         let keys = self.references().filter_map(|reference| match reference {
             Reference::Key(key) => Some(key),
-            Reference::Field(..) | Reference::Resource(..) => None,
+            Reference::Field(..) | Reference::Resource(..) | Reference::File(_) => None,
         });
         self.sources.iter().map(|source| &source.object).chain(keys)
     }
@@ -110,7 +160,7 @@ impl Program {
     pub(crate) fn containers(&self) -> impl Iterator<Item = &str> {
         self.references().filter_map(|reference| match reference {
             Reference::Resource(resource, _) => resource.container.as_deref(),
-            Reference::Field(..) | Reference::Key(_) => None,
+            Reference::Field(..) | Reference::Key(_) | Reference::File(_) => None,
         })
     }
 
@@ -156,6 +206,7 @@ impl Program {
         for variable in &self.variables {
             let value = match &variable.value {
                 VariableValue::Text(text) => Some(expand(text, &env)),
+                VariableValue::From(Reference::File(_)) => None,
                 VariableValue::From(reference) => from.value(reference).unwrap_or_else(|message| {
                     missing.get_or_insert(message);
                     Some(placeholder(reference))
@@ -188,6 +239,9 @@ fn placeholder(reference: &Reference) -> String {
     match reference {
         Reference::Field(_, text) | Reference::Resource(_, text) => format!("$({text})"),
         Reference::Key(key) => format!("$({key})"),
+        Reference::File(file) => {
+            format!("$({} of {} in volume {:?})", file.key, file.path.display(), file.volume)
+        }
     }
 }
 
@@ -259,10 +313,11 @@ fn reference(from: &v1::EnvVarSource, path: &FieldPath, out: &mut Findings) -> O
         from.resource_field_ref.is_some(),
         from.config_map_key_ref.is_some(),
         from.secret_key_ref.is_some(),
+        from.file_key_ref.is_some(),
     ];
     if given.iter().filter(|given| **given).count() != 1 {
         let message = "a value comes from one place";
-        let hint = "give one of fieldRef, resourceFieldRef, configMapKeyRef and secretKeyRef";
+        let hint = "give one of fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef and fileKeyRef";
         out.error(Finding::new(Reason::InvalidValue, path, message).hint(hint));
         return None;
     }
@@ -276,6 +331,9 @@ fn reference(from: &v1::EnvVarSource, path: &FieldPath, out: &mut Findings) -> O
             format!("{} of {:?} by {}", from.resource, found.container.as_deref().unwrap_or_default(), found.divisor);
         return Some(Reference::Resource(found, text));
     }
+    if let Some(from) = &from.file_key_ref {
+        return file(from, &path.key("fileKeyRef"), out).map(Reference::File);
+    }
     let mut key = |kind, name: &str, key: &str, optional, field| {
         references::object_key(kind, name, Some(key), optional, &path.key(field), out).map(Reference::Key)
     };
@@ -284,6 +342,17 @@ fn reference(from: &v1::EnvVarSource, path: &FieldPath, out: &mut Findings) -> O
         (None, Some(from)) => key(ObjectKind::Secret, &from.name, &from.key, from.optional, "secretKeyRef"),
         (None, None) => None,
     }
+}
+
+fn file(from: &v1::FileKeySelector, path: &FieldPath, out: &mut Findings) -> Option<FileRef> {
+    let volume = out.take(names::label(&from.volume_name, &path.key("volumeName")));
+    let file = out.take(paths::relative(&from.path, &path.key("path")));
+    if !names::is_env_name(&from.key) {
+        let finding = Finding::new(Reason::InvalidValue, &path.key("key"), format!("{:?} names no variable", from.key));
+        out.error(finding.hint("use printable ASCII characters without '='"));
+    }
+    let optional = from.optional.unwrap_or_default();
+    Some(FileRef { volume: volume?, path: file?, key: from.key.clone(), optional })
 }
 
 impl std::fmt::Debug for Variable {

@@ -7,6 +7,9 @@ use crate::check::nearest;
 use crate::error::{Finding, Findings};
 use crate::place::FieldPath;
 
+/// All of them.
+const ALL: &str = "ALL";
+
 /// Who a container asks to run as: what it says itself, else what its pod says.
 pub(crate) fn user(
     pod: Option<&PodSecurityContext>,
@@ -76,15 +79,19 @@ fn id(value: i64, path: &FieldPath, out: &mut Findings) -> Option<u32> {
     id
 }
 
-/// Reads `capabilities`.
+/// Reads `capabilities`. Letters may be large or small, as container runtimes have it.
 pub(crate) fn capabilities(from: Option<&Capabilities>, path: &FieldPath, out: &mut Findings) -> CapabilityRequest {
     let mut request = CapabilityRequest::default();
     let Some(from) = from else { return request };
     for (i, name) in from.add.iter().flatten().enumerate() {
-        request.add.extend(out.take(capability(name, &path.key("add").index(i))));
+        if is_capability(name, ALL) {
+            request.add_all = true;
+        } else {
+            request.add.extend(out.take(capability(name, &path.key("add").index(i))));
+        }
     }
     for (i, name) in from.drop.iter().flatten().enumerate() {
-        if name == "ALL" {
+        if is_capability(name, ALL) {
             request.drop_all = true;
         } else {
             request.drop.extend(out.take(capability(name, &path.key("drop").index(i))));
@@ -93,13 +100,17 @@ pub(crate) fn capabilities(from: Option<&Capabilities>, path: &FieldPath, out: &
     request
 }
 
+/// Whether a manifest's word means this capability.
+pub(crate) fn is_capability(word: &str, name: &str) -> bool {
+    word.eq_ignore_ascii_case(name)
+}
+
 fn capability(name: &str, path: &FieldPath) -> Result<u32, Finding> {
-    if let Some(number) = CAPABILITIES.iter().position(|known| *known == name) {
+    if let Some(number) = CAPABILITIES.iter().position(|known| is_capability(name, known)) {
         return Ok(u32::try_from(number).unwrap_or(u32::MAX));
     }
     let finding = Finding::new(Reason::InvalidValue, path, format!("there is no capability {name:?}"));
     Err(match nearest(name.trim_start_matches("CAP_"), CAPABILITIES.into_iter()) {
-        _ if name == "ALL" => finding.hint("name the capabilities that the service needs"),
         Some(near) => finding.hint(format!("did you mean {near:?}?")),
         None => finding.hint("use Linux' names without CAP_, e.g. IPC_LOCK"),
     })

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use barepod_model::{HostPathType, MountPropagation, Reason, VolumeKind, VolumeMount};
+use barepod_model::{HostPathType, HugePageSize, MountPropagation, Reason, VolumeKind, VolumeMount};
 use k8s_openapi::api::core::v1;
 
 use crate::check::nearest;
@@ -19,6 +19,8 @@ pub(crate) struct ParsedVolume {
     pub(crate) name: String,
     pub(crate) kind: ParsedKind,
     pub(crate) path: FieldPath,
+    /// An emptyDir of huge pages that names no size.
+    pub(crate) any_huge_page_size: bool,
 }
 
 /// What it is.
@@ -44,7 +46,9 @@ pub(crate) fn volumes(from: &[v1::Volume], path: &FieldPath, out: &mut Findings)
             out.error(Finding::new(Reason::Duplicate, &path.key("name"), message).hint("give each its own name"));
         }
         if let (Some(name), Some(kind)) = (name, kind(volume, &path, out)) {
-            volumes.push(ParsedVolume { name, kind, path });
+            let any_huge_page_size =
+                volume.empty_dir.as_ref().is_some_and(|dir| dir.medium.as_deref() == Some("HugePages"));
+            volumes.push(ParsedVolume { name, kind, path, any_huge_page_size });
         }
     }
     volumes
@@ -98,14 +102,19 @@ fn projection(from: &v1::Volume, path: &FieldPath, out: &mut Findings) -> Option
 }
 
 fn empty_dir(from: Option<&v1::EmptyDirVolumeSource>, path: &FieldPath, out: &mut Findings) -> Option<VolumeKind> {
-    let Some(from) = from else { return Some(VolumeKind::EmptyDir { memory: false, size_limit: None }) };
-    let memory = match from.medium.as_deref().unwrap_or_default() {
-        "" => false,
-        "Memory" => true,
+    let Some(from) = from else {
+        return Some(VolumeKind::EmptyDir { memory: false, huge_pages: None, size_limit: None });
+    };
+    let (memory, huge_pages) = match from.medium.as_deref().unwrap_or_default() {
+        "" => (false, None),
+        "Memory" => (true, None),
+        "HugePages" | "HugePages-2Mi" => (false, Some(HugePageSize::TwoMi)),
+        "HugePages-1Gi" => (false, Some(HugePageSize::OneGi)),
         other => {
             let message = format!("there is no medium {other:?} here");
             out.error(
-                Finding::new(Reason::InvalidValue, &path.key("medium"), message).hint("use \"Memory\" or remove it"),
+                Finding::new(Reason::InvalidValue, &path.key("medium"), message)
+                    .hint("use Memory, HugePages, HugePages-2Mi, HugePages-1Gi, or remove it"),
             );
             return None;
         }
@@ -114,7 +123,7 @@ fn empty_dir(from: Option<&v1::EmptyDirVolumeSource>, path: &FieldPath, out: &mu
         None => None,
         Some(quantity) => Some(resources::quantity(&quantity.0, &path.key("sizeLimit"), out)?),
     };
-    Some(VolumeKind::EmptyDir { memory, size_limit })
+    Some(VolumeKind::EmptyDir { memory, huge_pages, size_limit })
 }
 
 /// Reads a `hostPath`, of a pod or of a PersistentVolume.

@@ -60,6 +60,7 @@ fn the_corpus_is_large_and_has_every_reason_of_a_manifest() {
         Reason::UnsupportedField,
         Reason::UnsupportedKind,
         Reason::UnknownVolume,
+        Reason::SysctlForbidden,
         Reason::UnreadableManifest,
         Reason::ManifestTooLarge,
     ] {

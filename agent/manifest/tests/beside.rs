@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use barepod_manifest::{ParsedPod, read};
 use barepod_model::{
-    ContainerKind, ExitCodes, Hook, HttpGet, HttpScheme, ProbeHandler, RestartAction, RestartPolicy,
-    TerminationMessagePolicy,
+    ContainerKind, ExitCodes, Hook, HttpGet, HttpScheme, Notify, NotifyAccess, NotifyRequest, ProbeHandler,
+    RestartAction, RestartPolicy, TerminationMessagePolicy,
 };
 
 const TEXT: &str = r#"
@@ -92,4 +92,31 @@ fn deadline_and_dependencies_arrive() {
     assert_eq!(pod.active_deadline, Some(Duration::from_secs(3600)));
     let names: Vec<_> = pod.depends_on.iter().map(|pod| format!("{}/{}", pod.namespace, pod.name)).collect();
     assert_eq!(names, ["shop/db-0", "other/cache"]);
+}
+
+#[test]
+fn a_probe_without_figures_has_those_of_kubernetes() {
+    let text =
+        TEXT.replace("readinessProbe: {grpc: {port: 9000, service: ready}}", "readinessProbe: {tcpSocket: {port: 1}}");
+    let pod = read("web.yaml", &text).expect("valid").remove(0);
+    let probe = pod.containers[1].readiness.as_ref().expect("a probe");
+    assert_eq!((probe.initial_delay, probe.period), (Duration::ZERO, Duration::from_secs(10)));
+    assert_eq!((probe.timeout, probe.success_threshold, probe.failure_threshold), (Duration::from_secs(1), 1, 3));
+    assert_eq!(probe.termination_grace, None);
+}
+
+#[test]
+fn gates_and_services_that_speak_arrive_as_they_are_written() {
+    let text = TEXT
+        .replace("spec:\n", "spec:\n  readinessGates: [{conditionType: example.com/one}, {conditionType: Two}]\n")
+        .replace(
+            "annotations: {",
+            "annotations: {notify.barepod.dev/main: \"all, watchdog=5\", notify.barepod.dev/proxy: \"off\", ",
+        );
+    let pod = read("web.yaml", &text).expect("valid").remove(0);
+    assert_eq!(pod.readiness_gates, ["example.com/one", "Two"]);
+    let watchdog = Some(Duration::from_secs(5));
+    let notify = Notify { access: NotifyAccess::All, watchdog, start_timeout: None };
+    assert_eq!(pod.containers[1].notify, Some(NotifyRequest::On(notify)));
+    assert_eq!(pod.containers[0].notify, Some(NotifyRequest::Off));
 }

@@ -35,3 +35,11 @@ fn tests_are_named_for_honoured_leaves_alone() {
     let strange: Vec<_> = tested().into_iter().filter(|path| !honoured.contains(*path)).collect();
     assert!(strange.is_empty(), "schema/effects.tsv speaks of what is no honoured leaf: {strange:#?}");
 }
+
+#[test]
+fn every_honoured_leaf_has_a_test_that_shows_its_effect() {
+    let untested: Vec<_> =
+        leaves().into_iter().filter(|leaf| leaf.fate == Fate::Honoured && leaf.test.is_none()).collect();
+    let paths: Vec<_> = untested.iter().map(|leaf| &leaf.path).collect();
+    assert!(paths.is_empty(), "name in schema/effects.tsv the test that shows what these do: {paths:#?}");
+}

@@ -1,13 +1,15 @@
 //! What is honoured arrives as it was written; what has no effect is said; data are found on the host.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use barepod_manifest::{Context, HostFacts, ManifestError, Objects, ParsedPod, read};
 use barepod_model::{
-    Bytes, ContainerKind, ContainerRequest, Credentials, Launch, MilliCpu, PodUid, Probe, ProbeHandler, Reason,
-    RequestError, Resolved, RestartPolicy, Root, Source, StopPlan,
+    AppArmor, Bytes, Confinement, ContainerKind, ContainerRequest, Credentials, HostPort, Launch, MilliCpu, OnResize,
+    PodUid, Probe, ProbeHandler, Reason, RequestError, Resolved, RestartPolicy, Root, SeLinux, Seccomp, Source,
+    StopPlan,
 };
 
 const FULL: &str = r#"
@@ -19,7 +21,7 @@ spec:
   terminationGracePeriodSeconds: 0
   hostPID: true
   hostNetwork: true
-  nodeSelector: {disk: fast}
+  tolerations: [{key: disk, operator: Exists}]
   dnsPolicy: ClusterFirst
   securityContext: {runAsUser: 999, supplementalGroups: [7], fsGroup: 999}
   initContainers:
@@ -91,8 +93,7 @@ fn what_has_no_effect_is_said_once_and_what_changes_nothing_is_not() {
     assert_eq!(
         said,
         [
-            "pod.yaml:10:3: spec.nodeSelector: accepted without effect: the pod is already where it runs \
-             [UnsupportedField]",
+            "pod.yaml:10:3: spec.tolerations: accepted without effect: this host has no taints [UnsupportedField]",
             "pod.yaml:26:18: spec.containers[0].env[2].name: \"A\" is given twice; this one counts; remove the other \
              [Duplicate]",
         ]
@@ -145,6 +146,7 @@ fn preset(data: &str) -> impl FnMut(&ContainerRequest) -> Result<Resolved, Reque
             launch: Launch {
                 argv: vec!["true".to_owned()],
                 init: Vec::new(),
+                follows_resources: barepod_model::FollowsResources::default(),
                 env: request.env.clone(),
                 cwd: "/".into(),
                 user: Credentials { uid: request.user.uid.unwrap_or(0), gid: 0, groups: Vec::new() },
@@ -162,15 +164,19 @@ fn preset(data: &str) -> impl FnMut(&ContainerRequest) -> Result<Resolved, Reque
                 namespaces: request.namespaces,
                 tty: false,
                 stdin: barepod_model::Stdin::Closed,
+                env_files: Vec::new(),
                 hostname: request.hostname.clone(),
                 as_written: None,
                 network: barepod_model::NetworkFiles::default(),
                 confinement: barepod_model::Confinement::default(),
+                notify: None,
             },
             stop: StopPlan::default(),
             startup: None,
             liveness: Some(readiness.clone()),
             readiness: Some(readiness),
+            pids_limit: None,
+            oom_group: true,
             data_paths: if request.kind == ContainerKind::Regular { vec![data.into()] } else { Vec::new() },
             fs_group: None,
             warnings: Vec::new(),
@@ -181,7 +187,8 @@ fn preset(data: &str) -> impl FnMut(&ContainerRequest) -> Result<Resolved, Reque
 fn data_paths(text: &str, data: &str) -> Result<Vec<PathBuf>, Vec<ManifestError>> {
     let uid = PodUid::new("0-1-2").expect("a UID");
     let assembled = parse(text).into_pod(Source::File, uid, &around("/var/lib/barepod/volumes"), preset(data))?;
-    Ok(assembled.pod.data_paths.into_iter().collect())
+    // Of a pod on the host's network its ports are held as well.
+    Ok(assembled.pod.data_paths.into_iter().filter(|path| HostPort::of(path).is_none()).collect())
 }
 
 #[test]
@@ -244,4 +251,123 @@ fn root_is_not_run_where_the_manifest_forbids_it() {
     let text = FULL.replace("runAsUser: 70", "runAsNonRoot: true").replace("runAsUser: 999, ", "");
     let errors = data_paths(&text, "/data").expect_err("root");
     assert_eq!(errors[0].reason, Reason::InvalidConfiguration);
+}
+
+/// A pod whose `spec.resources` and containers are these.
+fn whole(resources: &str, containers: &[&str]) -> ParsedPod {
+    let containers: Vec<String> = containers
+        .iter()
+        .enumerate()
+        .map(|(i, resources)| format!("  - {{name: c{i}, image: host, command: [sleep], resources: {resources}}}\n"))
+        .collect();
+    let head = "apiVersion: v1\nkind: Pod\nmetadata: {name: db}\nspec:\n";
+    parse(&format!("{head}  resources: {resources}\n  containers:\n{}", containers.join("")))
+}
+
+#[test]
+fn a_pod_that_limits_itself_asks_for_what_its_containers_ask_for_or_for_its_limits() {
+    let limits = "{limits: {cpu: 2, memory: 1Gi}}";
+    let pod = whole(limits, &["{requests: {cpu: 100m}}", "{limits: {cpu: 200m}}"]);
+    let level = pod.resources.level.expect("resources");
+    assert_eq!((level.cpu_request, level.cpu_limit), (Some(MilliCpu(300)), Some(MilliCpu(2000))));
+    assert_eq!(level.memory_request, Some(Bytes(1 << 30)), "no container asks for memory");
+    let asked = whole("{requests: {cpu: 1}}", &["{}"]).resources.level.expect("resources");
+    assert_eq!((asked.cpu_request, asked.memory_request, asked.cpu_limit), (Some(MilliCpu(1000)), None, None));
+    assert_eq!(whole("{}", &["{}"]).resources.level, None);
+    let huge = whole("{limits: {memory: 1Gi}}", &["{limits: {memory: 1Mi, hugepages-2Mi: 4Mi}}"]);
+    let pages = huge.resources.level.expect("resources").huge_pages;
+    assert_eq!(pages.two_mi, Some(Bytes(4 << 20)), "what containers have is the pod's, too");
+}
+
+#[test]
+fn disk_space_huge_pages_and_policies_of_resizing_arrive() {
+    let text = "apiVersion: v1
+kind: Pod
+metadata:
+  name: db
+  annotations:
+    barepod.dev/io-weight: '250'
+    barepod.dev/io-max: |
+      /srv rbps=10M wiops=100
+      8:16 wbps=1Mi
+spec:
+  containers:
+  - name: main
+    image: host
+    command: [sleep]
+    resizePolicy: [{resourceName: memory, restartPolicy: RestartContainer}]
+    resources: {limits: {memory: 1Gi, ephemeral-storage: 2Gi, hugepages-2Mi: 6Mi}}
+  volumes:
+  - {name: huge, emptyDir: {medium: HugePages}}
+  - {name: sized, emptyDir: {medium: HugePages-2Mi, sizeLimit: 2Mi}}
+";
+    let pod = parse(text);
+    let resources = pod.containers[0].request.resources;
+    assert_eq!((resources.storage_limit, resources.storage_request), (Some(Bytes(2 << 30)), Some(Bytes(2 << 30))));
+    assert_eq!(resources.huge_pages.two_mi, Some(Bytes(6 << 20)));
+    assert_eq!(pod.containers[0].resize_policy.memory, OnResize::RestartContainer);
+    assert_eq!(pod.containers[0].resize_policy.cpu, OnResize::NotRequired);
+    let io = &pod.resources.io;
+    assert_eq!((io.weight, io.max.len()), (Some(250), 2));
+    assert_eq!((io.max[0].device.as_str(), io.max[0].rbps, io.max[0].wiops), ("/srv", Some(10_000_000), Some(100)));
+    assert_eq!((io.max[1].device.as_str(), io.max[1].wbps, io.max[1].rbps), ("8:16", Some(1 << 20), None));
+}
+
+#[test]
+fn what_confines_a_container_arrives_and_its_own_word_counts_more_than_its_pods() {
+    let text = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: a}
+spec:
+  securityContext:
+    seccompProfile: {type: RuntimeDefault}
+    appArmorProfile: {type: Unconfined}
+    seLinuxOptions: {type: db_t}
+    sysctls: [{name: kernel/shm_rmid_forced, value: "1"}]
+  containers:
+    - name: own
+      image: host
+      command: ["true"]
+      securityContext:
+        privileged: true
+        procMount: Unmasked
+        seccompProfile: {type: Localhost, localhostProfile: team/./a.json}
+        appArmorProfile: {type: Localhost, localhostProfile: mine}
+        seLinuxOptions: {level: "s0:c1"}
+        capabilities: {add: [all], drop: [chown]}
+    - {name: pods, image: host, command: ["true"]}
+    - name: unset
+      image: host
+      command: ["true"]
+      securityContext: {privileged: false, procMount: Default, seccompProfile: {type: Unconfined}}
+"#;
+    let pod = parse(text);
+    let of = |i: usize| &pod.containers[i].request.confinement;
+    let sysctls = BTreeMap::from([("kernel.shm_rmid_forced".to_owned(), "1".to_owned())]);
+    let own = Confinement {
+        privileged: true,
+        unmasked_proc: true,
+        seccomp: Seccomp::Localhost("team/a.json".into()),
+        app_armor: AppArmor::Localhost("mine".to_owned()),
+        se_linux: Some(SeLinux { level: Some("s0:c1".to_owned()), ..SeLinux::default() }),
+        sysctls: sysctls.clone(),
+        landlock: false,
+    };
+    assert_eq!(of(0), &own);
+    let pods = Confinement {
+        seccomp: Seccomp::RuntimeDefault,
+        app_armor: AppArmor::Unconfined,
+        se_linux: Some(SeLinux { kind: Some("db_t".to_owned()), ..SeLinux::default() }),
+        sysctls,
+        ..Confinement::default()
+    };
+    assert_eq!(of(1), &pods);
+    assert_eq!(of(2).seccomp, Seccomp::Unconfined);
+    let capabilities = &pod.containers[0].request.capabilities;
+    assert_eq!((capabilities.add_all, &capabilities.drop[..]), (true, &[0][..]), "letters may be small");
+    let silent = parse(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: host, command: [x]}]}",
+    );
+    assert_eq!(silent.containers[0].request.confinement, Confinement::default());
 }

@@ -18,6 +18,7 @@ fn plain(request: &ContainerRequest) -> Result<Resolved, RequestError> {
     let launch = Launch {
         argv: request.command.iter().chain(&request.args).cloned().collect(),
         init: Vec::new(),
+        follows_resources: barepod_model::FollowsResources::default(),
         env: request.env.clone(),
         cwd: "/".into(),
         user: Credentials { uid: 1, gid: 1, groups: Vec::new() },
@@ -35,10 +36,12 @@ fn plain(request: &ContainerRequest) -> Result<Resolved, RequestError> {
         namespaces: NamespaceUse::default(),
         tty: false,
         stdin: barepod_model::Stdin::Closed,
+        env_files: Vec::new(),
         hostname: request.hostname.clone(),
         as_written: None,
         network: request.network.clone(),
         confinement: request.confinement.clone(),
+        notify: None,
     };
     Ok(Resolved {
         preset: "plain 1".to_owned(),
@@ -50,6 +53,8 @@ fn plain(request: &ContainerRequest) -> Result<Resolved, RequestError> {
         readiness: None,
         liveness: None,
         data_paths: Vec::new(),
+        pids_limit: None,
+        oom_group: true,
         warnings: Vec::new(),
     })
 }
@@ -62,6 +67,7 @@ fn host() -> HostFacts {
         cpu: MilliCpu(3_500),
         memory: Bytes(10 << 30),
         ephemeral_storage: Bytes(1 << 30),
+        ..HostFacts::default()
     }
 }
 
@@ -222,7 +228,7 @@ spec:
     metadata: {labels: {app: db}, annotations: {note: "y"}}
     spec:
       containers:
-        - {name: main, image: host, command: ["true"], volumeMounts: [{name: data, mountPath: /data}], stdin: true}
+        - {name: main, image: host, command: ["true"], volumeMounts: [{name: data, mountPath: /data}], volumeDevices: [{name: d, devicePath: /d}]}
       volumes: [{name: data, emptyDir: {}}, {name: other, emptyDir: {}}]
   volumeClaimTemplates:
     - metadata: {name: data}
@@ -231,7 +237,7 @@ spec:
 
 #[test]
 fn a_stateful_set_becomes_its_pod_number_0_with_its_claims() {
-    let pod = pod(&STATEFUL_SET.replace(", stdin: true", ""));
+    let pod = pod(&STATEFUL_SET.replace(", volumeDevices: [{name: d, devicePath: /d}]", ""));
     assert_eq!((pod.namespace.as_str(), pod.name.as_str()), ("shop", "db-0"));
     assert_eq!(pod.labels["statefulset.kubernetes.io/pod-name"], "db-0");
     assert_eq!((pod.labels["app"].as_str(), pod.labels.contains_key("own")), ("db", false));
@@ -246,15 +252,15 @@ fn a_stateful_set_becomes_its_pod_number_0_with_its_claims() {
 
 #[test]
 fn what_is_wrong_in_a_template_has_its_own_path_and_line() {
-    let errors = read_all("s.yaml", STATEFUL_SET).expect_err("stdin");
+    let errors = read_all("s.yaml", STATEFUL_SET).expect_err("volumeDevices");
     assert!(errors[0].to_string().starts_with("s.yaml:12:"), "{}", errors[0]);
-    assert!(errors[0].field.starts_with("spec.template.spec.containers[0].stdin"), "{}", errors[0]);
+    assert!(errors[0].field.starts_with("spec.template.spec.containers[0].volumeDevices"), "{}", errors[0]);
 }
 
 #[test]
 fn a_workload_scaled_to_nothing_has_no_pod_and_foreign_kinds_are_warnings() {
     let nothing = all(&STATEFUL_SET
-        .replace(", stdin: true", "")
+        .replace(", volumeDevices: [{name: d, devicePath: /d}]", "")
         .replace("spec:\n  serviceName", "spec:\n  replicas: 0\n  serviceName"));
     assert_eq!((nothing.pods.len(), nothing.warnings.len()), (0, 1), "{:?}", nothing.warnings);
     let foreign = all("apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {whatever: [1]}\n");

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// `securityContext`, as far as the kernel enforces it on the process itself. The default is Kubernetes' own: a pod that
-/// says nothing has no filter and no profile.
+/// `securityContext`, as far as the kernel enforces it on the process itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Confinement {
     /// `privileged`: every device, `/sys` and `/proc/sys` writable, no filter and no profile.
@@ -17,6 +16,13 @@ pub struct Confinement {
     pub seccomp: Seccomp,
     /// `appArmorProfile`.
     pub app_armor: AppArmor,
+    /// `seLinuxOptions`.
+    #[serde(default)]
+    pub se_linux: Option<SeLinux>,
+    /// Files may be written in volumes and directories of its own alone, whatever the view's mounts say (Landlock); asked for
+    /// by the preset.
+    #[serde(default)]
+    pub landlock: bool,
     /// `sysctls` of the namespaces it has: name with dots, value.
     pub sysctls: BTreeMap<String, String>,
 }
@@ -24,8 +30,10 @@ pub struct Confinement {
 /// Which system calls are let through.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub enum Seccomp {
-    /// All.
+    /// What the host's configuration says.
     #[default]
+    Unset,
+    /// All.
     Unconfined,
     /// Not those that reach beyond a container.
     RuntimeDefault,
@@ -45,4 +53,17 @@ pub enum AppArmor {
     RuntimeDefault,
     /// One that is loaded on the host, by name.
     Localhost(String),
+}
+
+/// The SELinux label; a part that is not given is the host's own for containers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct SeLinux {
+    /// SELinux user.
+    pub user: Option<String>,
+    /// Role.
+    pub role: Option<String>,
+    /// Type.
+    pub kind: Option<String>,
+    /// Level.
+    pub level: Option<String>,
 }

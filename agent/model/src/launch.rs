@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, Confinement, Env, NetworkFiles};
+use crate::{Bytes, Confinement, Env, NetworkFiles, Notify};
 
 /// Everything that, when it changes, needs a new process.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct Launch {
     pub init: Vec<InitStep>,
     /// The whole environment; nothing is inherited.
     pub env: Env,
+    /// Variables that are read from files of volumes when it starts.
+    #[serde(default)]
+    pub env_files: Vec<EnvFile>,
     /// Working directory inside the view.
     pub cwd: PathBuf,
     /// Who it runs as.
@@ -41,7 +44,7 @@ pub struct Launch {
     pub no_new_privileges: bool,
     /// Resource limits; those that cannot be raised are reported and left as they are.
     pub rlimits: Vec<Rlimit>,
-    /// `oom_score_adj`, -1000 to 1000.
+    /// `oom_score_adj`, -1000 to 1000; at 0 it follows from the pod's resources, by Kubernetes' arithmetic.
     pub oom_score_adj: i32,
     /// Which namespaces it has for itself.
     pub namespaces: NamespaceUse,
@@ -61,6 +64,22 @@ pub struct Launch {
     /// What the kernel keeps it from.
     #[serde(default)]
     pub confinement: Confinement,
+    /// Whether and how its service speaks to barepod.
+    #[serde(default)]
+    pub notify: Option<Notify>,
+    /// What of program and environment is computed from the container's limits.
+    #[serde(default)]
+    pub follows_resources: FollowsResources,
+}
+
+/// Arguments and variables that are computed from the container's limits: new ones take force at the next start and are no
+/// reason for one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct FollowsResources {
+    /// The first of these arguments in `Launch::argv`, and how many there are.
+    pub argv: (usize, usize),
+    /// Names in `Launch::env`.
+    pub env: Vec<String>,
 }
 
 /// What a manifest says of program and environment, where values come from elsewhere (`valueFrom`, `envFrom`), with each
@@ -82,7 +101,8 @@ pub struct AsWritten {
 
 impl Launch {
     /// Whether a process started with `self` may go on when `wanted` is asked for. What only follows the container's
-    /// limits (tuned files, the size of `/dev/shm`) or values looked up elsewhere takes force at its next start.
+    /// limits (tuned files, the size of `/dev/shm`), values looked up elsewhere, and whether it is listened to take force
+    /// at its next start.
     #[must_use]
     pub fn serves(&self, wanted: &Launch) -> bool {
         self.lasting() == wanted.lasting()
@@ -92,6 +112,10 @@ impl Launch {
     fn lasting(&self) -> Launch {
         let mut launch = self.clone();
         launch.shm_size = Bytes(0);
+        launch.notify = None;
+        let FollowsResources { argv: (first, count), env } = std::mem::take(&mut launch.follows_resources);
+        launch.argv.drain(first.min(launch.argv.len())..(first + count).min(launch.argv.len()));
+        launch.env.0.retain(|name, _| !env.contains(name));
         launch.files.iter_mut().filter(|f| f.follows_resources).for_each(|f| f.contents.clear());
         if let Some(words) = &launch.as_written {
             // What presets make of the values follows from them; the words stand for all of it.
@@ -201,6 +225,21 @@ pub enum Stdin {
     Once,
 }
 
+/// A variable whose value is in a file of a volume (`fileKeyRef`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvFile {
+    /// The variable.
+    pub name: String,
+    /// The volume's name in `Pod::volumes`.
+    pub volume: String,
+    /// The file, below the volume's root, without `..`.
+    pub path: PathBuf,
+    /// The key in it.
+    pub key: String,
+    /// Without file or key there is no variable.
+    pub optional: bool,
+}
+
 /// `mountPropagation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub enum MountPropagation {
@@ -292,6 +331,7 @@ mod tests {
             argv: vec!["/bin/true".to_owned()],
             init: Vec::new(),
             env: Env::default(),
+            env_files: Vec::new(),
             cwd: "/".into(),
             user: Credentials { uid: 1, gid: 1, groups: Vec::new() },
             root: Root::Host,
@@ -312,6 +352,8 @@ mod tests {
             as_written: None,
             network: NetworkFiles::default(),
             confinement: Confinement::default(),
+            notify: None,
+            follows_resources: FollowsResources::default(),
         }
     }
 
@@ -337,6 +379,23 @@ mod tests {
         user.user.uid = 2;
         assert!(!looked_up("a", "secret db/password").serves(&user), "the rest counts as ever");
         assert!(!format!("{:?}", looked_up("hunter2", "secret db/password")).contains("hunter2"));
+    }
+
+    #[test]
+    fn arguments_and_variables_that_follow_the_limits_are_no_reason_for_a_new_process() {
+        let tuned = |args: &[&str], rest: &str, memory: Option<&str>| {
+            let mut launch = launch("a", "x", 1);
+            launch.argv.extend(args.iter().map(|arg| (*arg).to_owned()));
+            launch.argv.push(rest.to_owned());
+            launch.env.0.extend(memory.map(|value| ("LIMIT".to_owned(), value.to_owned())));
+            let env = memory.map(|_| "LIMIT".to_owned()).into_iter().collect();
+            launch.follows_resources = FollowsResources { argv: (1, args.len()), env };
+            launch
+        };
+        let small = tuned(&["--cache", "1"], "run", Some("1"));
+        assert!(small.serves(&tuned(&["--cache", "2"], "run", Some("2"))));
+        assert!(small.serves(&tuned(&[], "run", None)), "nor is a limit that is taken away");
+        assert!(!small.serves(&tuned(&["--cache", "1"], "walk", Some("1"))), "the rest counts as ever");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod id;
 mod launch;
 mod lifecycle;
 mod network;
+mod notify;
 mod pattern;
 mod pod;
 mod port;
@@ -19,35 +20,38 @@ mod quantity;
 mod reason;
 mod redacted;
 mod request;
+mod resources;
 mod status;
 mod stop;
 mod time;
 
 pub use admission::{Brought, Permit, Quota};
 pub use capability::CAPABILITIES;
-pub use confinement::{AppArmor, Confinement, Seccomp};
+pub use confinement::{AppArmor, Confinement, SeLinux, Seccomp};
 pub use id::{Attempt, ContainerKey, ContainerName, InvalidName, Namespace, PodName, PodUid};
 pub use launch::{
-    AsWritten, Credentials, InitStep, Launch, MountPropagation, NamespaceUse, OwnedDir, RenderedFile, Rlimit, Root,
-    SharedDir, Stdin, VolumeMount,
+    AsWritten, Credentials, EnvFile, FollowsResources, InitStep, Launch, MountPropagation, NamespaceUse, OwnedDir,
+    RenderedFile, Rlimit, Root, SharedDir, Stdin, VolumeMount,
 };
 pub use lifecycle::{
     ContainerRestart, ExitCodes, Hook, HookKind, Lifecycle, RestartAction, RestartRule, TerminationMessage,
     TerminationMessagePolicy,
 };
 pub use network::{Dns, DnsBase, HostAlias, NetworkFiles};
+pub use notify::{Notify, NotifyAccess, NotifyRequest};
 pub use pattern::{InvalidPattern, Pattern};
 pub use pod::{
-    Container, ContainerKind, FsGroup, FsGroupChangePolicy, HostPathType, Pod, PodRef, RestartPolicy, Source, Volume,
-    VolumeKind,
+    Container, ContainerKind, FsGroup, FsGroupChangePolicy, HostPathType, Io, IoMax, Pod, PodRef, PodResources,
+    RestartPolicy, Source, Volume, VolumeKind,
 };
 pub use port::HostPort;
 pub use probe::{HttpGet, HttpScheme, Probe, ProbeHandler, ProbeKind};
 pub use projected::{Projected, ProjectedFile};
-pub use quantity::{Bytes, InvalidQuantity, MilliCpu, Resources};
+pub use quantity::{Bytes, InvalidQuantity, MilliCpu};
 pub use reason::Reason;
 pub use redacted::{Contents, Env, Manifest};
 pub use request::{CapabilityRequest, ContainerRequest, RequestError, Resolved, UserRequest};
+pub use resources::{Amounts, HugePageSize, HugePages, OnResize, QosClass, ResizePolicy, Resources, total};
 pub use status::{ExitStatus, Phase, Termination};
 pub use stop::{StopPlan, StopStage};
 pub use time::{BootId, BootTime, Stamp, WallTime};

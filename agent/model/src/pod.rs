@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Brought, Bytes, ContainerName, ContainerRestart, Launch, Lifecycle, Manifest, Namespace, PodName, PodUid, Probe,
-    Projected, Resources, StopPlan, TerminationMessage,
+    Brought, Bytes, ContainerName, ContainerRestart, HugePageSize, Launch, Lifecycle, Manifest, Namespace, PodName,
+    PodUid, Probe, Projected, ResizePolicy, Resources, StopPlan, TerminationMessage,
 };
 
 /// Where a pod comes from. A pod is owned by exactly one source.
@@ -80,12 +80,48 @@ pub struct Pod {
     /// The group that volumes are given to.
     #[serde(default)]
     pub fs_group: Option<FsGroup>,
+    /// What it asks for as a whole.
+    #[serde(default)]
+    pub resources: PodResources,
     /// Volumes by name.
     pub volumes: Vec<Volume>,
     /// Containers: init containers and sidecars first in their order, then the regular ones. Never empty.
     pub containers: Vec<Container>,
     /// The object as its author wrote it, to be shown again.
     pub manifest: Manifest,
+}
+
+/// What a pod asks for as a whole, beside its containers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct PodResources {
+    /// `spec.resources`, with Kubernetes' defaults; `None` where it gives none.
+    pub level: Option<Resources>,
+    /// Its part of the disks.
+    pub io: Io,
+}
+
+/// A pod's part of the disks (annotations `barepod.dev/io-weight` and `barepod.dev/io-max`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Io {
+    /// Its weight against other pods, 1 to 10000; the kernel's default is 100.
+    pub weight: Option<u16>,
+    /// What it may use of single devices.
+    pub max: Vec<IoMax>,
+}
+
+/// What a pod may use of one block device; `None` is no limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct IoMax {
+    /// `major:minor`, or a path: of a device, or of anything on a file system that lies on one.
+    pub device: String,
+    /// Bytes read in a second.
+    pub rbps: Option<u64>,
+    /// Bytes written in a second.
+    pub wbps: Option<u64>,
+    /// Reads in a second.
+    pub riops: Option<u64>,
+    /// Writes in a second.
+    pub wiops: Option<u64>,
 }
 
 /// `securityContext.fsGroup`.
@@ -144,8 +180,14 @@ pub struct Container {
     pub brought: Brought,
     /// What its process is started with.
     pub launch: Launch,
-    /// Limits: changed in place.
+    /// Requests and limits, as its manifest gives them.
     pub resources: Resources,
+    /// What happens to it when they change.
+    #[serde(default)]
+    pub resize_policy: ResizePolicy,
+    /// Its processes are killed together when one of them must go for memory (`memory.oom.group`).
+    #[serde(default)]
+    pub oom_group: bool,
     /// How it is stopped.
     pub stop: StopPlan,
     /// Startup probe.
@@ -185,6 +227,9 @@ pub enum VolumeKind {
     EmptyDir {
         /// On tmpfs.
         memory: bool,
+        /// On hugetlbfs, with pages of this size.
+        #[serde(default)]
+        huge_pages: Option<HugePageSize>,
         /// At most this large.
         size_limit: Option<Bytes>,
     },

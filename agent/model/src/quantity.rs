@@ -23,21 +23,6 @@ pub struct Bytes(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 pub struct MilliCpu(pub u64);
 
-/// What a container asks for and what it may use. `None` means not given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
-pub struct Resources {
-    /// CPU it asks for: its weight against others.
-    pub cpu_request: Option<MilliCpu>,
-    /// CPU it may use at most.
-    pub cpu_limit: Option<MilliCpu>,
-    /// Memory it asks for.
-    pub memory_request: Option<Bytes>,
-    /// Memory it may use at most.
-    pub memory_limit: Option<Bytes>,
-    /// Processes and threads it may have at most.
-    pub pids_limit: Option<u64>,
-}
-
 /// Parses the quantity into thousandths, rounding up as `Quantity.ScaledValue` does.
 fn parse_milli(value: &str) -> Result<u128, InvalidQuantity> {
     let bad = |rule| InvalidQuantity { value: value.to_owned(), rule };

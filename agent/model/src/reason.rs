@@ -4,8 +4,18 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// A name that is no identifier is given beside it.
+macro_rules! spelt {
+    ($variant:ident) => {
+        stringify!($variant)
+    };
+    ($variant:ident, $text:literal) => {
+        $text
+    };
+}
+
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $variant:ident),+ $(,)?) => {
+    ($($(#[$doc:meta])* $variant:ident $(= $text:literal)?),+ $(,)?) => {
         /// A machine-readable reason in the field's spelling.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[non_exhaustive]
@@ -21,7 +31,7 @@ macro_rules! reasons {
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
-                    $(Reason::$variant => stringify!($variant),)+
+                    $(Reason::$variant => spelt!($variant $(, $text)?),)+
                 }
             }
         }
@@ -50,6 +60,10 @@ reasons! {
     UnsupportedKind,
     /// A volume mount names a volume that the pod does not have.
     UnknownVolume,
+    /// An AppArmor profile that this host cannot enforce.
+    AppArmor,
+    /// A sysctl that a pod may not set.
+    SysctlForbidden,
     /// The file cannot be read.
     UnreadableManifest,
     /// The file is larger than a manifest may be.
@@ -102,6 +116,22 @@ reasons! {
     LedgerUnavailable,
     /// The daemon is shutting down or has not finished looking around.
     NotReady,
+    /// The host has not enough CPU left.
+    OutOfcpu,
+    /// The host has not enough memory left.
+    OutOfmemory,
+    /// The host has not enough disk space left.
+    OutOfEphemeralStorage = "OutOfephemeral-storage",
+    /// The host has not enough huge pages of 2 MiB left.
+    OutOfHugePages2Mi = "OutOfhugepages-2Mi",
+    /// The host has not enough huge pages of 1 GiB left.
+    OutOfHugePages1Gi = "OutOfhugepages-1Gi",
+    /// The host has as many pods as it may have.
+    OutOfpods,
+    /// A change of resources waits until others give back what it needs.
+    Deferred,
+    /// A change of resources asks for more than the host has.
+    Infeasible,
 
     // Waiting.
     /// The pod's intent, directories or volumes are being made.
@@ -144,6 +174,8 @@ reasons! {
     Killed,
     /// The pod has run for as long as `activeDeadlineSeconds` lets it.
     DeadlineExceeded,
+    /// The pod used more disk space than it may.
+    Evicted,
 
     // Events.
     /// An intent was accepted.
@@ -172,6 +204,18 @@ reasons! {
     RestartingAllContainers,
     /// The grace was extended to the preset's minimum.
     GraceExtended,
+    /// The kernel killed a process of a container for memory, and its main process lives.
+    OOMKilling,
+    /// A service has not said `READY=1` in time; the container is restarted.
+    StartTimeout,
+    /// A service has not said `WATCHDOG=1` in time, or has said that it is not well; the container is restarted.
+    WatchdogTimeout,
+    /// A service has named another process as its main one.
+    MainProcessChanged,
+    /// Something that was said to a container's socket was not taken.
+    NotifyRefused,
+    /// A service may have said `READY=1` while its shim was dead: it counts as started.
+    StartAssumed,
     /// The limits of a running container were changed.
     Resized,
     /// The limits of a running container could not be changed.
@@ -184,6 +228,14 @@ reasons! {
     Deleted,
     /// A restart was asked for.
     Restarting,
+}
+
+impl Reason {
+    /// Whether it says that the host has not enough left of something.
+    #[must_use]
+    pub fn is_out_of_resource(self) -> bool {
+        self.as_str().starts_with("OutOf")
+    }
 }
 
 impl fmt::Display for Reason {

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Brought, Confinement, ContainerKind, ContainerName, Env, Launch, NamespaceUse, NetworkFiles, Probe, Reason,
-    Resources, Stdin, StopPlan, VolumeMount,
+    Brought, Confinement, ContainerKind, ContainerName, Env, EnvFile, Launch, NamespaceUse, NetworkFiles, Probe,
+    Reason, Resources, Stdin, StopPlan, VolumeMount,
 };
 
 /// What a container's manifest says, as far as its process depends on it.
@@ -26,6 +26,8 @@ pub struct ContainerRequest {
     pub args: Vec<String>,
     /// `env`, with `$(VAR)` expanded.
     pub env: Env,
+    /// Variables that files of volumes hold.
+    pub env_files: Vec<EnvFile>,
     /// `workingDir`.
     pub working_dir: Option<PathBuf>,
     /// Requests and limits.
@@ -74,11 +76,14 @@ pub struct UserRequest {
 /// `securityContext.capabilities`, by kernel number (`CAP_*`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct CapabilityRequest {
-    /// Added after dropping.
+    /// Added to those of the preset, once that is done which is said of all.
     pub add: Vec<u32>,
-    /// Dropped from those of the preset.
+    /// Dropped at the end.
     pub drop: Vec<u32>,
-    /// `drop: [ALL]`.
+    /// `add: [ALL]`.
+    #[serde(default)]
+    pub add_all: bool,
+    /// `drop: [ALL]`: those of the preset, and what `add_all` adds.
     pub drop_all: bool,
 }
 
@@ -103,6 +108,12 @@ pub struct Resolved {
     pub data_paths: Vec<PathBuf>,
     /// The host's group that `fsGroup` stands for.
     pub fs_group: Option<u32>,
+    /// Processes and threads it may have at most.
+    #[serde(default)]
+    pub pids_limit: Option<u64>,
+    /// Its processes are killed together when one of them must go for memory.
+    #[serde(default)]
+    pub oom_group: bool,
     /// What differs from the image in a way worth telling.
     pub warnings: Vec<RequestError>,
 }

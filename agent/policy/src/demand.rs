@@ -7,8 +7,8 @@ use std::path::{Component as PathPart, Path, PathBuf};
 
 use barepod_model::{
     AppArmor, Brought, Bytes, Confinement, Container, ContainerKind, Credentials, Hook, HostPathType, HostPort,
-    HttpGet, Launch, Lifecycle, MilliCpu, MountPropagation, NamespaceUse, Pod, Probe, ProbeHandler, Resources, Seccomp,
-    Volume, VolumeKind, VolumeMount,
+    HttpGet, Launch, Lifecycle, MilliCpu, MountPropagation, NamespaceUse, Pod, Probe, ProbeHandler, Resources, SeLinux,
+    Seccomp, Volume, VolumeKind, VolumeMount,
 };
 
 use crate::host::Host;
@@ -66,6 +66,8 @@ pub fn demands(pod: &Pod, host: &dyn Host) -> Vec<Demand> {
         depends_on,
         data_paths,
         fs_group,
+        // Its part of the disks takes nothing from the host that is not shared out anyhow.
+        resources: barepod_model::PodResources { level, io: _ },
         volumes,
         containers,
         manifest: _,
@@ -95,7 +97,7 @@ pub fn demands(pod: &Pod, host: &dyn Host) -> Vec<Demand> {
         *number += 1;
         list.container(&path, container, fs_group.map(|group| group.gid));
     }
-    list.sums(containers);
+    list.sums(containers, level.as_ref());
     list.found
 }
 
@@ -115,7 +117,7 @@ impl List<'_> {
     fn volume(&mut self, field: &str, volume: &Volume, containers: &[Container]) {
         let Volume { name, kind } = volume;
         match kind {
-            VolumeKind::EmptyDir { memory: _, size_limit: _ } => {
+            VolumeKind::EmptyDir { memory: _, huge_pages: _, size_limit: _ } => {
                 self.add(field, Power::Volume(VolumeType::EmptyDir));
             }
             VolumeKind::Projected(_) => self.add(field, Power::Volume(VolumeType::Projected)),
@@ -152,6 +154,8 @@ impl List<'_> {
             launch,
             // Summed up over the pod.
             resources: _,
+            resize_policy: _,
+            oom_group: _,
             stop: _,
             startup,
             readiness,
@@ -182,9 +186,12 @@ impl List<'_> {
     fn launch(&mut self, field: &str, launch: &Launch, brought: &Brought, fs_group: Option<u32>) {
         let Launch {
             argv,
+            // What of program and environment the preset computes: part of both.
+            follows_resources: _,
             // The preset's alone; so are its root, shared directories, files, their owners, limits and OOM score.
             init: _,
             env,
+            env_files,
             cwd: _,
             user,
             root: _,
@@ -206,6 +213,8 @@ impl List<'_> {
             // Names and addresses in the container's own files.
             network: _,
             confinement,
+            // What its own processes say of it.
+            notify: _,
         } = launch;
         let security = format!("{field}.securityContext");
         if brought.service {
@@ -214,7 +223,8 @@ impl List<'_> {
         } else {
             self.command(&format!("{field}.command"), argv.first(), launch);
         }
-        for name in env.0.keys().filter(|name| name.starts_with("LD_") && !brought.variables.contains(*name)) {
+        let names = env.0.keys().chain(env_files.iter().map(|file| &file.name));
+        for name in names.filter(|name| name.starts_with("LD_") && !brought.variables.contains(*name)) {
             let why = format!("the variable {name} makes another program of any");
             self.add(format!("{field}.env[{name}]"), Power::AnyCommand(why));
         }
@@ -233,7 +243,8 @@ impl List<'_> {
         brought: &Brought,
         (capabilities, no_new_privileges): (&[u32], bool),
     ) {
-        let Confinement { privileged, unmasked_proc, seccomp, app_armor, sysctls } = confinement;
+        // Landlock is the preset's, and takes rights away.
+        let Confinement { privileged, unmasked_proc, seccomp, app_armor, se_linux, landlock: _, sysctls } = confinement;
         for name in sysctls.keys() {
             self.add(format!("spec.securityContext.sysctls[{name}]"), Power::Sysctl(name.clone()));
         }
@@ -251,7 +262,8 @@ impl List<'_> {
             self.add(format!("{security}.procMount"), Power::UnmaskedProc);
         }
         match seccomp {
-            Seccomp::RuntimeDefault => {}
+            // What the configuration says is the administrator's word already.
+            Seccomp::Unset | Seccomp::RuntimeDefault => {}
             Seccomp::Unconfined => {
                 self.add(format!("{security}.seccompProfile"), Power::Seccomp("Unconfined".to_owned()));
             }
@@ -259,6 +271,9 @@ impl List<'_> {
                 let profile = format!("localhost/{}", path.display());
                 self.add(format!("{security}.seccompProfile"), Power::Seccomp(profile));
             }
+        }
+        if se_linux.as_ref().is_some_and(is_of_another_kind) {
+            self.add(format!("{security}.seLinuxOptions"), Power::Privileged);
         }
         match app_armor {
             AppArmor::Unset | AppArmor::RuntimeDefault => {}
@@ -359,9 +374,14 @@ impl List<'_> {
 
     /// What all containers may use together: the regular ones and sidecars beside each other, or one init container beside
     /// the sidecars.
-    fn sums(&mut self, containers: &[Container]) {
-        let cpu = sum(containers, |limits| limits.cpu).map(MilliCpu);
-        let memory = sum(containers, |limits| limits.memory).map(Bytes);
+    /// A limit of the pod as a whole holds for all of them.
+    fn sums(&mut self, containers: &[Container], level: Option<&Resources>) {
+        let whole = |sum: Option<u64>, of: fn(&Limits) -> Option<u64>| {
+            let level = level.and_then(|level| of(&limits(level)));
+            sum.into_iter().chain(level).min()
+        };
+        let cpu = whole(sum(containers, |limits| limits.cpu), |limits| limits.cpu).map(MilliCpu);
+        let memory = whole(sum(containers, |limits| limits.memory), |limits| limits.memory).map(Bytes);
         let pids = sum(containers, |limits| limits.pids);
         self.add("spec.containers[*].resources.limits.cpu", Power::Cpu(cpu));
         self.add("spec.containers[*].resources.limits.memory", Power::Memory(memory));
@@ -429,6 +449,24 @@ struct Limits {
 
 /// Requests only ask; the limits are what is taken.
 fn limits(resources: &Resources) -> Limits {
-    let Resources { cpu_request: _, cpu_limit, memory_request: _, memory_limit, pids_limit } = resources;
+    let Resources {
+        cpu_request: _,
+        cpu_limit,
+        memory_request: _,
+        memory_limit,
+        pids_limit,
+        storage_request: _,
+        storage_limit: _,
+        // The host has kept them for pods, and gives out no more than there are.
+        huge_pages: _,
+    } = resources;
     Limits { cpu: cpu_limit.map(|cpu| cpu.0), memory: memory_limit.map(|bytes| bytes.0), pids: *pids_limit }
+}
+
+/// A label that is none of a container's may have any right that the host's policy gives. Its level keeps containers apart.
+fn is_of_another_kind(label: &SeLinux) -> bool {
+    let SeLinux { user, role, kind, level: _ } = label;
+    let of_containers = ["container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
+    let another = kind.as_deref().is_some_and(|kind| !of_containers.contains(&kind));
+    user.is_some() || role.is_some() || another
 }

@@ -51,6 +51,8 @@ pub enum Verb {
     Delete,
     /// New processes for a pod.
     Restart,
+    /// Set a pod's conditions.
+    Condition,
     /// A command in a running container.
     Exec,
     /// The input and output of a running container's own process.
@@ -63,8 +65,8 @@ pub enum Verb {
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Verb; 7] =
-        [Verb::Apply, Verb::Delete, Verb::Restart, Verb::Exec, Verb::Attach, Verb::Get, Verb::Logs];
+    pub const ALL: [Verb; 8] =
+        [Verb::Apply, Verb::Delete, Verb::Restart, Verb::Condition, Verb::Exec, Verb::Attach, Verb::Get, Verb::Logs];
 
     /// As it is written.
     #[must_use]
@@ -73,6 +75,7 @@ impl Verb {
             Verb::Apply => "apply",
             Verb::Delete => "delete",
             Verb::Restart => "restart",
+            Verb::Condition => "condition",
             Verb::Exec => "exec",
             Verb::Attach => "attach",
             Verb::Get => "get",

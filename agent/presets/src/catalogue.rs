@@ -22,6 +22,7 @@ use crate::host::Host;
 use crate::image::{self, COMMAND, Image, Pattern};
 use crate::load::{MAX_BYTES, fetch_sources, load};
 use crate::resolve::resolve;
+use crate::service::Judge;
 use crate::tree::{Origin, Tree, parse};
 use crate::{inherit, version};
 
@@ -81,8 +82,26 @@ macro_rules! built_in {
 }
 
 /// The presets in `configs/presets`, and what lies beside them.
-const PRESETS: &[(&str, &str)] = built_in!["host.yaml", "postgresql.yaml"];
-const PARTS: &[(&str, &str)] = built_in!["postgresql/init.sh", "postgresql/postgresql.conf", "postgresql/probe.sh"];
+const PRESETS: &[(&str, &str)] = built_in![
+    "etcd.yaml",
+    "host.yaml",
+    "kafka.yaml",
+    "loki.yaml",
+    "minio.yaml",
+    "mongodb.yaml",
+    "postgresql.yaml",
+    "prometheus.yaml",
+    "redis.yaml",
+    "valkey.yaml",
+    "weaviate.yaml",
+];
+const PARTS: &[(&str, &str)] = built_in![
+    "kafka/server.properties",
+    "postgresql/init.sh",
+    "postgresql/postgresql.conf",
+    "postgresql/probe.sh",
+    "redis/probe.sh",
+];
 
 /// How the file of a built-in preset is called.
 const BUILT_IN: &str = "built-in ";
@@ -191,7 +210,7 @@ impl Catalogue {
     pub fn resolve(&self, request: &ContainerRequest, host: &dyn Host) -> Result<Resolved, RequestError> {
         let image = image::parse(&request.image)?;
         let preset = self.answering(&image)?;
-        resolve(&preset.file, &image, request, host).map(|(resolved, _)| resolved)
+        resolve(&preset.file, &image, request, host, Judge::Refuse).map(|(resolved, _)| resolved)
     }
 
     /// What a preset computes for a container, and why.
@@ -199,9 +218,26 @@ impl Catalogue {
     /// # Errors
     /// As [`Catalogue::resolve`].
     pub fn explain(&self, request: &ContainerRequest, host: &dyn Host) -> Result<Explanation, RequestError> {
+        self.explained(request, host, Judge::Refuse)
+    }
+
+    /// The same for a request that need not keep the contract of the image: what is missing is a warning.
+    ///
+    /// # Errors
+    /// As [`Catalogue::resolve`], but for `InvalidConfiguration`.
+    pub fn explain_alone(&self, request: &ContainerRequest, host: &dyn Host) -> Result<Explanation, RequestError> {
+        self.explained(request, host, Judge::Note)
+    }
+
+    fn explained(
+        &self,
+        request: &ContainerRequest,
+        host: &dyn Host,
+        judge: Judge,
+    ) -> Result<Explanation, RequestError> {
         let image = image::parse(&request.image)?;
         let preset = self.answering(&image)?;
-        let (resolved, settings) = resolve(&preset.file, &image, request, host)?;
+        let (resolved, settings) = resolve(&preset.file, &image, request, host, judge)?;
         let (file, above) = (preset.file.name.spot.origin.file.clone(), preset.above.clone());
         let contract = preset.file.service.as_ref().and_then(|service| service.contract.as_ref());
         let documented = contract.map(|contract| contract.source.clone());

@@ -39,6 +39,10 @@ record! {
         "shared" => shared: Vec<SharedFile>,
         /// Capabilities, without `CAP_`.
         "capabilities" => capabilities: Vec<Capability>,
+        /// Files may be written in volumes and directories of its own alone (Landlock), a second lock behind the view; from
+        /// Linux 6.12 on abstract sockets of others are out of reach as well. What is brought in by `barepod exec` can
+        /// then not trace it.
+        "landlock" => landlock: bool,
         /// What the host should be like; merged by `name`. Looked at when a pod is applied; the host is never changed.
         "hostChecks" => host_checks: Vec<HostCheckFile>,
         /// The contract of the image's own service. Absent: it runs the commands it is given.
@@ -210,6 +214,8 @@ record! {
         "tuning" => tuning: Vec<TuningFile>,
         /// Program and arguments; those of the manifest are added. Templates.
         "argv" => argv: Vec<Text>,
+        /// Arguments where the manifest has none, like the image's cmd.
+        "defaultArgs" => default_args: Vec<String>,
         /// Working directory where the manifest has none; a template.
         "workingDir" => working_dir: Option<Text>,
         /// Steps before the first start, in order; merged by `name`.
@@ -222,12 +228,20 @@ record! {
         "dataPaths" => data_paths: Vec<Text>,
         /// Size of `/dev/shm` in bytes, a template; 64 MiB if absent.
         "shmBytes" => shm_bytes: Option<Text>,
-        /// From -1000, never killed for memory, to 1000; 0 if absent.
+        /// From -1000, never killed for memory, to 1000; by Kubernetes' arithmetic if absent or 0.
         "oomScoreAdj" => oom_score_adj: Option<Placed<i64>>,
+        /// Whether one process that must go for memory goes alone, because the service lives through its loss; if absent,
+        /// all go together (`memory.oom.group`).
+        "oomKillsAlone" => oom_kills_alone: bool,
+        /// Processes and threads it may have at most; no limit if absent.
+        "pidsLimit" => pids_limit: Option<Placed<i64>>,
         /// Resource limits; merged by `resource`.
         "rlimits" => rlimits: Vec<RlimitFile>,
         /// Probes where the manifest has none of the kind.
         "probes" => probes: Option<ProbesFile>,
+        /// It speaks to barepod by sd_notify(3): it has started when it has said `READY=1`. Its startup probe is then for
+        /// those who switch that off, by the annotation `notify.barepod.dev/CONTAINER: "off"`.
+        "notify" => notify: Option<NotifyFile>,
         /// How it is stopped; SIGTERM and the manifest's grace if absent.
         "stop" => stop: Option<Placed<StopFile>>,
     }
@@ -419,6 +433,8 @@ record! {
 record! {
     /// A probe. One of `exec`, `httpGet`, `tcpSocket`, `grpc`.
     pub(crate) struct ProbeFile {
+        /// An expression: whether there is this probe; always if absent.
+        "when" => when: Option<Text>,
         /// A command in the container.
         "exec" => exec: Option<ExecFile>,
         /// An HTTP request.
@@ -473,6 +489,28 @@ record! {
         "port" => port: PortText,
         /// The service's name; empty if absent.
         "service" => service: Option<String>,
+    }
+}
+
+record! {
+    /// How a service speaks to barepod.
+    pub(crate) struct NotifyFile {
+        /// Whose words count; `main` if absent.
+        "access" => access: Option<AccessFile>,
+        /// So long after its start it must have said `READY=1`, or it is restarted; any time if absent.
+        "startSeconds" => start_seconds: Option<u32>,
+        /// So often it must say `WATCHDOG=1` once it is ready, or it is restarted; never if absent.
+        "watchdogSeconds" => watchdog_seconds: Option<u32>,
+    }
+}
+
+choice! {
+    /// Whose words count.
+    pub(crate) enum AccessFile as "access" {
+        /// Those of the main process.
+        "main" => Main,
+        /// Those of every process of the container.
+        "all" => All,
     }
 }
 

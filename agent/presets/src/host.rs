@@ -5,7 +5,8 @@ use std::fs;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
@@ -47,6 +48,9 @@ pub trait Host {
     fn clock_synchronised(&self) -> Option<bool>;
 }
 
+/// How long a program may take to say its version.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The largest file that is read whole, in bytes.
 const MAX_READ: u64 = 1 << 20;
 
@@ -80,15 +84,14 @@ impl Host for LocalHost {
 
     fn run_version(&self, argv: &[String]) -> Result<String, String> {
         let Some((program, args)) = argv.split_first() else { return Err("no program is named".to_owned()) };
-        let output = Command::new(program).args(args).env_clear().env("LC_ALL", "C").stdin(Stdio::null()).output();
-        match output {
-            // Some say it on the standard error.
-            Ok(output) if output.status.success() => {
-                Ok([output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat())
-            }
-            Ok(output) => Err(format!("{program} ended with {}", output.status)),
-            Err(e) => Err(format!("{program} could not be run: {e}")),
-        }
+        let mut command = Command::new(program);
+        command.args(args).env_clear().env("LC_ALL", "C").env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().map_err(|e| format!("{program} could not be run: {e}"))?;
+        let output = within(child, PATIENCE).map_err(|e| format!("{program} {e}"))?;
+        // Some say it on the standard error.
+        let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        if output.status.success() { Ok(text) } else { Err(format!("{program} ended with {}", output.status)) }
     }
 
     fn account(&self, name: &str) -> Option<Account> {
@@ -106,6 +109,21 @@ impl Host for LocalHost {
     fn clock_synchronised(&self) -> Option<bool> {
         barepod_sys::clock::synchronised().ok()
     }
+}
+
+/// Waits for a program that says a line or two. One that is another program than it was thought to be may never end.
+fn within(mut child: Child, patience: Duration) -> Result<Output, String> {
+    let began = Instant::now();
+    while child.try_wait().map_err(|e| format!("cannot be waited for: {e}"))?.is_none() {
+        if began.elapsed() > patience {
+            // It may just have ended.
+            child.kill().ok();
+            child.wait().ok();
+            return Err(format!("has not said its version after {} s", patience.as_secs()));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.wait_with_output().map_err(|e| format!("cannot be read: {e}"))
 }
 
 fn account(user: User) -> Account {

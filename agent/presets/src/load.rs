@@ -149,6 +149,9 @@ fn service(service: &Placed<ServiceFile>, faults: &mut Faults) {
     if let Some(stop) = service.stop.as_ref().filter(|stop| stop.stages.is_empty()) {
         faults.push(stop.fault("it has no signal in its stages").hint("add - signal: SIGTERM"));
     }
+    if let Some(limit) = service.pids_limit.as_ref().filter(|limit| limit.value < 1) {
+        faults.push(limit.fault(format!("{limit} is out of range")).hint("write a number from 1, or leave it out"));
+    }
     if let Some(adj) = service.oom_score_adj.as_ref().filter(|adj| !(-1000..=1000).contains(&adj.value)) {
         faults.push(adj.fault(format!("{adj} is out of range")).hint("write a number from -1000 to 1000"));
     }
@@ -230,7 +233,9 @@ fn probe_texts(probe: &ProbeFile) -> impl Iterator<Item = &Text> {
 fn expressions(service: &ServiceFile) -> impl Iterator<Item = &Text> {
     let conditions = service.checks.iter().chain(&service.warnings).map(|c| &c.when);
     let tuning = service.tuning.iter().flat_map(|t| t.when.iter().chain(&t.given));
+    let probes = service.probes.iter().flat_map(|p| [&p.startup, &p.readiness, &p.liveness]).flatten();
     conditions
+        .chain(probes.filter_map(|p| p.when.as_ref()))
         .chain(service.vars.iter().map(|v| &v.value))
         .chain(tuning)
         .chain(service.init.iter().filter_map(|i| i.when.as_ref()))

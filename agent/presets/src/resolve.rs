@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use barepod_model::{
-    Brought, Bytes, ContainerRequest, Credentials, Env, Launch, Probe, ProbeHandler, Reason, RequestError, Resolved,
-    Root, SharedDir, StopPlan, StopStage,
+    Brought, Bytes, CAPABILITIES, Confinement, ContainerRequest, Credentials, Env, FollowsResources, Launch, Probe,
+    ProbeHandler, Reason, RequestError, Resolved, Root, SharedDir, StopPlan, StopStage,
 };
 use minijinja::Value;
 
@@ -14,6 +14,7 @@ use crate::error::refuse;
 use crate::file::PresetFile;
 use crate::host::Host;
 use crate::image::Image;
+use crate::service::Judge;
 use crate::template::{self, Scope};
 use crate::tree_root::TreeRoot;
 use crate::tuning::Setting;
@@ -23,6 +24,8 @@ use crate::{host_check, service, user};
 
 /// Kubernetes' and runc's size of `/dev/shm`.
 const DEFAULT_SHM: Bytes = Bytes(64 << 20);
+/// `CAP_SYS_ADMIN`.
+const SYS_ADMIN: u32 = 21;
 
 /// Resolves a request with the preset that answers to its image, and says what became of its tuning.
 pub(crate) fn resolve(
@@ -30,6 +33,7 @@ pub(crate) fn resolve(
     image: &Image,
     request: &ContainerRequest,
     host: &dyn Host,
+    judge: Judge,
 ) -> Result<(Resolved, Vec<Setting>), RequestError> {
     let tree = preset.root.as_ref().map(|root| TreeRoot::find(root, image, host)).transpose()?;
     let mode = mode(preset, request, tree.as_ref());
@@ -51,8 +55,9 @@ pub(crate) fn resolve(
     resolved.brought = brought(preset, request, tree.as_ref(), who.own, &resolved.launch);
     match (mode, &preset.service) {
         (Mode::Service(args), Some(service)) => {
-            let settings = service::resolve(service, args, request, scope, &mut resolved)?;
+            let settings = service::resolve(service, args, request, scope, judge, &mut resolved)?;
             resolved.brought.service = true;
+            resolved.brought.variables.extend(resolved.launch.follows_resources.env.iter().cloned());
             resolved.brought.commands = probe_commands(&resolved);
             Ok((resolved, settings))
         }
@@ -124,6 +129,7 @@ fn launch(
     env: BTreeMap<String, String>,
 ) -> Launch {
     let of_image = tree.and_then(|tree| tree.config.working_dir.clone());
+    let capabilities = capabilities(preset, request);
     Launch {
         argv: Vec::new(),
         init: Vec::new(),
@@ -137,17 +143,20 @@ fn launch(
         files: Vec::new(),
         owned_dirs: Vec::new(),
         shm_size: DEFAULT_SHM,
-        capabilities: capabilities(preset, request),
-        no_new_privileges: request.allow_privilege_escalation != Some(true),
+        no_new_privileges: !may_gain(request, &capabilities),
+        capabilities,
         rlimits: Vec::new(),
         oom_score_adj: 0,
         namespaces: request.namespaces,
         tty: request.tty,
         stdin: request.stdin,
+        env_files: request.env_files.clone(),
         hostname: request.hostname.clone(),
         as_written: None,
         network: request.network.clone(),
-        confinement: request.confinement.clone(),
+        confinement: Confinement { landlock: preset.landlock, ..request.confinement.clone() },
+        notify: None,
+        follows_resources: FollowsResources::default(),
     }
 }
 
@@ -165,6 +174,8 @@ fn plain(preset: String, launch: Launch, tree: Option<&TreeRoot>) -> Resolved {
         readiness: None,
         liveness: None,
         data_paths: Vec::new(),
+        pids_limit: None,
+        oom_group: true,
         fs_group: None,
         warnings: Vec::new(),
     }
@@ -210,6 +221,8 @@ fn scope(request: &ContainerRequest, image: &Image, chosen: Option<&Chosen>) -> 
     );
     scope.set("container", request.name.as_str());
     scope.set("hostname", request.hostname.as_str());
+    let mounts = request.mounts.iter().map(|mount| Value::from(mount.path.display().to_string()));
+    scope.set("mounts", mounts.collect::<Value>());
     scope.set("memory", request.resources.memory_limit.map(|m| m.0));
     scope.set("cpu", request.resources.cpu_limit.map(|c| c.0));
     scope
@@ -240,13 +253,28 @@ fn shared(preset: &PresetFile) -> Vec<SharedDir> {
     preset.shared.iter().map(shared).collect()
 }
 
-/// Those of the preset, less what is dropped, and what is added.
+/// Those of the preset, less and more what the manifest says, in the order that container runtimes have: all added, all
+/// dropped, some added, some dropped. A privileged container has all.
 fn capabilities(preset: &PresetFile, request: &ContainerRequest) -> Vec<u32> {
     let wanted = &request.capabilities;
-    let dropped = |c: &u32| wanted.drop_all || wanted.drop.contains(c);
-    let mut kept: Vec<u32> = preset.capabilities.iter().map(|c| c.0).filter(|c| !dropped(c)).collect();
+    let all = || (0..).take(CAPABILITIES.len());
+    if request.confinement.privileged {
+        return all().collect();
+    }
+    let mut kept: BTreeSet<u32> = preset.capabilities.iter().map(|c| c.0).collect();
+    if wanted.add_all {
+        kept.extend(all());
+    }
+    if wanted.drop_all {
+        kept.clear();
+    }
     kept.extend(&wanted.add);
-    kept.sort_unstable();
-    kept.dedup();
-    kept
+    kept.retain(|capability| !wanted.drop.contains(capability));
+    kept.into_iter().collect()
+}
+
+/// Whether an exec may give more rights than its caller has. Who may do everything cannot be kept from it.
+fn may_gain(request: &ContainerRequest, capabilities: &[u32]) -> bool {
+    let all = request.confinement.privileged || capabilities.contains(&SYS_ADMIN);
+    all || request.allow_privilege_escalation == Some(true)
 }

@@ -4,19 +4,31 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use barepod_model::{
-    Bytes, ContainerRequest, HttpGet, HttpScheme, InitStep, OwnedDir, Probe, ProbeHandler, Reason, RenderedFile,
-    RequestError, Resolved, Rlimit, StopPlan, StopStage,
+    Bytes, ContainerRequest, HttpGet, HttpScheme, InitStep, Notify, NotifyAccess, OwnedDir, Probe, ProbeHandler,
+    Reason, RenderedFile, RequestError, Resolved, Rlimit, StopPlan, StopStage,
 };
 use minijinja::Value;
 
 use crate::arguments::shell_quoted;
 use crate::contract;
 use crate::error::refuse;
-use crate::file::{CheckFile, InitFile, OwnedDirFile, ProbeFile, RenderedFileFile, RlimitFile, ServiceFile, StopFile};
+use crate::file::{
+    AccessFile, CheckFile, InitFile, NotifyFile, OwnedDirFile, ProbeFile, RenderedFileFile, RlimitFile, ServiceFile,
+    StopFile,
+};
 use crate::read::{Placed, Text};
 use crate::template::Scope;
 use crate::tuning::{Setting, Tuned};
 use crate::word::PortText;
+
+/// What becomes of a request that does not keep the contract of the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Judge {
+    /// It is refused.
+    Refuse,
+    /// It is told: somebody only wants to see what would come out.
+    Note,
+}
 
 /// Adds to `resolved` what the service brings; the answer is what became of its tuning. `args` are those of the manifest.
 pub(crate) fn resolve(
@@ -24,28 +36,45 @@ pub(crate) fn resolve(
     args: Vec<String>,
     request: &ContainerRequest,
     mut scope: Scope,
+    judge: Judge,
     resolved: &mut Resolved,
 ) -> Result<Vec<Setting>, RequestError> {
+    let args = if args.is_empty() { service.default_args.clone() } else { args };
     scope.set("args", args.iter().map(String::as_str).collect::<Value>());
     for var in &service.vars {
         let value = scope.value(&var.value)?;
         scope.set(var.name.value.as_str(), value);
     }
-    if let Some(contract) = &service.contract {
-        resolved.warnings.extend(contract::look(contract, &args, request, &scope)?);
+    match (kept(service, &args, request, &scope), judge) {
+        (Ok(warnings), _) => resolved.warnings.extend(warnings),
+        (Err(error), Judge::Note) => resolved.warnings.push(error),
+        (Err(error), Judge::Refuse) => return Err(error),
     }
-    if let Some(error) = said(&service.checks, &scope)?.into_iter().next() {
-        return Err(error);
-    }
-    resolved.warnings.extend(said(&service.warnings, &scope)?);
     let tuned = Tuned::of(&service.tuning, &args, request, &scope)?;
     let (list, by_name) = tuned.values();
     scope.set("tuning", list);
     scope.set("tuned", by_name);
     launch(service, tuned.args, args, request, &scope, resolved)?;
+    resolved.launch.follows_resources.env = tuned.env.iter().map(|(name, _)| name.clone()).collect();
     resolved.launch.env.0.extend(tuned.env);
     around(service, &scope, resolved)?;
     Ok(tuned.settings)
+}
+
+/// What is to be said of a request that keeps the contract, else how it does not.
+fn kept(
+    service: &ServiceFile,
+    args: &[String],
+    request: &ContainerRequest,
+    scope: &Scope,
+) -> Result<Vec<RequestError>, RequestError> {
+    let contract = service.contract.as_ref();
+    let mut warnings = contract.map(|c| contract::look(c, args, request, scope)).transpose()?.unwrap_or_default();
+    if let Some(error) = said(&service.checks, scope)?.into_iter().next() {
+        return Err(error);
+    }
+    warnings.extend(said(&service.warnings, scope)?);
+    Ok(warnings)
 }
 
 /// What is started, and what it finds.
@@ -59,6 +88,7 @@ fn launch(
 ) -> Result<(), RequestError> {
     let launch = &mut resolved.launch;
     launch.argv = scope.render_all(&service.argv)?;
+    launch.follows_resources.argv = (launch.argv.len(), tuned.len());
     launch.argv.extend(tuned.into_iter().chain(args));
     if let (None, Some(dir)) = (&request.working_dir, &service.working_dir) {
         launch.cwd = PathBuf::from(scope.render(dir)?);
@@ -71,6 +101,8 @@ fn launch(
     }
     launch.oom_score_adj =
         service.oom_score_adj.as_deref().and_then(|adj| i32::try_from(*adj).ok()).unwrap_or_default();
+    resolved.oom_group = !service.oom_kills_alone;
+    resolved.pids_limit = service.pids_limit.as_deref().and_then(|limit| u64::try_from(*limit).ok());
     launch.rlimits = service.rlimits.iter().map(rlimit).collect();
     Ok(())
 }
@@ -79,11 +111,15 @@ fn launch(
 fn around(service: &ServiceFile, scope: &Scope, resolved: &mut Resolved) -> Result<(), RequestError> {
     resolved.data_paths = paths(&service.data_paths, scope)?;
     if let Some(probes) = &service.probes {
-        let probe = |from: &Option<Placed<ProbeFile>>| from.as_ref().map(|p| probe(p, scope)).transpose();
+        let probe = |from: &Option<Placed<ProbeFile>>| match from {
+            Some(from) if scope.holds(from.when.as_ref())? => probe(from, scope).map(Some),
+            Some(_) | None => Ok(None),
+        };
         resolved.startup = probe(&probes.startup)?;
         resolved.readiness = probe(&probes.readiness)?;
         resolved.liveness = probe(&probes.liveness)?;
     }
+    resolved.launch.notify = service.notify.as_ref().map(notify);
     if let Some(from) = &service.stop {
         resolved.stop = stop(from);
     }
@@ -213,6 +249,14 @@ fn port(text: &PortText, scope: &Scope) -> Result<u16, RequestError> {
         let message = format!("{value:?} is no port, and the preset's probe asks there");
         refuse(Reason::InvalidConfiguration, "args", message, "give the service a port, or a probe of your own")
     })
+}
+
+fn notify(from: &NotifyFile) -> Notify {
+    let access = match from.access {
+        Some(AccessFile::Main) | None => NotifyAccess::Main,
+        Some(AccessFile::All) => NotifyAccess::All,
+    };
+    Notify { access, start_timeout: from.start_seconds.map(seconds), watchdog: from.watchdog_seconds.map(seconds) }
 }
 
 fn stop(from: &StopFile) -> StopPlan {

@@ -221,7 +221,8 @@ fn installed(place: &PlaceFile, versions: &VersionsFile, host: &dyn Host) -> Vec
     for name in host.list_dir(Path::new(if parent.is_empty() { "/" } else { parent })) {
         let text = name.strip_prefix(prefix).and_then(|n| n.strip_suffix(suffix));
         let Some((version, "")) = text.and_then(Version::leading) else { continue };
-        let dir = Path::new(parent).join(&name).join(below);
+        let dir = Path::new(parent).join(&name);
+        let dir = if below.is_empty() { dir } else { dir.join(below) };
         if host.exists(&dir.join(&place.program)) {
             found.push(Installed { version, dir });
         }

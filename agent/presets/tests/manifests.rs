@@ -41,7 +41,8 @@ fn the_example_becomes_a_pod_without_a_warning() {
     assert_eq!(data, ["/var/lib/barepod/volumes/default/pgdata"]);
     let container = &assembled.pod.containers[0];
     assert_eq!(container.preset, "postgresql 15.20");
-    assert!(container.startup.is_some() && container.readiness.is_some() && container.liveness.is_none());
+    assert!(container.launch.notify.is_some(), "it says itself when it has started");
+    assert!(container.startup.is_none() && container.readiness.is_some() && container.liveness.is_none());
 }
 
 #[test]

@@ -11,7 +11,8 @@ use nix::net::if_::InterfaceFlags;
 use nix::sys::statvfs::statvfs;
 
 /// Asks the kernel. What it does not tell is left at nothing.
-pub(crate) fn gather(state: &Path, own_labels: &BTreeMap<String, String>) -> HostFacts {
+#[must_use]
+pub fn gather(state: &Path, own_labels: &BTreeMap<String, String>) -> HostFacts {
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let name = host.map_or_else(|| "localhost".to_owned(), |name| name.to_lowercase());
     let cpus = std::thread::available_parallelism().map_or(1, usize::from) as u64;
@@ -21,6 +22,8 @@ pub(crate) fn gather(state: &Path, own_labels: &BTreeMap<String, String>) -> Hos
         addresses: addresses(),
         cpu: MilliCpu(cpus * 1000),
         memory: Bytes(fs_err::read_to_string("/proc/meminfo").ok().and_then(|text| memory(&text)).unwrap_or(0)),
+        app_armor: barepod_linux::app_armor::is_enabled(Path::new("/")),
+        se_linux: barepod_linux::se_linux::is_enabled(),
         ephemeral_storage: Bytes(statvfs(state).map_or(0, |fs| fs.blocks() * fs.fragment_size())),
     }
 }

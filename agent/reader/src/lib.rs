@@ -5,5 +5,6 @@ mod facts;
 mod host;
 mod reader;
 
+pub use facts::gather as host_facts;
 pub use host::{LocalHost, user_of};
-pub use reader::{Diagnostic, Diagnostics, Reader, may_apply};
+pub use reader::{Diagnostic, Diagnostics, ReadPod, Reader, may_apply};

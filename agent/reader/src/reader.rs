@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use barepod_linux::Dirs;
-use barepod_manifest::{Context, ManifestError, Manifests, Object, Objects, ParsedPod};
+use barepod_manifest::{Context, HostFacts, ManifestError, Manifests, Object, Objects, ParsedPod};
 use barepod_model::{Pod, PodUid, Reason, Source};
 use barepod_policy::{Policy, Subject, Verb, Verdict};
 use barepod_presets::{Catalogue, PresetError};
@@ -66,6 +66,15 @@ impl Diagnostics {
     }
 }
 
+/// A pod that may be applied.
+#[derive(Debug, Clone)]
+pub struct ReadPod {
+    /// The pod.
+    pub pod: Pod,
+    /// What is not as its presets would have it on this host, and what to do.
+    pub host: Vec<String>,
+}
+
 /// Reads manifests.
 #[derive(Debug)]
 pub struct Reader {
@@ -103,6 +112,12 @@ impl Reader {
         }
     }
 
+    /// The host as it is now.
+    #[must_use]
+    pub fn facts(&self) -> HostFacts {
+        facts::gather(&self.state, &self.labels)
+    }
+
     /// Makes pods of a file's pods, with what they refer to looked up in `objects`; nothing if one has errors. `living`
     /// knows the UID of a pod that is there already.
     pub fn assemble(
@@ -110,20 +125,23 @@ impl Reader {
         parsed: Vec<ParsedPod>,
         source: Source,
         objects: &Objects,
+        host: &HostFacts,
         living: impl Fn(&ParsedPod) -> Option<PodUid>,
         diagnostics: &mut Diagnostics,
-    ) -> Option<Vec<Pod>> {
-        let host = facts::gather(&self.state, &self.labels);
+    ) -> Option<Vec<ReadPod>> {
         let mut pods = Vec::new();
         let mut sound = true;
         for pod in parsed {
             let uid = living(&pod);
-            let context = Context { claims_root: &self.claims, objects, host: &host, lives: uid.is_some() };
+            let context = Context { claims_root: &self.claims, objects, host, lives: uid.is_some() };
             let resolve = |request: &_| self.catalogue.resolve(request, &barepod_presets::LocalHost);
             match pod.into_pod(source, uid.unwrap_or_else(new_uid), &context, resolve) {
                 Ok(assembled) => {
+                    let of_host = assembled.warnings.iter().filter(|w| w.reason == Reason::HostCheckFailed);
+                    let hint = |w: &ManifestError| w.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+                    let host = of_host.map(|warning| format!("{}{}", warning.message, hint(warning))).collect();
                     diagnostics.add(false, assembled.warnings);
-                    pods.push(assembled.pod);
+                    pods.push(ReadPod { pod: assembled.pod, host });
                 }
                 Err(errors) => {
                     diagnostics.add(true, errors);
@@ -153,9 +171,9 @@ impl Reader {
             verdicts.push(may_apply(policy, subject, object));
         }
         for file in read {
-            let pods = self.assemble(file.pods, subject.source, &objects, |_| None, diagnostics);
+            let pods = self.assemble(file.pods, subject.source, &objects, &self.facts(), |_| None, diagnostics);
             let pods = pods.into_iter().flatten();
-            verdicts.extend(pods.map(|pod| barepod_policy::judge(policy, subject, &pod, &LocalHost)));
+            verdicts.extend(pods.map(|read| barepod_policy::judge(policy, subject, &read.pod, &LocalHost)));
         }
         verdicts
     }

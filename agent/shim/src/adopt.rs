@@ -7,6 +7,7 @@
 //! | none | same | lives, same start time | `Running`, adopted |
 //! | none | same | not recorded, one in the cgroup | `Running`, adopted: the shim died around its clone |
 //! | none | same | gone | `Ended`, exit unknown |
+//! | none | same | lives, and was made beforehand and not told to go on | `Running`; its end is then known not to be a program's |
 //! | not empty | another | - | `Done`, exit unknown if not recorded: nothing survives a boot |
 
 use std::io;
@@ -22,6 +23,7 @@ use crate::journal::Journal;
 use crate::keeper;
 use crate::launch;
 use crate::layout;
+use crate::notify::Notify;
 use crate::output::Output;
 use crate::record;
 use crate::wire;
@@ -51,6 +53,7 @@ pub fn adopt(directory: &Path, boot_id: &str) -> io::Result<Option<Attempt>> {
     attempt.output = Some(find_output(directory, &attempt, same_boot)?);
     attempt.take_over(same_boot);
     attempt.take_streams(same_boot);
+    attempt.listen_again();
     Ok(Some(attempt))
 }
 
@@ -59,6 +62,7 @@ impl Attempt {
         let failure = self.seen.failure.clone();
         if same_boot && self.seen.exit.is_none() && failure.is_none() && self.find_main() {
             self.phase = Phase::Running;
+            self.hold_mounts();
             self.write_record();
             return;
         }
@@ -92,6 +96,15 @@ impl Attempt {
             self.keep();
         } else {
             self.release();
+        }
+    }
+
+    /// A service that nobody can hear runs on; what it says is then lost, as it is while there is no shim.
+    fn listen_again(&mut self) {
+        let Some(wanted) = self.record.notify.filter(|_| matches!(self.phase, Phase::Running)) else { return };
+        match Notify::adopt(&self.directory, self.number(), wanted.access(), clock::boot()) {
+            Ok(notify) => self.notify = Some(notify),
+            Err(error) => eprintln!("barepod-shim: attempt {}: its socket: {error}", self.number()),
         }
     }
 

@@ -20,10 +20,13 @@ use crate::cgroup::Group;
 use crate::failure::{At as _, Failure};
 use crate::journal::Journal;
 use crate::launch::{self, Ours};
+use crate::layout;
+use crate::notify::{Notify, Speakers};
 use crate::output::Output;
 use crate::ready::Kept;
 use crate::record;
 use crate::standard::Standard;
+use crate::standby::Standby;
 use crate::wire;
 use crate::wire::exit::How;
 use crate::wire::start_failed::Stage;
@@ -80,8 +83,14 @@ pub struct Attempt {
     pub(crate) group: Option<Group>,
     pub(crate) output: Option<Output>,
     pub(crate) standard: Standard,
+    /// Where its service says how it is.
+    pub(crate) notify: Option<Notify>,
     /// The daemon has asked for its end: that is not held up by a disk, whatever the policy.
     pub(crate) killed: bool,
+    /// The mounts of its main process.
+    pub(crate) mounts: Option<Kept>,
+    /// Nothing is left of it, and that is still to be written down.
+    pub(crate) is_untidy: bool,
 }
 
 impl Attempt {
@@ -104,6 +113,7 @@ impl Attempt {
             stdin: start.stdin,
             stdin_once: start.stdin_once,
             keeper: None,
+            notify: start.notify,
         };
         let mut attempt = Self { directory: directory.to_owned(), record, seen, ..Self::empty() };
         if let Err(failure) = attempt.launch(start, journal, kept) {
@@ -124,14 +134,77 @@ impl Attempt {
             group: None,
             output: None,
             standard: Standard::default(),
+            notify: None,
             killed: false,
+            mounts: None,
+            is_untidy: false,
         }
+    }
+
+    /// Starts one whose process stands by, with the journal of the one before.
+    #[must_use]
+    pub fn go(
+        directory: &Path,
+        mut standby: Standby,
+        boot_id: &str,
+        journal: Option<Journal>,
+        events: &mut Vec<Event>,
+    ) -> Self {
+        let record = std::mem::take(&mut standby.record);
+        let seen = standby.seen(boot_id);
+        let mut attempt = Self { directory: directory.to_owned(), record, seen, ..Self::empty() };
+        if let Err(failure) = attempt.let_go(standby, journal, events) {
+            attempt.phase = Phase::Ended { failure: Some(failure.of_attempt(attempt.number())), deadline: None };
+            attempt.progress(clock::boot(), events);
+        }
+        attempt
+    }
+
+    /// The record is written before the process is told. It has no time of start as long as nobody knows that the program
+    /// was executed.
+    fn let_go(
+        &mut self,
+        mut standby: Standby,
+        journal: Option<Journal>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Failure> {
+        self.record.attempt = Some(self.seen.clone());
+        let log = self.record.log.clone().unwrap_or_default();
+        let ready = journal.map_or_else(|| Journal::open(&self.directory), Ok).at(Stage::Prepare, layout::JOURNAL);
+        let ready = ready.and_then(|journal| {
+            record::write_attempt(&self.directory, &self.record).at(Stage::Prepare, "attempt record")?;
+            let output = Output::begin(journal, &log, self.number()).at(Stage::Prepare, &log.directory)?;
+            Ok((output, self.listen()?))
+        });
+        let mut output = match ready {
+            Ok((output, notify)) => {
+                self.notify = notify;
+                output
+            }
+            Err(failure) => {
+                standby.end(&self.directory);
+                return Err(failure);
+            }
+        };
+        // One that has ended in this moment ends like every other.
+        let _ = standby.tell();
+        events.append(&mut standby.said);
+        standby.sources.into_iter().for_each(|(stream, source)| output.set_source(stream, source));
+        self.standard = standby.standard;
+        self.group = Some(standby.group);
+        self.main = Main::Child(standby.child.pidfd);
+        self.phase = Phase::Starting { status: standby.status, frames: standby.frames, failure: None };
+        self.seen.started = Some(now());
+        output.open(clock::boot());
+        self.output = Some(output);
+        Ok(())
     }
 
     /// The record is written before the clone: whatever is in the cgroup afterwards belongs to this attempt.
     fn launch(&mut self, start: &Start, journal: Option<Journal>, kept: Option<&Kept>) -> Result<(), Failure> {
         let prepared = launch::prepare(&self.directory, start, journal)?;
         record::write_attempt(&self.directory, &self.record).at(Stage::Prepare, "attempt record")?;
+        self.notify = self.listen()?;
         let (child, status, prepared) = launch::clone(start, prepared, kept)?;
         let Ours { group, mut output, standard } = prepared;
         self.group = Some(group);
@@ -149,6 +222,13 @@ impl Attempt {
         Ok(())
     }
 
+    /// Where its service will say how it is, if it is asked to.
+    fn listen(&self) -> Result<Option<Notify>, Failure> {
+        let Some(wanted) = &self.record.notify else { return Ok(None) };
+        let notify = Notify::begin(&self.directory, self.number(), wanted.access(), clock::boot());
+        notify.map(Some).at(Stage::Prepare, layout::NOTIFY)
+    }
+
     /// What the next attempt goes on with.
     #[must_use]
     pub fn into_journal(self) -> Option<Journal> {
@@ -163,8 +243,9 @@ impl Attempt {
 
     /// What the daemon is told of it.
     #[must_use]
-    pub fn seen(&self) -> &wire::Attempt {
-        &self.seen
+    pub fn told(&self) -> wire::Attempt {
+        let heard = self.notify.as_ref().map(|notify| notify.heard().clone());
+        wire::Attempt { heard, ..self.seen.clone() }
     }
 
     /// Nothing is left of it.
@@ -214,7 +295,31 @@ impl Attempt {
             Phase::Starting { .. } | Phase::Running | Phase::Done => None,
         };
         let output = self.output.as_ref().filter(|_| !self.is_done()).and_then(|output| output.deadline(now));
-        [own, output].into_iter().flatten().min()
+        let notify = self.notify.as_ref().filter(|_| self.has_main()).and_then(|notify| notify.deadline(now));
+        [own, output, notify].into_iter().flatten().min()
+    }
+
+    fn has_main(&self) -> bool {
+        match &self.phase {
+            Phase::Starting { .. } | Phase::Running => true,
+            Phase::Ended { .. } | Phase::Done => false,
+        }
+    }
+
+    /// Where its service says how it is, while it lives. Not before it has been told that its program began: what is said
+    /// of an attempt that nobody knows to run is lost.
+    #[must_use]
+    pub fn says(&self, now: Duration) -> Option<BorrowedFd<'_>> {
+        self.notify.as_ref().filter(|_| matches!(self.phase, Phase::Running))?.listens(now)
+    }
+
+    /// Hears what its service says.
+    pub fn hear_words(&mut self, events: &mut Vec<Event>) {
+        let Some(notify) = &mut self.notify else { return };
+        let speakers = Speakers { main: self.seen.pid, group: self.group.as_ref() };
+        if notify.take(speakers, clock::boot()) {
+            events.push(event::Event::Heard(notify.heard().clone()).into());
+        }
     }
 
     /// Reads what the child says.
@@ -243,9 +348,13 @@ impl Attempt {
         match std::mem::replace(&mut self.phase, Phase::Running) {
             Phase::Starting { failure: None, .. } => {
                 self.take_terminal();
-                // the record keeps the time of the clone: this is on the path of every restart
                 self.seen.started = Some(now());
                 events.push(event::Event::Started(self.started()).into());
+                self.hold_mounts();
+                // one that was made for it keeps the time of its clone in its record
+                if !self.is_recorded_as_started() {
+                    self.write_record();
+                }
             }
             // the child ends by itself
             Phase::Starting { failure, .. } => self.phase = Phase::Ended { failure, deadline: None },
@@ -253,11 +362,30 @@ impl Attempt {
         }
     }
 
+    /// Keeps the mounts of the main process, so that its end does not wait until they are taken down.
+    pub(crate) fn hold_mounts(&mut self) {
+        // without them the next attempt comes a little later
+        self.mounts = Kept::mounts_of(self.seen.pid).ok();
+    }
+
+    /// Whether it is written down that the program was executed.
+    #[must_use]
+    pub fn is_recorded_as_started(&self) -> bool {
+        self.record.attempt.as_ref().is_some_and(|attempt| attempt.started.is_some())
+    }
+
+    /// The mounts of one of which nothing is left.
+    pub fn take_mounts(&mut self) -> Option<Kept> {
+        if self.is_done() { self.mounts.take() } else { None }
+    }
+
     /// The main process has ended. Its exit is written down before anybody is told, and before it is reaped.
     pub fn ended(&mut self, exit: Option<Exit>, events: &mut Vec<Event>) {
         while matches!(self.phase, Phase::Starting { .. }) {
             self.hear_status(events);
         }
+        // its last words, while its number is its own
+        self.hear_words(events);
         self.main = Main::Gone;
         let failure = match std::mem::replace(&mut self.phase, Phase::Running) {
             Phase::Ended { failure, .. } => failure,
@@ -310,6 +438,7 @@ impl Attempt {
         self.group = None;
         self.standard = Standard::default();
         self.release();
+        self.notify = None;
         self.seen.empty = true;
         if let Some(exit) = &mut self.seen.exit {
             exit.oom |= oom;
@@ -324,16 +453,30 @@ impl Attempt {
             }
             None => event::Event::Emptied(Emptied { attempt: self.number(), oom }),
         };
-        self.write_exit();
-        launch::remove_fifos(&self.directory, self.number());
         events.push(event.into());
+        self.is_untidy = true;
     }
 
-    /// Sends a signal to the main process; one that has ended is none.
+    /// Writes down that nothing is left, and removes what nobody needs any more. Should this shim die before, the next one
+    /// finds that out anew; so it is done when the daemon, which waits to start the next attempt, has been told.
+    pub fn tidy_up(&mut self) {
+        if std::mem::take(&mut self.is_untidy) {
+            self.write_exit();
+            launch::remove_fifos(&self.directory, self.number());
+        }
+    }
+
+    /// Sends a signal to the main process, or to the one it has named as such; one that has ended is none.
     ///
     /// # Errors
     /// As pidfd_send_signal(2).
     pub fn signal(&self, number: i32) -> io::Result<()> {
+        let named = self.notify.as_ref().and_then(Notify::main).filter(|_| !matches!(self.main, Main::Gone));
+        if let Some(named) = named
+            && pidfd::send_signal(named, number).is_ok()
+        {
+            return Ok(());
+        }
         match &self.main {
             Main::Child(pidfd) | Main::Stranger(pidfd) => pidfd::send_signal(pidfd.as_fd(), number),
             Main::Gone => Ok(()),

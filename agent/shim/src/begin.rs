@@ -60,6 +60,7 @@ pub fn begin(directory: &Path) -> Result<Supervisor, BeginError> {
         link: None,
         attempt,
         ready: None,
+        lingering: None,
         end: End::NotAsked,
     })
 }

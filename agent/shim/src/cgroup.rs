@@ -14,8 +14,9 @@ use crate::wire;
 #[derive(Debug)]
 pub struct Group {
     directory: PathBuf,
-    memory_v1: Option<PathBuf>,
     events: File,
+    /// Where the kernel counts what it killed for memory.
+    memory: Option<File>,
 }
 
 impl Group {
@@ -26,8 +27,10 @@ impl Group {
     pub fn open(cgroup: &wire::Cgroup) -> io::Result<Self> {
         let directory = PathBuf::from(&cgroup.unified);
         let events = File::open(directory.join("cgroup.events"))?;
-        let memory_v1 = (!cgroup.legacy_memory.is_empty()).then(|| PathBuf::from(&cgroup.legacy_memory));
-        Ok(Self { directory, memory_v1, events })
+        let legacy =
+            (!cgroup.legacy_memory.is_empty()).then(|| Path::new(&cgroup.legacy_memory).join("memory.oom_control"));
+        let memory = File::open(directory.join("memory.events")).ok().or_else(|| File::open(legacy?).ok());
+        Ok(Self { directory, events, memory })
     }
 
     /// Becomes ready for change when the last process leaves.
@@ -57,16 +60,22 @@ impl Group {
     /// Whether the kernel has killed in it for memory. The group is an attempt's own, so its counter began at 0.
     #[must_use]
     pub fn ran_out_of_memory(&self) -> bool {
-        let v2 = counter(&self.directory.join("memory.events"), "oom_kill");
-        let v1 = self.memory_v1.as_deref().and_then(|path| counter(&path.join("memory.oom_control"), "oom_kill"));
-        v2.or(v1).is_some_and(|count| count > 0)
+        self.memory.as_ref().and_then(|file| counter(file, "oom_kill")).is_some_and(|count| count > 0)
+    }
+
+    /// The processes in it.
+    ///
+    /// # Errors
+    /// As read(2) of `cgroup.procs`.
+    pub fn processes(&self) -> io::Result<Vec<u32>> {
+        let text = fs::read_to_string(self.directory.join("cgroup.procs"))?;
+        Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
     }
 
     /// The process whose parent is outside: the one that was put here, if it still lives; of several the oldest.
     #[must_use]
     pub fn main_process(&self, proc: &Path) -> Option<u32> {
-        let text = fs::read_to_string(self.directory.join("cgroup.procs")).ok()?;
-        let pids: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+        let pids = self.processes().ok()?;
         let mut candidates: Vec<(u64, u32)> = pids
             .iter()
             .filter_map(|&pid| Some((pid, proc::stat(proc, pid).ok()?)))
@@ -82,8 +91,10 @@ fn has_line(text: &[u8], wanted: &[u8]) -> bool {
     text.split(|&byte| byte == b'\n').any(|line| line == wanted)
 }
 
-fn counter(file: &Path, name: &str) -> Option<u64> {
-    let text = fs::read_to_string(file).ok()?;
+fn counter(file: &File, name: &str) -> Option<u64> {
+    let mut text = [0; 512];
+    let length = file.read_at(&mut text, 0).ok()?;
+    let text = std::str::from_utf8(&text[..length]).ok()?;
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
@@ -110,13 +121,24 @@ mod tests {
     #[test]
     fn memory_events_of_v2_come_before_oom_control_of_v1() {
         let scratch = Scratch::new();
+        assert!(!group(&scratch, "populated 1\n").ran_out_of_memory());
+
+        fs::write(scratch.path().join("memory.oom_control"), "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n").unwrap();
+        assert!(group(&scratch, "populated 1\n").ran_out_of_memory());
+
+        fs::write(scratch.path().join("memory.events"), "low 0\noom 1\noom_kill 0\noom_group_kill 0\n").unwrap();
+        assert!(!group(&scratch, "populated 1\n").ran_out_of_memory());
+    }
+
+    #[test]
+    fn a_kill_after_the_group_was_opened_is_counted() {
+        let scratch = Scratch::new();
+        fs::write(scratch.path().join("memory.events"), "oom 0\noom_kill 0\n").unwrap();
         let group = group(&scratch, "populated 1\n");
         assert!(!group.ran_out_of_memory());
 
-        fs::write(scratch.path().join("memory.oom_control"), "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n").unwrap();
-        assert!(group.ran_out_of_memory());
+        fs::write(scratch.path().join("memory.events"), "oom 1\noom_kill 1\n").unwrap();
 
-        fs::write(scratch.path().join("memory.events"), "low 0\noom 1\noom_kill 0\noom_group_kill 0\n").unwrap();
-        assert!(!group.ran_out_of_memory());
+        assert!(group.ran_out_of_memory());
     }
 }

@@ -3,10 +3,10 @@
 
 use std::convert::Infallible;
 use std::fs::{self, File};
-use std::io::{self, PipeWriter, Write as _};
+use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use barepod_sys::capability;
 use barepod_sys::clone::{self, Namespace};
@@ -17,14 +17,16 @@ use barepod_sys::pass;
 use barepod_sys::path;
 use barepod_sys::process::{self, Program};
 use barepod_sys::signal;
+use barepod_sys::standby::{LastSteps, Standby};
 use barepod_sys::terminal;
 
-use crate::failure::{At as _, Failure, errno};
+use crate::confine::{self, Confine};
+use crate::failure::{self, At as _, Failure, errno};
 use crate::launch::Theirs;
 use crate::ready::Kept;
 use crate::view;
 use crate::wire::start_failed::Stage;
-use crate::wire::{Event, Exec, GetReady, Joined, Namespaces, Start, User, Warning, event, write_frame};
+use crate::wire::{Event, Exec, GetReady, Joined, Namespaces, Start, Sysctl, User, Warning, event, write_frame};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_UMASK: u32 = 0o022;
@@ -49,7 +51,7 @@ impl Report {
         Self { pipe, attempt }
     }
 
-    fn warn(&mut self, what: String, error: &io::Error) {
+    pub(crate) fn warn(&mut self, what: String, error: &io::Error) {
         let warning = Warning { attempt: self.attempt, what, errno: errno(error), detail: error.to_string() };
         self.tell(event::Event::Warning(warning).into());
     }
@@ -73,7 +75,44 @@ pub fn begin(start: &Start, kept: Option<&Kept>, streams: Theirs, mut report: Re
     }
 }
 
+/// The way of a new attempt up to its last steps, for which it waits to be told. Comes back only when it failed.
+pub fn stand_by(start: &Start, kept: &Kept, streams: Theirs, told: &PipeReader, mut report: Report) -> i32 {
+    let settled = settle(start, Some(kept), streams, &mut report);
+    let standby = settled.and_then(|confine| last_steps(start, &confine));
+    // also its copies of the shim's lock, of its connection and of the other ends of these
+    let ready = standby.and_then(|standby| {
+        let alone = descriptor::close_all_but([told.as_fd(), report.pipe.as_fd()]);
+        alone.at(Stage::Prepare, "open files").map(|()| standby)
+    });
+    match ready {
+        Ok(standby) => standby.wait(told.as_fd(), report.pipe.as_fd()),
+        Err(failure) => report.fail(failure),
+    }
+}
+
+fn last_steps(start: &Start, confine: &Confine) -> Result<Standby, Failure> {
+    let name = start.argv.first().map_or("", String::as_str);
+    let cwd = working_directory(&start.cwd);
+    let complaint = |stage, object: &str| failure::complaint(start.attempt, stage, object);
+    let program = Program::new(&start.argv, &start.env).at(Stage::Exec, name)?;
+    let steps = LastSteps {
+        directory: (Path::new(cwd), complaint(Stage::Chdir, cwd)),
+        filter: confine.last_filter().map(|filter| (filter, complaint(Stage::User, confine::FILTER))),
+        program: &program,
+        places: (&places(name, &start.env), complaint(Stage::Exec, name)),
+    };
+    Standby::new(&steps).at(Stage::Exec, name)
+}
+
 fn prepare(start: &Start, kept: Option<&Kept>, streams: Theirs, report: &mut Report) -> Result<Infallible, Failure> {
+    let confine = settle(start, kept, streams, report)?;
+    execute(&start.argv, &start.env, &start.cwd, &confine)
+}
+
+/// All but the last steps.
+fn settle(start: &Start, kept: Option<&Kept>, streams: Theirs, report: &mut Report) -> Result<Confine, Failure> {
+    // others may share its PID namespace and see it before it is the program
+    process::close_to_others().at(Stage::Prepare, "dumpable")?;
     let groups = start.cgroup.as_ref().map_or(&[][..], |cgroup| cgroup.legacy.as_slice());
     join_legacy(open_legacy(groups)?)?;
     begin_session(streams.standard)?;
@@ -82,16 +121,20 @@ fn prepare(start: &Start, kept: Option<&Kept>, streams: Theirs, report: &mut Rep
     join(start.joined.as_ref())?;
     match kept {
         Some(kept) => kept.enter(start)?,
-        None => enter_view(start)?,
+        None => {
+            set_sysctls(&start.sysctls)?;
+            enter_view(start)?;
+        }
     }
     if let Some(socket) = streams.terminal {
         open_terminal(start, &socket)?;
     }
     set_limits(start, report);
     identity::set_umask(if start.umask == 0 { DEFAULT_UMASK } else { start.umask });
-    let caps = &start.capabilities;
-    become_user(start.user.as_ref(), caps, start.no_new_privileges)?;
-    execute(&start.argv, &start.env, &start.cwd)
+    let confine = Confine::new(start.confinement.clone(), start.no_new_privileges);
+    confine.while_root(report)?;
+    become_user(start.user.as_ref(), &start.capabilities, start.no_new_privileges)?;
+    Ok(confine)
 }
 
 /// The way of one more process in a running container, whose namespaces have been joined but for what `join_last` joins.
@@ -103,20 +146,22 @@ pub fn begin_exec(
     standard: [impl AsFd; 3],
     mut report: Report,
 ) -> i32 {
-    match join_last().and_then(|()| join_legacy(legacy)).and_then(|()| prepare_exec(exec, standard)) {
+    match join_last().and_then(|()| join_legacy(legacy)).and_then(|()| prepare_exec(exec, standard, &mut report)) {
         Ok(never) => match never {},
         Err(failure) => report.fail(failure),
     }
 }
 
-fn prepare_exec(exec: &Exec, standard: [impl AsFd; 3]) -> Result<Infallible, Failure> {
+fn prepare_exec(exec: &Exec, standard: [impl AsFd; 3], report: &mut Report) -> Result<Infallible, Failure> {
     begin_session(standard)?;
     if exec.tty {
         terminal::control(io::stdin()).at(Stage::Limits, "controlling terminal")?;
     }
     identity::set_umask(DEFAULT_UMASK);
+    let confine = Confine::new(exec.confinement.clone(), exec.no_new_privileges);
+    confine.while_root(report)?;
     become_user(exec.user.as_ref(), &exec.capabilities, exec.no_new_privileges)?;
-    execute(&exec.argv, &exec.env, &exec.cwd)
+    execute(&exec.argv, &exec.env, &exec.cwd, &confine)
 }
 
 /// The `tasks` files of v1 groups, which a process may have to open before it joins another's view.
@@ -170,6 +215,8 @@ fn set_oom_score(score: i32, report: &mut Report) {
 pub fn make_ready(wanted: &GetReady) -> Result<(), Failure> {
     identity::set_umask(0);
     join(wanted.joined.as_ref())?;
+    // through the host's /proc, which shows this process its own namespaces
+    set_sysctls(&wanted.sysctls)?;
     view::enter_early(&wanted.view.clone().unwrap_or_default())?;
     set_host_name(wanted.namespaces.unwrap_or_default(), &wanted.hostname)
 }
@@ -184,6 +231,14 @@ fn join(joined: Option<&Joined>) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// In namespaces of this process's own: the daemon asks for no other parameters.
+fn set_sysctls(sysctls: &[Sysctl]) -> Result<(), Failure> {
+    sysctls.iter().try_for_each(|Sysctl { name, value }| {
+        let file = Path::new("/proc/sys").join(name.replace('.', "/"));
+        fs::write(file, value).at(Stage::Limits, &format!("sysctl {name}"))
+    })
 }
 
 fn enter_view(start: &Start) -> Result<(), Failure> {
@@ -239,25 +294,38 @@ pub(crate) fn become_user(user: Option<&User>, capabilities: &[u32], no_new_priv
     Ok(())
 }
 
-fn execute(argv: &[String], env: &[String], cwd: &str) -> Result<Infallible, Failure> {
-    let cwd = if cwd.is_empty() { "/" } else { cwd };
+fn working_directory(cwd: &str) -> &str {
+    if cwd.is_empty() { "/" } else { cwd }
+}
+
+fn execute(argv: &[String], env: &[String], cwd: &str, confine: &Confine) -> Result<Infallible, Failure> {
+    let cwd = working_directory(cwd);
     std::env::set_current_dir(cwd).at(Stage::Chdir, cwd)?;
     let name = argv.first().map_or("", String::as_str);
     let program = Program::new(argv, env).at(Stage::Exec, name)?;
     descriptor::close_on_exec_from(3).at(Stage::Exec, name)?;
-    Err(search(&program, name, env)).at(Stage::Exec, name)
+    confine.at_last()?;
+    Err(search(&program, &places(name, env))).at(Stage::Exec, name)
 }
 
-/// As execvp(3) looks for a program, on the `PATH` of its own environment; a file without `#!` is not given to a shell.
-fn search(program: &Program, name: &str, env: &[String]) -> io::Error {
+/// Where a program may lie, as execvp(3) looks for it, on the `PATH` of its own environment.
+fn places(name: &str, env: &[String]) -> Vec<PathBuf> {
     if name.contains('/') {
-        return program.execute(Path::new(name));
+        return vec![PathBuf::from(name)];
     }
     let path = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+    let directories = path.split(':').filter(|_| !name.is_empty());
+    directories.map(|directory| Path::new(if directory.is_empty() { "." } else { directory }).join(name)).collect()
+}
+
+/// The first that can be executed; a file without `#!` is not given to a shell.
+fn search(program: &Program, places: &[PathBuf]) -> io::Error {
+    if let [only] = places {
+        return program.execute(only);
+    }
     let mut result = io::Error::from_raw_os_error(NO_ENTRY);
-    for directory in path.split(':').filter(|_| !name.is_empty()) {
-        let directory = if directory.is_empty() { "." } else { directory };
-        let error = program.execute(&Path::new(directory).join(name));
+    for place in places {
+        let error = program.execute(place);
         match error.raw_os_error() {
             Some(NO_ENTRY | NOT_A_DIRECTORY) => {}
             Some(NO_ACCESS) => result = error,

@@ -11,7 +11,7 @@ use barepod_sys::clone::{self, Child, Namespace, SingleThreaded};
 use barepod_sys::poll::{Interest, Poll};
 use barepod_sys::signal::{self, Signals};
 use barepod_sys::wait::Exit;
-use barepod_sys::{descriptor, pidfd, proc, wait};
+use barepod_sys::{descriptor, pidfd, proc, process, wait};
 
 use crate::attempt::exit_of;
 use crate::child::{self, Report};
@@ -58,6 +58,9 @@ fn start(exec: &Exec) -> Result<Running, Failure> {
     let leaf = File::open(&cgroup.unified).at(Stage::Cgroup, &cgroup.unified)?;
     let legacy = child::open_legacy(&cgroup.legacy)?;
     let (status, write_end) = io::pipe().at(Stage::Prepare, "pipe")?;
+    // what runs in the container sees the child before it is the program: it must not reach the host through its open files,
+    // its memory or its binary
+    process::close_to_others().at(Stage::Prepare, "dumpable")?;
     // from here on `/proc` may be another's or missing
     let alone = SingleThreaded::check().at(Stage::Clone, "threads")?;
     let warnings = Vec::from_iter(set_oom_score(exec.oom_score_adj));

@@ -2,6 +2,10 @@
 
 use std::io;
 
+use barepod_sys::standby::Complaint;
+use prost::Message as _;
+use prost::encoding::encode_varint;
+
 use crate::wire::StartFailed;
 use crate::wire::start_failed::Stage;
 
@@ -51,4 +55,42 @@ pub fn errno(error: &io::Error) -> i32 {
         io::ErrorKind::NotFound => ENOENT,
         _ => EIO,
     })
+}
+
+/// The frame of a failure whose errno is put in by a process that cannot make a frame any more.
+#[must_use]
+pub fn complaint(attempt: u32, stage: Stage, object: &str) -> Complaint {
+    /// `StartFailed.errno` is a number, field 3; `Event.start_failed` a message, field 3.
+    const ERRNO: u8 = 3 << 3;
+    const START_FAILED: u8 = 3 << 3 | 2;
+    let failed = StartFailed { attempt, stage: stage.into(), errno: 0, object: object.to_owned() };
+    let mut message = failed.encode_to_vec();
+    message.extend([ERRNO, 0x80, 0]);
+    let mut event = vec![START_FAILED];
+    encode_varint(message.len() as u64, &mut event);
+    event.extend(message);
+    // a frame is at most 4 MiB, and an object is a path
+    let mut bytes = u32::try_from(event.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    bytes.extend(event);
+    Complaint { errno_at: bytes.len() - 2, bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Event, event, read_frame};
+
+    #[test]
+    fn a_complaint_is_the_frame_of_a_failure_with_any_errno() {
+        for errno in [1_u8, 2, 13, 40, 127, 133] {
+            let Complaint { mut bytes, errno_at } = complaint(7, Stage::Chdir, "/data/läuft");
+            bytes[errno_at] = 0x80 | errno & 0x7f;
+            bytes[errno_at + 1] = errno >> 7;
+
+            let event = read_frame::<Event>(&mut bytes.as_slice()).unwrap().unwrap();
+
+            let failed = Failure { stage: Stage::Chdir, errno: errno.into(), object: "/data/läuft".into() };
+            assert_eq!(event.event, Some(event::Event::StartFailed(failed.of_attempt(7))));
+        }
+    }
 }

@@ -21,6 +21,7 @@ use crate::input::Input;
 use crate::journal::Journal;
 use crate::layout;
 use crate::link::Link;
+use crate::notify::Notify;
 use crate::output::{Output, Source};
 use crate::record::Identity;
 use crate::supervisor::{self, End, Supervisor};
@@ -37,10 +38,12 @@ impl Supervisor {
         self.refuse(number, "Reexec", &format!("{path}: {error}"));
     }
 
-    fn become_other(&self, path: &Path) -> io::Result<std::convert::Infallible> {
+    fn become_other(&mut self, path: &Path) -> io::Result<std::convert::Infallible> {
         if self.attempt.as_ref().is_some_and(|attempt| attempt.standard.terminal.is_some()) {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a terminal is on its way"));
         }
+        // it would end with the open files that are not handed over, but not before its cgroup may be looked for
+        self.throw_away();
         let mut memory = descriptor::memory_file("barepod-shim")?;
         memory.write_all(&self.handover().encode_to_vec())?;
         memory.rewind()?;
@@ -63,6 +66,7 @@ impl Supervisor {
             kept.extend(attempt.status());
             kept.extend(attempt.main.pidfd());
             kept.extend(attempt.standard.input.as_ref().map(|input| input.file().as_fd()));
+            kept.extend(attempt.notify.as_ref().map(AsFd::as_fd));
             kept.extend(sources(attempt).map(|(_, source)| source.file().as_fd()));
         }
         kept
@@ -104,6 +108,7 @@ impl Attempt {
         handover.pidfd = number(self.main.pidfd());
         handover.status_fd = number(self.status());
         handover.stdin_fd = number(self.standard.input.as_ref().map(Input::file));
+        handover.notify_fd = number(self.notify.as_ref());
         let mut current = self.seen.clone();
         match &self.phase {
             Phase::Starting { frames, failure, .. } => {
@@ -141,6 +146,13 @@ impl Attempt {
         attempt.output = Some(attempt.output_from(handover)?);
         attempt.standard.input = inherited(handover.stdin_fd)?.map(|file| Input::new(file.into()));
         attempt.standard.closing = attempt.standard.input.is_some() && !attempt.record.stdin;
+        if let (Some(wanted), Some(socket)) = (attempt.record.notify, inherited(handover.notify_fd)?) {
+            let number = attempt.number();
+            attempt.notify = Some(Notify::resume(directory, number, wanted.access(), socket, clock::boot()));
+        }
+        if matches!(attempt.phase, Phase::Running) {
+            attempt.hold_mounts();
+        }
         Ok(Some(attempt))
     }
 
@@ -195,6 +207,7 @@ pub fn resume(memory: RawFd) -> io::Result<Supervisor> {
         signals: supervisor::take_signals()?,
         attempt: Attempt::take_up(&handover, &directory)?,
         ready: None,
+        lingering: None,
         link,
         end: End::NotAsked,
         directory,

@@ -71,11 +71,34 @@ pub fn prepare(directory: &Path, start: &Start, journal: Option<Journal>) -> Res
     let log = start.log.clone().unwrap_or_default();
     let journal = journal.map_or_else(|| Journal::open(directory), Ok).at(Stage::Prepare, layout::JOURNAL)?;
     let mut output = Output::begin(journal, &log, start.attempt).at(Stage::Prepare, &log.directory)?;
-    let (standard, theirs) = match start.tty {
-        true => terminal_ends().at(Stage::Prepare, "terminal")?,
-        false => fifo_ends(directory, start, &mut output)?,
-    };
+    let Ends { standard, theirs, sources } = ends(directory, start)?;
+    sources.into_iter().for_each(|(stream, source)| output.set_source(stream, source));
     Ok(Prepared { group, output, theirs, standard })
+}
+
+/// Where a process's output comes from.
+pub type Sources = Vec<(Stream, Source)>;
+
+/// Both ends of what a process is given to read and write.
+#[derive(Debug)]
+pub struct Ends {
+    /// The shim's ends of its input.
+    pub standard: Standard,
+    /// The child's.
+    pub theirs: Theirs,
+    /// The shim's ends of its output, unless it is a terminal, which the child opens.
+    pub sources: Sources,
+}
+
+/// Makes them.
+///
+/// # Errors
+/// The one that could not be made.
+pub fn ends(directory: &Path, start: &Start) -> Result<Ends, Failure> {
+    match start.tty {
+        true => terminal_ends().at(Stage::Prepare, "terminal"),
+        false => fifo_ends(directory, start),
+    }
 }
 
 /// Clones. The pipe tells what the child has to say until it becomes the program.
@@ -159,10 +182,11 @@ fn stdin_ends(path: &Path, start: &Start) -> io::Result<(File, Input)> {
     Ok((File::open(path)?, input))
 }
 
-fn fifo_ends(directory: &Path, start: &Start, output: &mut Output) -> Result<(Standard, Theirs), Failure> {
+fn fifo_ends(directory: &Path, start: &Start) -> Result<Ends, Failure> {
+    let mut sources = Sources::new();
     let mut make = |path: &Path, stream: Stream| -> io::Result<File> {
         make_fifo(path, start)?;
-        output.set_source(stream, reopen_fifo(path)?);
+        sources.push((stream, reopen_fifo(path)?));
         // for reading too: while the service holds it open, a dead shim is no broken pipe
         File::options().read(true).write(true).open(path)
     };
@@ -178,14 +202,14 @@ fn fifo_ends(directory: &Path, start: &Start, output: &mut Output) -> Result<(St
     let stdout = make(&layout::stdout(directory, start.attempt), Stream::Stdout).at(Stage::Prepare, "stdout")?;
     let stderr = make(&layout::stderr(directory, start.attempt), Stream::Stderr).at(Stage::Prepare, "stderr")?;
     let theirs = Theirs { standard: [stdin, stdout, stderr], terminal: None };
-    Ok((Standard { input, ..Standard::default() }, theirs))
+    Ok(Ends { standard: Standard { input, ..Standard::default() }, theirs, sources })
 }
 
 /// The child opens the terminal in its own view, where it has a name; nothing is written before.
-fn terminal_ends() -> io::Result<(Standard, Theirs)> {
+fn terminal_ends() -> io::Result<Ends> {
     let (ours, theirs) = UnixStream::pair()?;
     let theirs = Theirs { standard: [null()?, null()?, null()?], terminal: Some(theirs) };
-    Ok((Standard { terminal: Some(ours), ..Standard::default() }, theirs))
+    Ok(Ends { standard: Standard { terminal: Some(ours), ..Standard::default() }, theirs, sources: Sources::new() })
 }
 
 fn null() -> io::Result<File> {

@@ -19,11 +19,19 @@ pub const JOURNAL: &str = "journal";
 pub const PAUSE_RECORD: &str = "pause";
 /// In a pod's directory: the empty root of that process.
 pub const PAUSE_ROOT: &str = "pause-root";
+/// What the newest attempt's service has said of itself: a `Heard`.
+pub const HEARD: &str = "heard";
+/// The directory that holds nothing but the socket for it; the view shows it to the service.
+pub const NOTIFY: &str = "notify";
+/// The socket's name in there.
+pub const NOTIFY_SOCKET: &str = "socket";
+/// What the names of exit records begin with.
+pub const EXIT: &str = "exit-";
 
 /// How an attempt ended: an `ExitRecord`.
 #[must_use]
 pub fn exit_record(directory: &Path, attempt: u32) -> PathBuf {
-    directory.join(format!("exit-{attempt}"))
+    directory.join(format!("{EXIT}{attempt}"))
 }
 
 /// The FIFO that is an attempt's stdin, where it has one.

@@ -83,6 +83,8 @@ fn settle(root: &Path) -> Result<(), Failure> {
     identity::set_umask(0);
     view::enter(&nothing(root))?;
     become_user(Some(&User { uid: NOBODY, gid: NOBODY, groups: Vec::new() }), &[], true)?;
+    // also where the host is set up to let processes be looked into that have changed their user
+    process::close_to_others().at(Stage::Limits, "dumpable")?;
     [0, 1].into_iter().try_for_each(|number| descriptor::duplicate_to(&null, number)).at(Stage::Prepare, "/dev/null")
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use prost::Message;
 
 use crate::layout;
-use crate::wire::{Attempt, AttemptRecord, ExitRecord};
+use crate::wire::{Attempt, AttemptRecord, ExitRecord, Heard};
 
 /// Whose shim this is, as the daemon wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,42 @@ pub fn write_exit(directory: &Path, attempt: &Attempt) -> io::Result<()> {
     write(&layout::exit_record(directory, attempt.attempt), &record)
 }
 
+/// What an attempt's service has said of itself; `None` when nothing was written down of that attempt.
+///
+/// # Errors
+/// As read(2); `InvalidData` when it is no record.
+pub fn read_heard(directory: &Path, attempt: u32) -> io::Result<Option<Heard>> {
+    Ok(read::<Heard>(&directory.join(layout::HEARD))?.filter(|heard| heard.attempt == attempt))
+}
+
+/// Writes it.
+///
+/// # Errors
+/// As write(2), rename(2).
+pub fn write_heard(directory: &Path, heard: &Heard) -> io::Result<()> {
+    write(&directory.join(layout::HEARD), heard)
+}
+
+/// The attempts of which an end is written down, in order.
+///
+/// # Errors
+/// As reading the directory.
+pub fn ended(directory: &Path) -> io::Result<Vec<u32>> {
+    let mut attempts = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        attempts.extend(name.to_str().and_then(|name| name.strip_prefix(layout::EXIT)?.parse::<u32>().ok()));
+    }
+    attempts.sort_unstable();
+    Ok(attempts)
+}
+
+/// Removes what is written down of an end; what is not there need not be removed.
+pub fn forget_exit(directory: &Path, attempt: u32) {
+    // the directory goes with the pod in any case
+    let _ = fs::remove_file(layout::exit_record(directory, attempt));
+}
+
 fn read<M: Message + Default>(path: &Path) -> io::Result<Option<M>> {
     match fs::read(path) {
         Ok(bytes) => {
@@ -99,6 +135,20 @@ mod tests {
         write_exit(scratch.path(), &attempt).unwrap();
 
         assert_eq!(read_exit(scratch.path(), 3).unwrap(), Some(attempt));
+    }
+
+    #[test]
+    fn ends_are_listed_in_order_until_they_are_forgotten() {
+        let scratch = Scratch::new();
+        for attempt in [10, 9, 0] {
+            write_exit(scratch.path(), &Attempt { attempt, ..Attempt::default() }).unwrap();
+        }
+        fs::write(scratch.path().join("exit-7.new"), "").unwrap();
+        assert_eq!(ended(scratch.path()).unwrap(), [0, 9, 10]);
+
+        forget_exit(scratch.path(), 9);
+
+        assert_eq!(ended(scratch.path()).unwrap(), [0, 10]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use barepod_sys::standby::NEVER_TOLD;
 use barepod_sys::wait::Exit;
 use barepod_sys::{pidfd, proc};
 
@@ -18,7 +19,9 @@ const PROC: &str = "/proc";
 pub fn look(attempt: &mut Attempt, events: &mut Vec<Event>) {
     let (pid, start_ticks) = (attempt.seen.pid, attempt.seen.start_ticks);
     let exit = attempt.stranger().and_then(|pidfd| exit_of(pidfd, pid, start_ticks));
-    attempt.ended(exit, events);
+    // the shim before this one died before it could let its process go
+    let never_began = exit == Some(Exit::Code(NEVER_TOLD)) && !attempt.is_recorded_as_started();
+    attempt.ended(exit.filter(|_| !never_began), events);
 }
 
 /// The pidfd's word is asked for again at the end: a process may be reaped between the two questions.

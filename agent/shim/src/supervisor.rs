@@ -21,10 +21,10 @@ use crate::attempt::Attempt;
 use crate::input::Input;
 use crate::journal::Journal;
 use crate::link::{Link, LinkError};
-use crate::ready::Ready;
-use crate::record::Identity;
+use crate::ready::{Kept, Ready};
+use crate::record::{self, Identity};
 use crate::stranger;
-use crate::wire::{self, Event, GetReady, PROTOCOL, Refused, Request, Start, Welcome, event, request};
+use crate::wire::{self, Dismissed, Event, GetReady, Go, PROTOCOL, Refused, Request, Start, Welcome, event, request};
 
 /// Places in the poll.
 mod place {
@@ -39,10 +39,17 @@ mod place {
     pub(super) const READY: usize = 8;
     pub(super) const ATTACH: usize = 9;
     pub(super) const STDIN: usize = 10;
+    pub(super) const NOTIFY: usize = 11;
     /// The first of those who are attached.
-    pub(super) const ATTACHED: usize = 11;
+    pub(super) const ATTACHED: usize = 12;
     pub(super) const COUNT: usize = ATTACHED + crate::attach::MOST;
 }
+
+/// Ends that are kept for a daemon that does not say that it knows them.
+const MOST_ENDS: u32 = 64;
+
+/// How long after an attempt its mounts are kept: a restart at once takes milliseconds.
+const LINGER: Duration = Duration::from_millis(100);
 
 const OUTPUTS: [(usize, Stream); 2] = [(place::STDOUT, Stream::Stdout), (place::STDERR, Stream::Stderr)];
 
@@ -59,8 +66,10 @@ pub struct Supervisor {
     pub(crate) signals: Signals,
     pub(crate) link: Option<Link>,
     pub(crate) attempt: Option<Attempt>,
-    /// A view for the attempt after that.
+    /// What stands ready for the attempt after that.
     pub(crate) ready: Option<Ready>,
+    /// The mounts of an attempt of which nothing is left, until that boot time: to take them down would hold the next one up.
+    pub(crate) lingering: Option<(Duration, Kept)>,
     pub(crate) end: End,
 }
 
@@ -90,6 +99,7 @@ impl Supervisor {
             poll.wait(self.timeout())?;
             self.turn(&poll);
         }
+        self.throw_away();
         Ok(())
     }
 
@@ -121,6 +131,7 @@ impl Supervisor {
         poll.set(place::STATUS, attempt.status().map(|fd| (fd, Interest::Read)));
         poll.set(place::GROUP, attempt.group_events().map(|fd| (fd, Interest::Change)));
         poll.set(place::STRANGER, attempt.stranger().map(|fd| (fd, Interest::Read)));
+        poll.set(place::NOTIFY, attempt.says(now).map(|fd| (fd, Interest::Read)));
         for (place, stream) in OUTPUTS {
             let wanted = attempt.output.as_ref().and_then(|output| output.wanted(stream, now));
             poll.set(place, wanted.map(|fd| (fd, Interest::Read)));
@@ -130,7 +141,9 @@ impl Supervisor {
 
     fn timeout(&self) -> Option<Duration> {
         let now = clock::boot();
-        let deadline = self.attempt.as_ref().and_then(|attempt| attempt.deadline(now))?;
+        let attempt = self.attempt.as_ref().and_then(|attempt| attempt.deadline(now));
+        let lingering = self.lingering.as_ref().map(|(until, _)| *until);
+        let deadline = [attempt, lingering].into_iter().flatten().min()?;
         Some(deadline.saturating_sub(now))
     }
 
@@ -138,6 +151,9 @@ impl Supervisor {
     fn turn(&mut self, poll: &Poll<{ place::COUNT }>) {
         if poll.ready(place::STATUS).any() {
             self.with_attempt(Attempt::hear_status);
+        }
+        if poll.ready(place::NOTIFY).any() {
+            self.with_attempt(Attempt::hear_words);
         }
         if poll.ready(place::SIGNALS).any() {
             self.take_signal_events();
@@ -156,7 +172,7 @@ impl Supervisor {
         self.progress(now);
         self.attend(poll);
         if poll.ready(place::READY).any() {
-            self.ready = self.ready.take().and_then(Ready::hear);
+            self.ready = self.ready.take().and_then(|ready| ready.hear(&self.directory));
         }
         if poll.ready(place::LISTENER).any() {
             self.accept();
@@ -202,6 +218,13 @@ impl Supervisor {
 
     fn progress(&mut self, now: Duration) {
         self.with_attempt(|attempt, events| attempt.progress(now, events));
+        self.attempt.iter_mut().for_each(Attempt::tidy_up);
+        if let Some(mounts) = self.attempt.as_mut().and_then(Attempt::take_mounts) {
+            self.lingering = Some((now + LINGER, mounts));
+        }
+        if self.lingering.as_ref().is_some_and(|(until, _)| *until <= now) {
+            self.lingering = None;
+        }
     }
 
     fn with_attempt(&mut self, action: impl FnOnce(&mut Attempt, &mut Vec<Event>)) {
@@ -222,6 +245,9 @@ impl Supervisor {
     /// Takes every child that has ended: the main process, and orphans of its making.
     fn reap(&mut self) {
         while let Ok(Some(ended)) = wait::peek() {
+            if self.standby_ended(ended.pid) {
+                continue;
+            }
             self.with_attempt(|attempt, events| {
                 if attempt.is_main(ended.pid) {
                     attempt.ended(Some(ended.exit), events);
@@ -233,6 +259,13 @@ impl Supervisor {
                 return;
             }
         }
+    }
+
+    /// Whether it was the process that stood by, which is gone and reaped then.
+    fn standby_ended(&mut self, pid: u32) -> bool {
+        let Some(ready) = self.ready.take() else { return false };
+        self.ready = ready.ended(pid, &self.directory);
+        self.ready.is_none()
     }
 
     /// A new connection takes the place of the old. What was asked on the old one before counts.
@@ -273,7 +306,10 @@ impl Supervisor {
             Some(request::Request::Reexec(reexec)) => self.reexec(&reexec.path),
             Some(request::Request::Quit(_)) => self.quit(),
             Some(request::Request::Stats(_)) => self.stats(),
-            Some(request::Request::GetReady(asked)) => self.get_ready(&asked),
+            Some(request::Request::GetReady(asked)) => self.get_ready(asked),
+            Some(request::Request::Go(go)) => self.go(&go),
+            Some(request::Request::Dismiss(_)) => self.dismiss(),
+            Some(request::Request::Known(known)) => self.known(known.attempt),
             None => self.refuse(0, "unknown", "this shim does not know the request"),
         }
     }
@@ -294,44 +330,101 @@ impl Supervisor {
             shim_pid: std::process::id(),
             pod_uid: self.identity.pod_uid.clone(),
             container: self.identity.container.clone(),
-            current: self.attempt.as_ref().map(|attempt| attempt.seen().clone()),
+            current: self.attempt.as_ref().map(Attempt::told),
+            ended: self.ends(),
         };
         self.tell(event::Event::Welcome(welcome).into());
     }
 
+    /// How attempts before the newest ended, as far as the daemon has not said that it knows.
+    fn ends(&self) -> Vec<wire::Attempt> {
+        let newest = self.attempt.as_ref().map_or(0, Attempt::number);
+        let numbers = record::ended(&self.directory).unwrap_or_default();
+        let before = numbers.into_iter().filter(|number| *number < newest);
+        // what cannot be read any more is as good as not there
+        before.filter_map(|number| record::read_exit(&self.directory, number).ok().flatten()).collect()
+    }
+
+    /// The newest attempt's record stays: it is that of this shim's own state.
+    fn known(&self, known: u32) {
+        let newest = self.attempt.as_ref().map_or(0, Attempt::number);
+        let numbers = record::ended(&self.directory).unwrap_or_default().into_iter();
+        numbers
+            .filter(|number| *number <= known && *number < newest)
+            .for_each(|number| record::forget_exit(&self.directory, number));
+    }
+
     fn start(&mut self, start: &Start) {
-        let before = self.attempt.as_ref().map(|attempt| (attempt.number(), attempt.is_done()));
-        match before {
-            Some((number, false)) => {
-                self.refuse(start.attempt, "Start", &format!("something of attempt {number} is left"));
+        match self.before(start.attempt) {
+            Ok(before) => self.start_now(start, before),
+            Err(why) => self.refuse(start.attempt, "Start", &why),
+        }
+    }
+
+    /// The attempt before this one, if there was one; why this one cannot be started if it cannot.
+    fn before(&self, number: u32) -> Result<Option<u32>, String> {
+        match self.attempt.as_ref().map(|attempt| (attempt.number(), attempt.is_done())) {
+            Some((before, false)) => Err(format!("something of attempt {before} is left")),
+            Some((before, true)) if number <= before => {
+                Err(format!("there was an attempt {before}: a number must be higher"))
             }
-            Some((number, true)) if start.attempt <= number => {
-                self.refuse(start.attempt, "Start", &format!("there was an attempt {number}: a number must be higher"));
-            }
-            Some(_) | None => self.start_now(start, before.map(|(number, _)| number)),
+            Some((before, true)) => Ok(Some(before)),
+            None => Ok(None),
         }
     }
 
     fn start_now(&mut self, start: &Start, before: Option<u32>) {
+        let kept = self.ready.take().and_then(|ready| ready.take(start, &self.directory));
         let journal = self.attempt.take().and_then(Attempt::into_journal);
-        let kept = self.ready.take().and_then(|ready| ready.take(start));
         let mut events = Vec::new();
         let attempt = Attempt::start(&self.directory, start, &self.boot_id, journal, kept.as_ref(), &mut events);
-        self.attempt = Some(attempt);
-        if let Some(before) = before {
-            // the daemon has seen it, since it asked for the next
-            let _ = std::fs::remove_file(crate::layout::exit_record(&self.directory, before));
-        }
-        events.into_iter().for_each(|event| self.tell(event));
+        self.began(attempt, before, events);
     }
 
-    fn get_ready(&mut self, asked: &GetReady) {
-        if let Some(before) = self.ready.take() {
-            before.dismiss();
+    fn go(&mut self, go: &Go) {
+        // one that has just ended does not stand by
+        self.reap();
+        let before = match self.before(go.attempt) {
+            Ok(before) => before,
+            Err(why) => return self.refuse(go.attempt, "Go", &why),
+        };
+        let Some(standby) = self.ready.take().and_then(|ready| ready.into_standby(go, &self.directory)) else {
+            return self.refuse(go.attempt, "Go", "nothing stands ready under this name");
+        };
+        let journal = self.attempt.take().and_then(Attempt::into_journal);
+        let mut events = Vec::new();
+        let attempt = Attempt::go(&self.directory, standby, &self.boot_id, journal, &mut events);
+        self.began(attempt, before, events);
+    }
+
+    fn began(&mut self, attempt: Attempt, before: Option<u32>, events: Vec<Event>) {
+        self.attempt = Some(attempt);
+        if let Some(before) = before {
+            let tells = self.link.as_ref().and_then(Link::protocol).is_none_or(|protocol| protocol >= wire::GO);
+            let known = if tells { before.checked_sub(MOST_ENDS) } else { Some(before) };
+            known.into_iter().for_each(|known| record::forget_exit(&self.directory, known));
         }
+        events.into_iter().for_each(|event| self.tell(event));
+        self.attempt.iter_mut().for_each(Attempt::tidy_up);
+    }
+
+    fn get_ready(&mut self, asked: GetReady) {
+        self.throw_away();
         match Ready::begin(asked) {
             Ok(ready) => self.ready = Some(ready),
             Err(error) => self.refuse(0, "GetReady", &error.to_string()),
+        }
+    }
+
+    fn dismiss(&mut self) {
+        self.throw_away();
+        self.tell(event::Event::Dismissed(Dismissed {}).into());
+    }
+
+    /// What stands ready is not needed. When this returns, nothing of it is in the next attempt's cgroup.
+    pub(crate) fn throw_away(&mut self) {
+        if let Some(ready) = self.ready.take() {
+            ready.dismiss(&self.directory);
         }
     }
 

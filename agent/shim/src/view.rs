@@ -172,7 +172,7 @@ impl<'a> Builder<'a> {
     fn link(&self, entry: &wire::Mount) -> io::Result<()> {
         let (parent, name) = self.parent(&entry.target)?;
         path::make_link(parent.as_fd(), name, &entry.source)?;
-        path::give_to(parent.as_fd(), name, entry.uid, entry.gid)
+        path::give(path::refer_to_itself(parent.as_fd(), name)?.as_fd(), entry.uid, entry.gid)
     }
 
     fn file(&self, target: &str, owner: Owner) -> io::Result<()> {
@@ -248,18 +248,21 @@ impl Owner {
         if self.mode == 0 { default } else { self.mode }
     }
 
-    /// The owner first: a change of owner may take set-ID bits away.
+    /// The owner first: a change of owner may take set-ID bits away. In a volume somebody may have put something else in
+    /// the place of what was made, so no link is followed: at this moment it would lead into the host's own root.
     fn take(self, parent: OwnedFd, name: &str, mode: u32) -> io::Result<()> {
-        path::give_to(parent.as_fd(), name, self.uid, self.gid)?;
-        path::set_mode(parent.as_fd(), name, mode)
+        let made = path::refer_to_itself(parent.as_fd(), name)?;
+        path::give(made.as_fd(), self.uid, self.gid)?;
+        path::set_mode(made.as_fd(), mode)
     }
 }
 
 fn find_source(entry: &wire::Mount) -> io::Result<OwnedFd> {
+    let refer = if entry.no_links { path::refer_without_links } else { path::refer };
     if entry.source_root.is_empty() {
-        return path::refer(Path::new(&entry.source));
+        return refer(Path::new(&entry.source));
     }
-    let root = path::refer(Path::new(&entry.source_root))?;
+    let root = refer(Path::new(&entry.source_root))?;
     path::refer_inside(root.as_fd(), Path::new(if entry.source.is_empty() { ROOT } else { &entry.source }))
 }
 

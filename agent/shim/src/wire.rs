@@ -3,7 +3,7 @@
 mod frame;
 #[rustfmt::skip]
 #[expect(missing_docs, reason = "generated; the words are explained in proto/shim.proto")]
-#[expect(clippy::large_enum_variant, reason = "generated; a request lives only while it is carried out")]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, on its way to or from a socket")]
 mod generated;
 
 use std::fmt;
@@ -12,11 +12,18 @@ pub use frame::{FrameError, Frames, MAX_FRAME, encode_frame, read_frame, write_f
 pub use generated::*;
 
 /// The highest protocol this code speaks.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 /// The first that knows `GetReady`.
 pub const GET_READY: u32 = 2;
 /// The first that knows `Joined`, `stdin` and the socket `attach`.
 pub const JOINED: u32 = 3;
+/// The first that knows `Notify`.
+pub const NOTIFY: u32 = 3;
+/// The first that knows `Go`, `Dismiss`, `Known` and a `GetReady` with a whole start.
+pub const GO: u32 = 4;
+/// The first that knows `Confinement` and `Sysctl`. One that does not must not be asked for them: it would run the process
+/// without.
+pub const CONFINEMENT: u32 = 4;
 
 impl fmt::Debug for Start {
     /// Without the environment's values, which may be secret.

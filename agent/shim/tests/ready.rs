@@ -1,4 +1,4 @@
-//! A view that stands ready for the next attempt: the process cannot tell it from one made at its start.
+//! What stands ready for the next attempt, a view or a whole process: the service cannot tell it from one made at its start.
 
 #![expect(clippy::unwrap_used, reason = "in a test, an error is a failure")]
 
@@ -7,9 +7,14 @@ mod support;
 use std::fs;
 use std::path::Path;
 
+use barepod_shim::record;
 use barepod_shim::wire::exit::How;
 use barepod_shim::wire::mount::Kind;
-use barepod_shim::wire::{GetReady, Mount, Namespaces, Start, View, request};
+use barepod_shim::wire::start_failed::Stage;
+use barepod_shim::wire::{
+    Attempt, AttemptRecord, Dismiss, GetReady, Go, Mount, Namespaces, Start, View, event, request,
+};
+use barepod_sys::{pidfd, proc};
 use support::{Host, Shim, until};
 
 const ALL: Namespaces = Namespaces { mount: true, uts: true, ipc: true, pid: true, cgroup: true };
@@ -65,7 +70,8 @@ fn start(host: &Host, attempt: u32, view: &View) -> Start {
 
 fn get_ready(shim: &mut Shim, name: &str, view: &View) {
     let (namespaces, hostname) = (Some(ALL), "inside".to_owned());
-    let asked = GetReady { name: name.into(), namespaces, hostname, view: Some(view.clone()), joined: None };
+    let view = Some(view.clone());
+    let asked = GetReady { name: name.into(), namespaces, hostname, view, ..GetReady::default() };
     shim.send(request::Request::GetReady(asked));
 }
 
@@ -180,4 +186,198 @@ fn what_is_being_made_goes_with_its_shim() {
         }
         shim = host.shim();
     }
+}
+
+// ---- a process that stands by ----
+
+fn populated(host: &Host, attempt: u32) -> bool {
+    fs::read_to_string(host.leaf(attempt).join("cgroup.events")).unwrap().contains("populated 1")
+}
+
+/// Has a process stand by for this start; its pid.
+fn stand_by(host: &Host, shim: &mut Shim, name: &str, start: Start) -> u32 {
+    let leaf = host.leaf(start.attempt);
+    shim.send(request::Request::GetReady(GetReady { name: name.into(), start: Some(start), ..GetReady::default() }));
+    shim.stats();
+    let text = until("a process stands by", || {
+        fs::read_to_string(leaf.join("cgroup.procs")).ok().filter(|text| !text.is_empty())
+    });
+    text.trim().parse().unwrap()
+}
+
+fn go(shim: &mut Shim, attempt: u32, name: &str) {
+    shim.send(request::Request::Go(Go { attempt, ready: name.into() }));
+}
+
+fn gone(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
+}
+
+fn signal(pid: u32, number: i32) {
+    use std::os::fd::AsFd as _;
+    pidfd::send_signal(pidfd::open(pid).unwrap().as_fd(), number).unwrap();
+}
+
+#[test]
+fn a_service_cannot_tell_whether_its_process_stood_by() {
+    let mut host = host_or_skip!();
+    let mut shim = host.shim();
+    let data = data(&host, "data\n");
+    let view = view(&host, &data);
+    shim.run(start(&host, 1, &view));
+    let waiting = stand_by(&host, &mut shim, "two", start(&host, 2, &view));
+
+    go(&mut shim, 2, "two");
+
+    match shim.event() {
+        event::Event::Started(started) => assert_eq!((started.attempt, started.pid), (2, waiting)),
+        other => panic!("Started expected, not {other:?}"),
+    }
+    assert_eq!(shim.exited().how, Some(How::Code(0)));
+    shim.emptied();
+    let sorted = |attempt| {
+        let mut lines = host.lines(attempt);
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(2), sorted(1));
+}
+
+#[test]
+fn what_stands_by_is_nothing_to_the_attempt_that_runs() {
+    let mut host = host_or_skip!();
+    let mut shim = host.shim();
+    let data = data(&host, "data\n");
+    let view = view(&host, &data);
+    shim.start(host.start(1, "sleep 1000000"));
+    let waiting = stand_by(&host, &mut shim, "two", start(&host, 2, &view));
+
+    shim.kill(1);
+
+    assert_eq!(shim.exited().how, Some(How::Signal(9)));
+    assert_eq!(shim.emptied().attempt, 1);
+    assert!(!gone(waiting) && populated(&host, 2));
+    go(&mut shim, 2, "two");
+    assert!(matches!(shim.event(), event::Event::Started(started) if started.pid == waiting));
+}
+
+#[test]
+fn without_a_process_that_stands_by_there_is_nothing_to_let_go() {
+    let mut host = host_or_skip!();
+    let mut shim = host.shim();
+    let data = data(&host, "data\n");
+    let view = view(&host, &data);
+    go(&mut shim, 1, "one");
+    assert_eq!(shim.refused().request, "Go");
+
+    for (number, name) in [(1, "other"), (2, "one")] {
+        let waiting = stand_by(&host, &mut shim, "one", start(&host, 1, &view));
+        go(&mut shim, number, name);
+        assert_eq!(shim.refused().request, "Go");
+        assert!(gone(waiting) && !populated(&host, 1), "refused means that nothing is left");
+    }
+    let waiting = stand_by(&host, &mut shim, "one", start(&host, 1, &view));
+    signal(waiting, 9);
+    until("it has ended", || gone(waiting).then_some(()));
+    go(&mut shim, 1, "one");
+    assert_eq!(shim.refused().request, "Go");
+    assert_eq!(shim.run(start(&host, 1, &view)).how, Some(How::Code(0)), "it can be started all the same");
+}
+
+#[test]
+fn what_stands_by_goes_when_it_is_dismissed_replaced_or_its_shim_ends() {
+    let mut host = host_or_skip!();
+    let mut shim = host.shim();
+    let data = data(&host, "data\n");
+    let view = view(&host, &data);
+    stand_by(&host, &mut shim, "one", start(&host, 1, &view));
+
+    shim.send(request::Request::Dismiss(Dismiss {}));
+    assert!(matches!(shim.event(), event::Event::Dismissed(_)));
+    assert!(!populated(&host, 1));
+
+    let first = stand_by(&host, &mut shim, "one", start(&host, 1, &view));
+    stand_by(&host, &mut shim, "two", start(&host, 2, &view));
+    assert!(gone(first) && !populated(&host, 1));
+
+    let waiting = stand_by(&host, &mut shim, "three", start(&host, 3, &view));
+    host.kill_shim();
+    until("it has ended", || gone(waiting).then_some(()));
+
+    let mut shim = host.shim();
+    stand_by(&host, &mut shim, "four", start(&host, 4, &view));
+    shim.quit();
+    assert!(host.shim_exit().success());
+    assert!(!populated(&host, 4), "a group can be removed as soon as its shim has ended");
+}
+
+#[test]
+fn a_shim_that_becomes_another_binary_takes_no_standby_along() {
+    let mut host = host_or_skip!();
+    let mut shim = host.shim();
+    let data = data(&host, "data\n");
+    let view = view(&host, &data);
+    stand_by(&host, &mut shim, "one", start(&host, 1, &view));
+
+    shim.send(request::Request::Reexec(barepod_shim::wire::Reexec { path: support::binary() }));
+
+    assert!(matches!(shim.event(), event::Event::Welcome(_)));
+    assert!(!populated(&host, 1));
+    go(&mut shim, 1, "one");
+    assert_eq!(shim.refused().request, "Go");
+}
+
+#[test]
+fn last_steps_that_fail_are_told_like_those_of_any_start() {
+    let mut host = host_or_skip!();
+    let mut shim = host.shim();
+    let data = data(&host, "data\n");
+    let view = view(&host, &data);
+    let missing = Start { argv: vec!["/no/such/program".into()], ..start(&host, 1, &view) };
+    let nowhere = Start { cwd: "/no/such/directory".into(), ..start(&host, 2, &view) };
+    for (start, stage, object) in
+        [(missing, Stage::Exec, "/no/such/program"), (nowhere, Stage::Chdir, "/no/such/directory")]
+    {
+        let attempt = start.attempt;
+        stand_by(&host, &mut shim, "ready", start);
+
+        go(&mut shim, attempt, "ready");
+
+        match shim.event() {
+            event::Event::StartFailed(failed) => {
+                assert_eq!((failed.attempt, failed.stage(), failed.errno), (attempt, stage, 2));
+                assert_eq!(failed.object, object);
+            }
+            other => panic!("StartFailed expected, not {other:?}"),
+        }
+    }
+}
+
+/// A shim that dies after it has written down that it lets a process go, and before it does.
+#[test]
+fn the_end_of_a_process_that_was_never_let_go_is_unknown() {
+    let mut host = host_or_skip!();
+    let mut shim = host.shim();
+    let data = data(&host, "data\n");
+    let view = view(&host, &data);
+    let wanted = start(&host, 1, &view);
+    let pid = stand_by(&host, &mut shim, "one", wanted.clone());
+    let start_ticks = proc::stat(Path::new("/proc"), pid).unwrap().start_ticks;
+    let files = format!("/proc/{pid}/fd");
+    // stdin, stdout, stderr and its two pipes: nothing is left to be done but the last steps
+    until("it waits", || (fs::read_dir(&files).unwrap().count() == 5).then_some(()));
+    signal(pid, 19);
+    host.kill_shim();
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim().to_owned();
+    let attempt = Attempt { attempt: 1, pid, start_ticks, boot_id, ..Attempt::default() };
+    let record =
+        AttemptRecord { attempt: Some(attempt), cgroup: wanted.cgroup, log: wanted.log, ..AttemptRecord::default() };
+    record::write_attempt(&host.dir, &record).unwrap();
+
+    let mut shim = host.shim();
+    assert_eq!(shim.welcome.current.as_ref().map(|current| current.pid), Some(pid));
+    signal(pid, 18);
+
+    assert_eq!(shim.exited().how, Some(How::Unknown(true)));
+    shim.emptied();
 }

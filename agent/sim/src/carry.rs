@@ -12,6 +12,7 @@ use crate::clock::SimTime;
 use crate::faults::Mood;
 use crate::host::{End, Process};
 use crate::intent::{Intent, Known};
+use crate::speech::{Speech, Word};
 use crate::trace::Entry;
 use crate::violation::{Invariant, Violation, violated};
 use crate::world::{Happening, World};
@@ -25,7 +26,7 @@ pub(crate) fn pod_of_effect(effect: &Effect) -> Option<PodUid> {
             Some(key.pod.clone())
         }
         Effect::Observe { key } | Effect::Resize { key, .. } => Some(key.pod.clone()),
-        Effect::Probe { .. } | Effect::Reply { .. } | Effect::Emit(_) => None,
+        Effect::Probe { .. } | Effect::Reply { .. } | Effect::Emit(_) | Effect::Confine { .. } => None,
     }
 }
 
@@ -40,17 +41,25 @@ pub(crate) fn pod_of_input(input: &Input) -> Option<PodUid> {
         | Input::TearDownFailed { pod, .. }
         | Input::Forgotten { pod }
         | Input::ForgetFailed { pod, .. }
+        | Input::Measured { pod, .. }
         | Input::Missing { pod } => Some(pod.clone()),
         Input::Started { key, .. }
         | Input::StartFailed { key, .. }
         | Input::Exited { key, .. }
         | Input::Emptied { key, .. }
+        | Input::Heard { key, .. }
         | Input::Hooked { key, .. } => Some(key.pod.clone()),
         Input::Observed { key, .. }
+        | Input::Recalled { key, .. }
         | Input::ShimLost { key }
         | Input::Resized { key, .. }
         | Input::ResizeFailed { key, .. } => Some(key.pod.clone()),
-        Input::Probed { .. } | Input::Apply { .. } | Input::Delete { .. } | Input::Restart { .. } | Input::Wake => None,
+        Input::Probed { .. }
+        | Input::Apply { .. }
+        | Input::Delete { .. }
+        | Input::Restart { .. }
+        | Input::Condition { .. }
+        | Input::Wake => None,
     }
 }
 
@@ -63,7 +72,11 @@ fn lane(effect: &Effect) -> Option<String> {
             Some(key.container_key().to_string())
         }
         Effect::Observe { key } | Effect::Resize { key, .. } => Some(key.to_string()),
-        Effect::Hook { .. } | Effect::Probe { .. } | Effect::Reply { .. } | Effect::Emit(_) => None,
+        Effect::Hook { .. }
+        | Effect::Probe { .. }
+        | Effect::Reply { .. }
+        | Effect::Emit(_)
+        | Effect::Confine { .. } => None,
     }
 }
 
@@ -73,6 +86,7 @@ impl World<'_> {
         let latency = match &effect {
             Effect::Reply { request, result } => return self.replied(*request, result),
             Effect::Emit(_) => return Ok(()),
+            Effect::Confine { table } => return self.confined(table),
             Effect::Store { .. } | Effect::Forget { .. } => self.faults.store_latency(&mut self.rng),
             Effect::Start { .. } => self.faults.start_latency(&mut self.rng),
             Effect::Prepare { .. }
@@ -121,10 +135,13 @@ impl World<'_> {
             Effect::Observe { key } => self.observe(key),
             Effect::Signal { key, .. } => return self.signal(&key),
             Effect::Kill { key } => return self.kill(&key),
-            Effect::Resize { key, generation, .. } => {
+            Effect::Resize { key, generation, pod } => {
                 let answer = if fails(self) {
                     Input::ResizeFailed { key, generation, message: "refused".to_owned() }
                 } else {
+                    if let Some(process) = self.host.containers.get_mut(&key) {
+                        process.requests = pod.requests();
+                    }
                     Input::Resized { key, generation }
                 };
                 self.hear_later(answer);
@@ -136,7 +153,7 @@ impl World<'_> {
             Effect::Hook { key, kind, hook } => self.run_hook(key, kind, &hook),
             Effect::TearDown { pod } => return self.tear_down(&pod),
             Effect::Forget { pod } => return self.forget(pod),
-            Effect::Reply { .. } | Effect::Emit(_) => {}
+            Effect::Reply { .. } | Effect::Emit(_) | Effect::Confine { .. } => {}
         }
         Ok(())
     }
@@ -147,6 +164,9 @@ impl World<'_> {
             return Err("no space left on device".to_owned());
         }
         self.unwritten.remove(pod);
+        for (container, known) in record.known_ends() {
+            self.host.forget_ends(&ContainerKey { pod: pod.clone(), container }, known);
+        }
         self.disk.write(record, sync);
         Ok(())
     }
@@ -157,10 +177,12 @@ impl World<'_> {
             // A former daemon's order came through; whoever starts processes knows the number.
             process.known = true;
             let pid = process.pid;
-            self.hear_later(Input::Started { key, pid });
+            self.shim_tells(&key.container_key(), Input::Started { key, pid });
             return Ok(());
         }
         self.host.check_order(&key, &pod)?;
+        self.check_room(&key, &pod)?;
+        self.check_evicted(&key, polled)?;
         self.check_backoff(&key, polled)?;
         if self.faults.fails(&mut self.rng) {
             let reasons = [Reason::CreateContainerError, Reason::StartError, Reason::CreateContainerConfigError];
@@ -173,19 +195,26 @@ impl World<'_> {
         let process = self.new_process(&key, pod, polled);
         let pid = process.pid;
         self.schedule_fate(&key.container_key(), &process);
-        self.host.containers.insert(key.container_key(), process);
+        self.schedule_words(&key.container_key(), key.attempt, &process);
+        self.host.begin(key.container_key(), process);
         self.summary.starts += 1;
-        self.hear_later(Input::Started { key, pid });
+        self.shim_tells(&key.container_key(), Input::Started { key, pid });
         Ok(())
     }
 
     fn new_process(&mut self, key: &AttemptKey, spec: Arc<Pod>, polled: SimTime) -> Process {
         let wild = self.faults.mood == Mood::Wild;
         let crash_restart = self.is_crash_restart(key, polled);
+        let own = spec.containers.iter().find(|container| container.name == key.container);
+        let notify = own.and_then(|container| container.launch.notify);
+        // Somebody asked for another one while this one was on its way.
+        let replaced = self.replaced.get(&key.container_key()).is_some_and(|at| *at >= polled);
+        let own_cause = replaced || self.resized.contains(&key.container_key());
         Process {
             attempt: key.attempt,
             pid: self.host.new_pid(),
             started: self.clock.stamp(),
+            requests: spec.requests(),
             stop: self.cause_at_start(key, &spec, polled),
             spec,
             end: None,
@@ -198,9 +227,12 @@ impl World<'_> {
             known: true,
             ordered: polled,
             crash_restart,
-            own_cause: false,
+            own_cause,
             hook_asked: false,
             postponed: false,
+            speech: notify.map(Speech::new),
+            began: self.clock.now,
+            told: self.clock.now,
         }
     }
 
@@ -255,24 +287,35 @@ impl World<'_> {
     }
 
     pub(crate) fn shim_dies(&mut self, key: &ContainerKey, attempt: Attempt) {
+        let says_ready = self.rng.chance(200);
         let Some(process) = self.host.containers.get_mut(key).filter(|process| process.attempt == attempt) else {
             return;
         };
         process.shim_lives = false;
         self.note(&Entry::Host(&format!("the shim of {key} died")));
+        if says_ready {
+            self.process_says(key, attempt, Word::Ready);
+        }
         self.hear_later(Input::ShimLost { key: key.clone() });
     }
 
     fn observe(&mut self, key: ContainerKey) {
+        let (now, at) = (self.clock.now, self.clock.moment().boot);
+        if let Some(process) = self.host.containers.get_mut(&key).filter(|process| !process.shim_lives) {
+            process.speech.iter_mut().for_each(|speech| speech.is_heard_again(now, at));
+        }
         let observation = self.host.observe(&key);
         if let Some(process) = self.host.containers.get_mut(&key) {
             process.shim_lives = true;
             process.known = matches!(observation, Observation::Running { .. });
         }
-        self.hear_later(Input::Observed { key, observation });
+        let ends = self.host.recall(&key);
+        let recalled = (!ends.is_empty()).then(|| Input::Recalled { key: key.clone(), ends });
+        self.hear_in_order(recalled.into_iter().chain([Input::Observed { key, observation }]));
     }
 
     fn signal(&mut self, key: &AttemptKey) -> Result<(), Violation> {
+        self.host.consider_silence(key, self.clock.now);
         self.host.check_signal(key)?;
         let wishes = self.intents.pods.get(&key.pod).map(Intent::wishes).unwrap_or_default();
         self.host.check_polite(key, &wishes, self.clock.now)?;
@@ -280,10 +323,12 @@ impl World<'_> {
         if let Some(after) = process.reacts {
             self.later(after, Happening::Exit(key.container_key(), key.attempt, ExitStatus::Code(0)));
         }
+        self.say_at_signal(&key.container_key(), key.attempt);
         Ok(())
     }
 
     fn kill(&mut self, key: &AttemptKey) -> Result<(), Violation> {
+        self.host.consider_silence(key, self.clock.now);
         self.host.check_kill(key, self.clock.now)?;
         self.process_ends(&key.container_key(), key.attempt, ExitStatus::Signal(9));
         let Some(process) = self.host.attempt(key) else {

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use barepod_core::{AttemptKey, Observation};
-use barepod_model::{Attempt, Container, ContainerKey, ContainerKind, ExitStatus, Pod, PodName, PodUid, Stamp};
+use barepod_core::{AttemptKey, Observation, PastEnd};
+use barepod_model::{
+    Amounts, Attempt, Container, ContainerKey, ContainerKind, ExitStatus, Pod, PodName, PodUid, Stamp,
+};
 
 use crate::clock::SimTime;
+use crate::speech::Speech;
 use crate::violation::{Invariant, Violation, violated};
 use crate::workload::{lacks_volume, share_data};
 
@@ -17,6 +20,10 @@ const SLACK: SimTime = SimTime::from_secs(3);
 #[derive(Debug, Default)]
 pub(crate) struct Host {
     pub(crate) containers: BTreeMap<ContainerKey, Process>,
+    /// How the attempts before the newest ended, which shims keep until the ledger has it.
+    pub(crate) past: BTreeMap<ContainerKey, Vec<PastEnd>>,
+    /// How each container's attempt before the newest ended.
+    pub(crate) overtaken: BTreeMap<ContainerKey, (Attempt, ExitStatus)>,
     /// Pods of which something ran on this boot.
     pub(crate) began: BTreeSet<PodName>,
     /// Pods whose volumes have been made on this boot.
@@ -49,12 +56,20 @@ pub(crate) struct Process {
     /// Its start was a restart after a crash.
     pub(crate) crash_restart: Option<SimTime>,
     pub(crate) stop: StopCause,
+    /// What its pod had of the host when its limits were last set.
+    pub(crate) requests: Amounts,
     /// There is a reason to stop it that is its own: it is replaced, or a probe failed.
     pub(crate) own_cause: bool,
     /// Its preStop hook was asked for.
     pub(crate) hook_asked: bool,
     /// No daemon lived during a part of its stop.
     pub(crate) postponed: bool,
+    /// What it says of itself, if it has a socket for it.
+    pub(crate) speech: Option<Speech>,
+    /// When it started.
+    pub(crate) began: SimTime,
+    /// When the last of what its shim has told so far is heard.
+    pub(crate) told: SimTime,
 }
 
 /// How a process ended.
@@ -97,14 +112,62 @@ impl Process {
     pub(crate) fn lives(&self) -> bool {
         self.end.is_none()
     }
+
+    /// Its silence may be a reason to stop it.
+    fn consider_silence(&mut self, now: SimTime) {
+        if self.lives() && self.speech.as_ref().is_some_and(|speech| speech.is_too_silent(self.began, now)) {
+            self.stop.add(now, None);
+            self.own_cause = true;
+        }
+    }
 }
 
 impl Host {
     /// The power goes.
     pub(crate) fn reboot(&mut self) {
         self.containers.clear();
+        self.past.clear();
+        self.overtaken.clear();
         self.began.clear();
         self.mounted.clear();
+    }
+
+    /// A new attempt takes the place of the one before.
+    pub(crate) fn begin(&mut self, key: ContainerKey, process: Process) {
+        self.overtaken.remove(&key);
+        let Some(before) = self.containers.insert(key.clone(), process) else { return };
+        let Some(end) = before.end else { return };
+        self.overtaken.insert(key.clone(), (before.attempt, end.status));
+        let started = Some(before.started);
+        let End { status, oom, finished, .. } = end;
+        let end = PastEnd { attempt: before.attempt, failure: None, status, oom, started, finished };
+        self.past.entry(key).or_default().push(end);
+    }
+
+    /// The ledger has the ends up to this attempt.
+    pub(crate) fn forget_ends(&mut self, key: &ContainerKey, known: Attempt) {
+        self.past.entry(key.clone()).or_default().retain(|end| end.attempt > known);
+    }
+
+    /// What a daemon is told of earlier attempts.
+    pub(crate) fn recall(&self, key: &ContainerKey) -> Vec<PastEnd> {
+        self.past.get(key).cloned().unwrap_or_default()
+    }
+
+    /// What a record must say of the attempt before the newest.
+    pub(crate) fn check_last(
+        &self,
+        key: &ContainerKey,
+        attempt: Attempt,
+        last: Option<ExitStatus>,
+    ) -> Result<(), Violation> {
+        match self.overtaken.get(key) {
+            Some((before, status)) if before.next() == attempt && last != Some(*status) => Err(violated(
+                Invariant::NoEndLost,
+                format!("{key}#{before} ended with {status}, and {last:?} is shown"),
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Makes a pod's volumes. What does not exist cannot be made; what was made stays.
@@ -218,6 +281,11 @@ impl Host {
         }
     }
 
+    /// An attempt is about to be asked to end, or killed.
+    pub(crate) fn consider_silence(&mut self, key: &AttemptKey, now: SimTime) {
+        self.attempt(key).into_iter().for_each(|process| process.consider_silence(now));
+    }
+
     /// What must hold when an attempt is asked to end.
     pub(crate) fn check_signal(&self, key: &AttemptKey) -> Result<(), Violation> {
         let process = self.containers.get(&key.container_key()).filter(|process| process.attempt == key.attempt);
@@ -245,8 +313,9 @@ impl Host {
     /// What must hold at any time.
     pub(crate) fn check(&self, now: SimTime) -> Result<(), Violation> {
         for (key, process) in self.containers.iter().filter(|(_, process)| process.lives()) {
+            let patience = process.speech.as_ref().map(|speech| speech.patience).unwrap_or_default();
             if let StopCause::May { latest: Some(latest), .. } = process.stop
-                && now > latest + SLACK
+                && now > latest.max(patience) + SLACK
             {
                 let detail = format!("{key}#{} lives {:?} after its grace", process.attempt, now - latest);
                 return Err(violated(Invariant::StopWithinGrace, detail));
@@ -259,8 +328,10 @@ impl Host {
     pub(crate) fn postpone_stops(&mut self, by: SimTime, now: SimTime) {
         for process in self.containers.values_mut() {
             process.postponed |= matches!(process.stop, StopCause::May { .. });
+            let patience = process.speech.as_ref().map(|speech| speech.patience).unwrap_or_default();
             if let StopCause::May { latest: Some(latest), .. } = &mut process.stop {
-                *latest = (*latest + by).min((*latest).max(now));
+                let until = (*latest).max(patience);
+                *latest = (until + by).min(until.max(now));
             }
         }
     }
@@ -270,7 +341,9 @@ impl Host {
         let Some(process) = self.containers.get(key) else { return Observation::Absent };
         match &process.end {
             None => {
-                Observation::Running { attempt: process.attempt, pid: process.pid, started: process.started.clone() }
+                let heard = process.speech.as_ref().map(|speech| Box::new(speech.heard.clone()));
+                let (attempt, pid, started) = (process.attempt, process.pid, process.started.clone());
+                Observation::Running { attempt, pid, started, heard }
             }
             Some(end) => Observation::Exited {
                 attempt: process.attempt,

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use barepod_core::{Evidence, Input, PodView, RequestId};
+use barepod_core::{ConditionChange, ConditionStatus, Evidence, Input, PodView, RequestId};
 use barepod_model::{ContainerKind, ContainerName, Permit, Pod, PodUid, Source};
 
 use crate::clock::SimTime;
 use crate::violation::{Invariant, Violation, violated};
+use crate::workload::GATE;
 
 /// A request that is not answered yet.
 #[derive(Debug, Clone)]
@@ -29,6 +30,11 @@ pub(crate) enum What {
         pod: PodUid,
         container: Option<ContainerName>,
     },
+    /// Says whether the gate of a pod is open.
+    Gate {
+        pod: PodUid,
+        status: ConditionStatus,
+    },
 }
 
 impl What {
@@ -37,6 +43,10 @@ impl What {
             What::Apply(pod, permit) => Input::Apply { request, pod, permit },
             What::Delete { pod, grace } => Input::Delete { request, pod, grace, evidence: Evidence::Operator },
             What::Restart { pod, container } => Input::Restart { request, pod, container },
+            What::Gate { pod, status } => {
+                let (kind, reason, message) = (GATE.to_owned(), String::new(), String::new());
+                Input::Condition { request, pod, change: ConditionChange::Set { kind, status, reason, message } }
+            }
         }
     }
 }
@@ -56,6 +66,8 @@ pub(crate) struct Intent {
     pub(crate) ending: Option<(SimTime, Option<Duration>)>,
     /// Its ledger file is removed; the core may not have heard yet.
     pub(crate) gone: bool,
+    /// What was acknowledged of its gate; nothing while it is not known.
+    pub(crate) gate: Option<ConditionStatus>,
 }
 
 /// How sure it is that something was accepted.
@@ -166,6 +178,7 @@ fn check_one(intent: &Intent, view: &PodView) -> Result<(), Violation> {
     if view.pod.as_ref().is_some_and(|pod| !intent.allows(pod)) {
         return Err(violated(Invariant::DeniedChangesNothing, format!("pod {uid} is wanted as nobody was told")));
     }
+    check_gate(intent, view)?;
     match (intent.deleted, &view.deletion) {
         (Known::No, Some(_)) => {
             Err(violated(Invariant::DeniedChangesNothing, format!("pod {uid} is being deleted without evidence")))
@@ -177,6 +190,30 @@ fn check_one(intent: &Intent, view: &PodView) -> Result<(), Violation> {
     }
 }
 
+/// A gate that is closed keeps a pod from being ready; what was acknowledged of it is shown.
+fn check_gate(intent: &Intent, view: &PodView) -> Result<(), Violation> {
+    let Some(known) = intent.gate else { return Ok(()) };
+    let shown = view.conditions.iter().find(|condition| condition.kind == GATE).map(|condition| condition.status);
+    if shown.unwrap_or(ConditionStatus::False) != known {
+        let detail = format!("the gate of pod {} is shown as {shown:?}, not as {known}", view.uid);
+        return Err(violated(Invariant::NoIntentLost, detail));
+    }
+    let gated = view.pod.as_ref().is_some_and(|pod| !pod.readiness_gates.is_empty());
+    if view.ready && gated && known != ConditionStatus::True {
+        return Err(violated(Invariant::ViewIsTrue, format!("pod {} is ready behind a closed gate", view.uid)));
+    }
+    Ok(())
+}
+
 fn new_intent(spec: Pod, created: Known, asked: SimTime) -> Intent {
-    Intent { spec, maybe: Vec::new(), asked, created, deleted: Known::No, ending: None, gone: false }
+    Intent {
+        spec,
+        maybe: Vec::new(),
+        asked,
+        created,
+        deleted: Known::No,
+        ending: None,
+        gone: false,
+        gate: Some(ConditionStatus::False),
+    }
 }

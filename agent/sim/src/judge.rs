@@ -1,21 +1,26 @@
 //! What the simulation holds the core to: answers to requests, reasons for stops, and the end of it all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use barepod_core::{
-    Accepted, AttemptKey, ContainerState, ContainerView, Denied, Input, PodView, ProbeOutcome, RequestId, Verb,
+    Accepted, AttemptKey, ConditionStatus, ContainerState, ContainerView, CpuTable, Denied, Input, PodView,
+    ProbeOutcome, RequestId, Verb,
 };
 use barepod_model::{
-    Container, ContainerKey, ContainerKind, ContainerName, Permit, Phase, Pod, PodUid, ProbeKind, Reason, RestartPolicy,
+    Amounts, Container, ContainerKey, ContainerKind, ContainerName, Permit, Phase, Pod, PodUid, ProbeKind, Reason,
+    RestartPolicy,
 };
 
 use crate::clock::SimTime;
 use crate::host::StopCause;
 use crate::intent::{Ask, Intent, Known, What};
 use crate::violation::{Invariant, Violation, violated};
-use crate::workload::{lacks_volume, min_grace, own_grace, share_data, started_with, touched};
+use crate::workload::{
+    GATE, STORAGE_LIMIT, capacity, lacks_volume, min_grace, own_grace, restarted_by_resize, share_data, started_with,
+    touched,
+};
 use crate::world::World;
 
 impl World<'_> {
@@ -36,6 +41,7 @@ impl World<'_> {
                 self.restart_allowed(uid, container.as_ref(), ask.at, true);
                 Ok(())
             }
+            What::Gate { status, .. } => self.gate_acked(uid, *status),
         }
     }
 
@@ -59,6 +65,17 @@ impl World<'_> {
         }
         self.update_allowed(uid, pod, asked, true);
         self.intents.acked(uid, pod, asked);
+        Ok(())
+    }
+
+    fn gate_acked(&mut self, uid: &PodUid, status: ConditionStatus) -> Result<(), Violation> {
+        let written = self.disk.synced(uid).and_then(|record| record.conditions.get(GATE));
+        if written.is_none_or(|condition| condition.status != status) {
+            return Err(violated(Invariant::NoIntentLost, format!("the gate of {uid} is acknowledged, not durable")));
+        }
+        if let Some(intent) = self.intents.pods.get_mut(uid) {
+            intent.gate = Some(status);
+        }
         Ok(())
     }
 
@@ -99,6 +116,9 @@ impl World<'_> {
                     }
                 }
                 What::Restart { pod, container } => self.restart_allowed(&pod, container.as_ref(), at, false),
+                What::Gate { pod, .. } => {
+                    self.intents.pods.get_mut(&pod).into_iter().for_each(|intent| intent.gate = None);
+                }
             }
         }
     }
@@ -110,7 +130,78 @@ impl World<'_> {
         let mut names = touched(&base, pod);
         intent.maybe.iter().for_each(|maybe| names.extend(touched(maybe, pod)));
         let sure = sure && intent.maybe.is_empty();
+        if self.gluttons.contains(uid) {
+            names.extend(base.containers.iter().chain(&pod.containers).map(|container| container.name.clone()));
+        }
+        let before = intent.wishes();
+        let resized = before.iter().flat_map(|before| restarted_by_resize(before, pod)).collect();
         self.replacement_allowed(uid, &base, &names, asked, sure);
+        self.resize_allowed(uid, &resized);
+    }
+
+    /// These may be restarted whenever there is room, which may be much later.
+    fn resize_allowed(&mut self, uid: &PodUid, names: &BTreeSet<ContainerName>) {
+        let now = self.clock.now;
+        for name in names {
+            self.resized.insert(ContainerKey { pod: uid.clone(), container: name.clone() });
+        }
+        for (_, process) in self.host.of_pod(uid).filter(|(key, _)| names.contains(&key.container)) {
+            process.stop.add(now, None);
+            process.own_cause = true;
+        }
+    }
+
+    /// What is begun finds room: all that lives together has no more than there is. After a power cut a pod that had come
+    /// to its end may live again beside one that has got its part.
+    pub(crate) fn check_room(&self, key: &AttemptKey, pod: &Pod) -> Result<(), Violation> {
+        if self.summary.reboots > 0 {
+            return Ok(());
+        }
+        let mut others: BTreeMap<&PodUid, Amounts> = BTreeMap::new();
+        for (other, process) in self.host.containers.iter().filter(|(_, process)| process.populated) {
+            let wishes = self.intents.pods.get(&other.pod).map(Intent::wishes).unwrap_or_default();
+            let least = wishes.iter().map(Pod::requests).fold(process.requests, least_of);
+            let known = others.entry(&other.pod).or_insert(least);
+            *known = least_of(*known, least);
+        }
+        others.remove(&key.pod);
+        let wishes = self.intents.pods.get(&key.pod).map(Intent::wishes).unwrap_or_default();
+        let own = wishes.iter().map(Pod::requests).fold(pod.requests(), least_of);
+        let sum = others.values().fold(own, |sum, other| sum.plus(*other));
+        let all = capacity().amounts;
+        if others.len() as u64 >= capacity().pods.unwrap_or(u64::MAX) || sum.cpu > all.cpu || sum.memory > all.memory {
+            return Err(violated(Invariant::RoomForAll, format!("{key} starts beside {others:?}")));
+        }
+        Ok(())
+    }
+
+    /// No CPU belongs to two, and what lives keeps its own. The table is in force when it is told.
+    pub(crate) fn confined(&mut self, table: &CpuTable) -> Result<(), Violation> {
+        let mut seen = table.shared.clone();
+        for (key, set) in &table.exclusive {
+            if let Some(twice) = set.iter().find(|cpu| !seen.insert(**cpu)) {
+                return Err(violated(Invariant::OwnCpus, format!("CPU {twice} of {key} is another's too")));
+            }
+        }
+        for (key, process) in self.host.containers.iter().filter(|(_, process)| process.lives()) {
+            let (before, now) = (self.cpus.exclusive.get(key), table.exclusive.get(key));
+            if self.summary.reboots == 0 && before.is_some() && before != now {
+                let detail = format!("{key}#{} ran on {before:?} and is put on {now:?}", process.attempt);
+                return Err(violated(Invariant::OwnCpus, detail));
+            }
+        }
+        self.cpus = table.clone();
+        Ok(())
+    }
+
+    /// Nothing of an evicted pod is begun before somebody changes it.
+    pub(crate) fn check_evicted(&self, key: &AttemptKey, polled: SimTime) -> Result<(), Violation> {
+        match self.evicted.get(&key.pod) {
+            Some(since) if polled > *since => {
+                Err(violated(Invariant::NothingStoppedWithoutCause, format!("{key} starts, though evicted")))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn restart_allowed(&mut self, uid: &PodUid, container: Option<&ContainerName>, asked: SimTime, sure: bool) {
@@ -137,7 +228,8 @@ impl World<'_> {
             self.replaced.insert(ContainerKey { pod: uid.clone(), container: name.clone() }, now);
         }
         // What was on its way out with a pod that lives again goes on by itself.
-        for (_, process) in self.host.of_pod(uid).filter(|(_, process)| may_end_by_itself(&process.spec)) {
+        let may_end = |spec: &Pod| may_end_by_itself(spec) || spec.storage_limit().is_some();
+        for (_, process) in self.host.of_pod(uid).filter(|(_, process)| may_end(&process.spec)) {
             process.own_cause = true;
         }
         for (key, process) in self.host.of_pod(uid).filter(|(key, _)| names.contains(&key.container)) {
@@ -215,6 +307,9 @@ impl World<'_> {
     /// Why a process that is being started may be stopped at once.
     pub(crate) fn cause_at_start(&self, key: &AttemptKey, spec: &Arc<Pod>, polled: SimTime) -> StopCause {
         let now = self.clock.now;
+        if self.gluttons.contains(&key.pod) || self.resized.contains(&key.container_key()) {
+            return StopCause::May { earliest: now, latest: None };
+        }
         let Some(intent) = self.intents.pods.get(&key.pod) else { return StopCause::None };
         let replaced = self.replaced.get(&key.container_key()).is_some_and(|at| *at >= polled);
         let other = |pod: &Pod| touched(pod, spec).contains(&key.container);
@@ -237,7 +332,8 @@ impl World<'_> {
     pub(crate) fn is_crash_restart(&self, key: &AttemptKey, polled: SimTime) -> Option<SimTime> {
         let container = key.container_key();
         let old = self.host.containers.get(&container).filter(|old| old.attempt < key.attempt)?;
-        let replaced = self.replaced.get(&container).is_some_and(|at| *at >= old.ordered);
+        let replaced =
+            self.resized.contains(&container) || self.replaced.get(&container).is_some_and(|at| *at >= old.ordered);
         if replaced { None } else { Some(polled) }
     }
 
@@ -266,6 +362,16 @@ impl World<'_> {
                     process.own_cause = true;
                 }
             }
+            Input::Measured { pod, used } if used.containers.values().any(|used| *used > STORAGE_LIMIT) => {
+                let limited = |pod: &Pod| pod.storage_limit().is_some();
+                let wishes = self.intents.pods.get(pod).map(Intent::wishes).unwrap_or_default();
+                if wishes.iter().any(limited) {
+                    self.gluttons.insert(pod.clone());
+                    for (_, process) in self.host.of_pod(pod) {
+                        process.stop.add(now + Duration::from_secs(1), None);
+                    }
+                }
+            }
             Input::Forgotten { pod } if self.intents.pods.get(pod).is_some_and(|intent| intent.gone) => {
                 self.intents.pods.remove(pod);
             }
@@ -280,6 +386,7 @@ impl World<'_> {
             | Input::StartFailed { .. }
             | Input::Exited { .. }
             | Input::Emptied { .. }
+            | Input::Heard { .. }
             | Input::Probed { .. }
             | Input::Stored { .. }
             | Input::StoreFailed { .. } => self.heard.push(input),
@@ -316,6 +423,11 @@ impl World<'_> {
                         && other.pod.as_ref().is_some_and(|other| share_data(pod, other) || other.name == pod.name)
                 };
                 (!all.iter().any(blocks)).then(|| format!("pod {uid} waits for nobody"))
+            }
+            Some(reason) if reason.is_out_of_resource() => {
+                let others = all.iter().any(|other| other.uid != *uid);
+                (!others && self.summary.reboots == 0 && fits_alone(pod))
+                    .then(|| format!("pod {uid} waits for room that is there"))
             }
             Some(Reason::WaitingForDependency) => {
                 let missing = pod.depends_on.iter().any(|wanted| {
@@ -366,9 +478,11 @@ impl World<'_> {
         !self.is_busy(&view.uid)
             && !self.unwritten.contains(&view.uid)
             && (!concerns_others(view) || self.all_is_settled())
+            && (view.pending_resize.is_none() || self.all_is_settled())
             && match view.reason {
                 Some(Reason::CreatePodError | Reason::ContainerCreating | Reason::Failed) => false,
                 Some(Reason::WaitingForPredecessor | Reason::DataPathInUse) => self.all_is_settled(),
+                Some(reason) if reason.is_out_of_resource() => self.all_is_settled(),
                 _other => true,
             }
     }
@@ -383,6 +497,19 @@ impl World<'_> {
 fn concerns_others(view: &PodView) -> bool {
     let began = view.containers.iter().any(|container| container.attempt.is_some());
     !began || view.pod.as_ref().is_some_and(|pod| !pod.depends_on.is_empty())
+}
+
+/// Whether the host has what this pod asks for.
+fn fits_alone(pod: &Pod) -> bool {
+    let (wanted, all) = (pod.requests(), capacity().amounts);
+    wanted.cpu <= all.cpu && wanted.memory <= all.memory
+}
+
+fn least_of(a: Amounts, b: Amounts) -> Amounts {
+    let mut least = a;
+    least.cpu = a.cpu.min(b.cpu);
+    least.memory = a.memory.min(b.memory);
+    least
 }
 
 /// Whether a pod may come to its end, or be begun anew, although nobody asks for it.

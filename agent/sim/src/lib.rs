@@ -22,6 +22,7 @@ mod judge;
 mod people;
 mod rng;
 mod shadow;
+mod speech;
 mod trace;
 mod violation;
 mod workload;

@@ -1,7 +1,7 @@
 //! What people and misfortune do: one turn at a time.
 
-use barepod_core::Input;
-use barepod_model::{ContainerName, Pattern, Permit, Pod, PodUid, Quota, Source};
+use barepod_core::{ConditionStatus, Input, StorageUse};
+use barepod_model::{Bytes, ContainerName, Pattern, Permit, Pod, PodUid, Quota, Source};
 
 use crate::faults::Mood;
 use crate::intent::What;
@@ -37,7 +37,12 @@ impl World<'_> {
                 let container = self.rng.chance(500).then(|| ContainerName::new("main").expect("a label"));
                 self.ask(What::Restart { pod: target, container })
             }
-            87..97 => self.hear(Input::Missing { pod: target }),
+            87..91 => self.hear(Input::Missing { pod: target }),
+            91..95 => {
+                let status = *self.rng.pick(&[ConditionStatus::True, ConditionStatus::True, ConditionStatus::False]);
+                self.ask(What::Gate { pod: target, status })
+            }
+            95..97 => self.measure(target),
             _ => {
                 if self.core.is_some() {
                     self.kill_daemon();
@@ -45,6 +50,14 @@ impl World<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Disk space is measured.
+    fn measure(&mut self, pod: PodUid) -> Result<(), Violation> {
+        let used = Bytes(*self.rng.pick(&[0, 1 << 18, 1 << 21]));
+        let containers = ["main", "side", "init"].map(|name| (ContainerName::new(name).expect("a label"), used));
+        let used = StorageUse { containers: containers.into(), ..StorageUse::default() };
+        self.hear(Input::Measured { pod, used })
     }
 
     fn target(&mut self) -> Option<PodUid> {
@@ -97,6 +110,8 @@ impl World<'_> {
         self.disk.power_cut(&mut self.rng);
         self.clock.reboot();
         self.replaced.clear();
+        self.evicted.clear();
+        self.cpus = barepod_core::CpuTable::default();
         self.drop_host_events();
         self.summary.reboots += 1;
     }

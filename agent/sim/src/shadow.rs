@@ -8,6 +8,7 @@ use barepod_core::{ContainerState, ContainerView, Core, Effect, Input, PodView, 
 use barepod_model::{ContainerKey, Reason};
 
 use crate::violation::{Invariant, Violation, violated};
+use crate::workload;
 use crate::world::World;
 
 impl World<'_> {
@@ -40,13 +41,14 @@ impl World<'_> {
     /// A core as it would be after a crash at this moment, once it has heard what there is.
     fn shadow(&self) -> Core {
         let now = self.clock.moment();
-        let mut core = Core::new(self.clock.boot_id(), self.figures);
+        let mut core = Core::new(self.clock.boot_id(), self.figures).with_capacity(workload::capacity());
         let records = self.disk.records().map(|record| Restored::Record(Box::new(record.clone()))).collect();
         core.restore(now, records);
         while let Some(effect) = core.poll_effect() {
             match effect {
                 Effect::Observe { key } => {
                     let observation = self.host.observe(&key);
+                    core.handle(now, Input::Recalled { key: key.clone(), ends: self.host.recall(&key) });
                     core.handle(now, Input::Observed { key, observation });
                 }
                 Effect::Prepare { pod, generation } => {
@@ -71,6 +73,7 @@ impl World<'_> {
                 | Effect::Hook { .. }
                 | Effect::TearDown { .. }
                 | Effect::Forget { .. }
+                | Effect::Confine { .. }
                 | Effect::Emit(_) => {}
             }
         }
@@ -91,6 +94,14 @@ impl World<'_> {
                 let detail = format!("{key} is shown with pid {shown:?}, the host has {lives:?}");
                 return Err(violated(Invariant::ViewIsTrue, detail));
             }
+            let unsaid =
+                process.and_then(|process| process.speech.as_ref()).is_some_and(|speech| !speech.may_be_ready());
+            if container.started && unsaid {
+                return Err(violated(Invariant::ViewIsTrue, format!("{key} is shown as started and has not said so")));
+            }
+            if let (Some(attempt), Some(_)) = (container.attempt, shown) {
+                self.host.check_last(&key, attempt, container.last.as_ref().map(|end| end.status))?;
+            }
         }
         Ok(())
     }
@@ -106,6 +117,7 @@ fn brief(view: Option<&PodView>) -> String {
 /// Without what may differ.
 fn comparable(mut view: PodView) -> PodView {
     view.message = String::new();
+    view.resizing = view.resizing.map(|_| String::new());
     if matches!(view.reason, Some(Reason::PodInitializing)) {
         view.reason = None;
     }

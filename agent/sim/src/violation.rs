@@ -25,12 +25,18 @@ pub enum Invariant {
     /// Sidecars are started before and stopped after the others, pods after those they depend on, containers when what they
     /// refer to exists; hooks run before signals.
     Order,
+    /// No more of the host is given out than there is.
+    RoomForAll,
+    /// A CPU that a container has for itself is nobody else's, as long as it lives.
+    OwnCpus,
     /// Reboots and clock steps keep the back-off sane.
     SaneBackoff,
     /// What the core shows is what is on the host.
     ViewIsTrue,
     /// A deadline that has come is dealt with.
     DeadlinesPass,
+    /// How an attempt ended is known after it, whatever happened to the daemon.
+    NoEndLost,
     /// When faults cease, what is wanted runs and what is deleted is gone.
     Converges,
 }

@@ -9,6 +9,10 @@ pub(crate) fn input(input: &Input) -> String {
         Input::Apply { request, pod, permit } => format!("Apply {request:?} {permit:?} {}", self::pod(pod)),
         Input::Exited { key, status, .. } => format!("Exited {key} with {status}"),
         Input::Observed { key, observation } => format!("Observed {key} {}", short(observation)),
+        Input::Recalled { key, ends } => {
+            let ends: Vec<_> = ends.iter().map(|end| format!("#{} with {}", end.attempt, end.status)).collect();
+            format!("Recalled {key} {}", ends.join(", "))
+        }
         other => short(other),
     }
 }

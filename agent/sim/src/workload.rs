@@ -4,16 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use barepod_core::{Capacity, CpuPool};
 use barepod_model::{
-    AsWritten, Bytes, Container, ContainerKind, ContainerName, ContainerRestart, Contents, Credentials, Env, ExitCodes,
-    Hook, Launch, Lifecycle, Manifest, Namespace, NamespaceUse, Pod, PodName, PodRef, PodUid, Probe, ProbeHandler,
-    Projected, ProjectedFile, Resources, RestartAction, RestartPolicy, RestartRule, Root, Source, StopPlan, StopStage,
-    TerminationMessage, Volume, VolumeKind,
+    Amounts, AsWritten, Bytes, Container, ContainerKind, ContainerName, ContainerRestart, Contents, Credentials, Env,
+    ExitCodes, Hook, Launch, Lifecycle, Manifest, MilliCpu, Namespace, NamespaceUse, Notify, NotifyAccess, OnResize,
+    Pod, PodName, PodRef, PodResources, PodUid, Probe, ProbeHandler, Projected, ProjectedFile, ResizePolicy, Resources,
+    RestartAction, RestartPolicy, RestartRule, Root, Source, StopPlan, StopStage, TerminationMessage, Volume,
+    VolumeKind,
 };
 
 use crate::rng::Rng;
 
 const NAMES: &[&str] = &["db", "web", "job", "log"];
+/// The one readiness gate there is.
+pub(crate) const GATE: &str = "example.com/gate";
 const PATHS: &[&str] = &["/data/a", "/data/a/inner", "/data/b", "/data/c", "/data/bc"];
 
 /// A pod that nobody has asked for before.
@@ -48,10 +52,11 @@ pub(crate) fn new_pod(rng: &mut Rng, number: u64) -> Pod {
         ]),
         grace: seconds(rng, &[0, 1, 5, 30]),
         active_deadline: rng.chance(60).then(|| seconds(rng, &[5, 60, 600])),
-        readiness_gates: Vec::new(),
+        readiness_gates: if rng.chance(100) { vec![GATE.to_owned()] } else { Vec::new() },
         depends_on: if rng.chance(150) { vec![some_pod(rng)] } else { Vec::new() },
         data_paths: some_paths(rng),
         fs_group: None,
+        resources: PodResources::default(),
         volumes: if rng.chance(200) { vec![volume(rng)] } else { Vec::new() },
         containers,
         manifest: Manifest::default(),
@@ -112,8 +117,13 @@ fn container(rng: &mut Rng, name: &str, kind: ContainerKind) -> Container {
         image: "service:1".to_owned(),
         preset: "service 1".to_owned(),
         brought: barepod_model::Brought::default(),
-        launch: if rng.chance(300) { looked_up(rng, launch(0)) } else { launch(0) },
-        resources: Resources::default(),
+        launch: {
+            let launch = Launch { notify: notify(rng, lasts), ..launch(0) };
+            if rng.chance(300) { looked_up(rng, launch) } else { launch }
+        },
+        resources: resources(rng),
+        resize_policy: resize_policy(rng),
+        oom_group: false,
         stop: StopPlan { stages, min_grace: seconds(rng, &[0, 0, 10, 60]) },
         startup: probe(rng, 150),
         readiness: probe(rng, 200),
@@ -123,6 +133,58 @@ fn container(rng: &mut Rng, name: &str, kind: ContainerKind) -> Container {
         termination_message: TerminationMessage::default(),
         missing: missing(rng),
     }
+}
+
+/// Of everything that the host has, a few pods get all that there is.
+fn resources(rng: &mut Rng) -> Resources {
+    let cpu = MilliCpu(*rng.pick(&[0, 100, 1000, 2000]));
+    let storage = rng.chance(300).then_some(STORAGE_LIMIT);
+    let memory = Bytes(rng.below(1..4) << 30);
+    let asked = Resources {
+        cpu_request: Some(cpu),
+        memory_request: Some(memory),
+        storage_limit: storage,
+        ..Resources::default()
+    };
+    match rng.chance(350) {
+        true => Resources { cpu_limit: Some(cpu), memory_limit: Some(memory), ..asked },
+        false => asked,
+    }
+}
+
+/// What a container may use of the disk, where that is limited.
+pub(crate) const STORAGE_LIMIT: Bytes = Bytes(1 << 20);
+
+/// What the host has for pods: less than four large ones want.
+pub(crate) fn capacity() -> Capacity {
+    let amounts =
+        Amounts { cpu: MilliCpu(5000), memory: Bytes(14 << 30), storage: Bytes(1 << 40), ..Amounts::default() };
+    let cores = vec![[0, 4].into(), [1, 5].into(), [2, 6].into(), [3].into()];
+    let cpus = Some(CpuPool { cores, reserved: [0].into() });
+    Capacity { amounts, pods: Some(6), cpus }
+}
+
+/// The containers that are restarted when `after` is given to them in the place of `before`.
+pub(crate) fn restarted_by_resize(before: &Pod, after: &Pod) -> BTreeSet<ContainerName> {
+    let resized = after.containers.iter().filter(|spec| {
+        let had = before.containers.iter().find(|had| had.name == spec.name);
+        let restarts = spec.resize_policy.memory == OnResize::RestartContainer;
+        let memory = |r: &Resources| (r.memory_request, r.memory_limit);
+        restarts && had.is_some_and(|had| memory(&had.resources) != memory(&spec.resources))
+    });
+    resized.map(|spec| spec.name.clone()).collect()
+}
+
+fn resize_policy(rng: &mut Rng) -> ResizePolicy {
+    let memory = if rng.chance(300) { OnResize::RestartContainer } else { OnResize::NotRequired };
+    ResizePolicy { cpu: OnResize::NotRequired, memory }
+}
+
+/// Its service says how it is.
+fn notify(rng: &mut Rng, lasts: bool) -> Option<Notify> {
+    let start_timeout = rng.chance(700).then(|| Duration::from_secs(15));
+    let watchdog = rng.chance(500).then(|| Duration::from_secs(15));
+    (lasts && rng.chance(200)).then_some(Notify { access: NotifyAccess::Main, start_timeout, watchdog })
 }
 
 /// Crashes in this world end with 1, 2 or signal 11.
@@ -150,6 +212,7 @@ fn launch(version: u64) -> Launch {
     Launch {
         argv: vec!["/usr/bin/service".to_owned(), format!("v{version}")],
         init: Vec::new(),
+        follows_resources: barepod_model::FollowsResources::default(),
         env: Env::default(),
         cwd: "/".into(),
         user: Credentials { uid: 100, gid: 100, groups: Vec::new() },
@@ -167,10 +230,12 @@ fn launch(version: u64) -> Launch {
         namespaces: NamespaceUse::default(),
         tty: false,
         stdin: barepod_model::Stdin::Closed,
+        env_files: Vec::new(),
         hostname: "host".to_owned(),
         as_written: None,
         network: barepod_model::NetworkFiles::default(),
         confinement: barepod_model::Confinement::default(),
+        notify: None,
     }
 }
 
@@ -185,7 +250,7 @@ pub(crate) fn changed(rng: &mut Rng, pod: &Pod) -> Pod {
             pod.labels.insert("turn".to_owned(), rng.below(0..1000).to_string());
         }
         2 => pod.grace = seconds(rng, &[0, 1, 5, 30]),
-        3 => pod.containers[last].resources.memory_limit = Some(Bytes(rng.below(1..5) << 30)),
+        3 => pod.containers[last].resources = resources(rng),
         4 => pod.containers[any].launch = launch(rng.below(1..1000)),
         5 => pod.containers[last].launch = launch(rng.below(1..1000)),
         6 => pod.data_paths = some_paths(rng),
@@ -248,10 +313,13 @@ pub(crate) fn own_grace(pod: &Pod, name: &ContainerName) -> Duration {
     min_grace(pod, name).max(pod.grace)
 }
 
+/// What nobody has less than who is asked to end, unless a grace is given with the deletion.
+const LEAST_GRACE: Duration = Duration::from_secs(2);
+
 /// The least that its plan gives it.
 pub(crate) fn min_grace(pod: &Pod, name: &ContainerName) -> Duration {
     let plan = pod.containers.iter().find(|container| container.name == *name);
-    plan.map(|container| container.stop.min_grace).unwrap_or_default()
+    plan.map(|container| container.stop.min_grace).unwrap_or_default().max(LEAST_GRACE)
 }
 
 /// Whether two pods must not be there at once because of their data.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use barepod_core::{BackoffFigures, Core, Effect, Input, RequestId, Restored};
-use barepod_model::{Attempt, ContainerKey, ExitStatus, PodUid};
+use barepod_core::{BackoffFigures, Core, CpuTable, Effect, Input, PodView, RequestId, Restored};
+use barepod_model::{Attempt, ContainerKey, ExitStatus, PodUid, Reason};
 
 use crate::clock::{Clock, SimTime};
 use crate::disk::Disk;
@@ -12,8 +12,10 @@ use crate::faults::{Faults, Mood};
 use crate::host::Host;
 use crate::intent::{Ask, Intents, What};
 use crate::rng::Rng;
+use crate::speech::Word;
 use crate::trace::{Entry, Sink};
 use crate::violation::{Invariant, Violation, violated};
+use crate::workload;
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub(crate) enum Happening {
     Empty(ContainerKey, Attempt),
     /// A shim dies.
     ShimDies(ContainerKey, Attempt),
+    /// A process says something of itself.
+    Says(ContainerKey, Attempt, Word),
     /// Somebody does or asks something.
     Turn,
     /// A daemon starts.
@@ -88,6 +92,14 @@ pub struct World<'a> {
     pub(crate) replaced: BTreeMap<ContainerKey, SimTime>,
     /// So many pods of the source `file` are allowed at once.
     pub(crate) most: Option<u32>,
+    /// Who runs on which CPUs.
+    pub(crate) cpus: CpuTable,
+    /// Containers that may be restarted whenever there is room for what a change asks for.
+    pub(crate) resized: BTreeSet<ContainerKey>,
+    /// Pods that were told of more disk space than they may use.
+    pub(crate) gluttons: BTreeSet<PodUid>,
+    /// Since when pods are shown as evicted.
+    pub(crate) evicted: BTreeMap<PodUid, SimTime>,
     queue: BTreeMap<(SimTime, u64), Happening>,
     next_event: u64,
     turns: u64,
@@ -136,6 +148,10 @@ impl<'a> World<'a> {
             down_since: SimTime::ZERO,
             replaced: BTreeMap::new(),
             most,
+            cpus: CpuTable::default(),
+            resized: BTreeSet::new(),
+            gluttons: BTreeSet::new(),
+            evicted: BTreeMap::new(),
             queue: BTreeMap::new(),
             next_event: 0,
             turns,
@@ -226,6 +242,10 @@ impl<'a> World<'a> {
                 self.shim_dies(&key, attempt);
                 Ok(())
             }
+            Happening::Says(key, attempt, word) => {
+                self.process_says(&key, attempt, word);
+                Ok(())
+            }
             Happening::Turn => self.turn(),
             Happening::DaemonStarts => self.start_daemon(),
         }
@@ -275,6 +295,12 @@ impl<'a> World<'a> {
     fn check_core(&mut self) -> Result<(), Violation> {
         let Some(core) = &self.core else { return Ok(()) };
         self.intents.check(core.view(), self.most)?;
+        let is_evicted = |view: &&PodView| view.reason == Some(Reason::Evicted);
+        let evicted: BTreeSet<_> = core.view().filter(is_evicted).map(|view| view.uid.clone()).collect();
+        self.evicted.retain(|pod, _| evicted.contains(pod));
+        for pod in evicted {
+            self.evicted.entry(pod).or_insert(self.clock.now);
+        }
         let now = self.clock.to_boot(self.clock.now);
         match core.poll_deadline() {
             Some((at, barepod_core::Deadline::Backoff(key))) if at.since(now) > self.figures.max => {
@@ -286,7 +312,7 @@ impl<'a> World<'a> {
 
     /// A new daemon takes over what the ledger holds.
     fn start_daemon(&mut self) -> Result<(), Violation> {
-        let mut core = Core::new(self.clock.boot_id(), self.figures);
+        let mut core = Core::new(self.clock.boot_id(), self.figures).with_capacity(workload::capacity());
         let records = self.disk.records().map(|record| Restored::Record(Box::new(record.clone()))).collect();
         let down = self.clock.now.saturating_sub(self.down_since);
         self.host.postpone_stops(down, self.clock.now);
@@ -352,9 +378,31 @@ impl<'a> World<'a> {
 
     /// The daemon hears this after a moment, if it still lives.
     pub(crate) fn hear_later(&mut self, input: Input) {
+        self.hear_in_order([input]);
+    }
+
+    /// The same of what a shim tells of its process: on its one connection nothing overtakes what was told before.
+    pub(crate) fn shim_tells(&mut self, key: &ContainerKey, input: Input) {
+        if self.core.is_none() {
+            return;
+        }
+        let after = self.faults.latency(&mut self.rng);
+        let now = self.clock.now;
+        let told = self.host.containers.get_mut(key).map(|process| {
+            process.told = process.told.max(now + after);
+            process.told
+        });
+        let after = told.map_or(after, |told| told.saturating_sub(now));
+        self.later_busy(crate::carry::pod_of_input(&input), after, Happening::Hear(Box::new(input)));
+    }
+
+    /// The same of several things that one task tells one after another.
+    pub(crate) fn hear_in_order(&mut self, inputs: impl IntoIterator<Item = Input>) {
         if self.core.is_some() {
             let after = self.faults.latency(&mut self.rng);
-            self.later_busy(crate::carry::pod_of_input(&input), after, Happening::Hear(Box::new(input)));
+            for input in inputs {
+                self.later_busy(crate::carry::pod_of_input(&input), after, Happening::Hear(Box::new(input)));
+            }
         }
     }
 

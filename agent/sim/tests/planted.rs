@@ -14,8 +14,8 @@ fn found_by(fault: Fault) -> Option<barepod_sim::Failure> {
 }
 
 #[test]
-fn there_are_twenty_seven_planted_faults() {
-    assert_eq!(Fault::ALL.len(), 27);
+fn there_are_thirty_five_planted_faults() {
+    assert_eq!(Fault::ALL.len(), 35);
 }
 
 #[test]

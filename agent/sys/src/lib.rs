@@ -6,8 +6,11 @@
 pub mod capability;
 pub mod clock;
 pub mod clone;
+pub mod datagram;
 pub mod descriptor;
 pub mod identity;
+pub mod keyring;
+pub mod landlock;
 pub mod launch;
 pub mod map;
 pub mod mount;
@@ -16,9 +19,12 @@ pub mod path;
 pub mod pidfd;
 pub mod pipe;
 pub mod poll;
+pub mod priority;
 pub mod proc;
 pub mod process;
+pub mod seccomp;
 pub mod signal;
+pub mod standby;
 pub mod terminal;
 pub mod wait;
 

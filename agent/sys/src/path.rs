@@ -33,15 +33,41 @@ pub fn refer(path: &Path) -> io::Result<OwnedFd> {
 /// # Errors
 /// As openat2(2).
 pub fn refer_inside(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    let resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
+    open_how(root.as_raw_fd(), path, libc::O_PATH, resolve)
+}
+
+/// The same of an absolute path that must not lead through any link.
+///
+/// # Errors
+/// As openat2(2): `ELOOP` for a link.
+pub fn refer_without_links(path: &Path) -> io::Result<OwnedFd> {
+    open_how(libc::AT_FDCWD, path, libc::O_PATH, libc::RESOLVE_NO_SYMLINKS)
+}
+
+/// What `name`, without slash, in `parent` is, be it a link.
+///
+/// # Errors
+/// As openat2(2).
+pub fn refer_to_itself(parent: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+    let name = single(name)?;
+    let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: a live C string.
+    let fd = check(unsafe { libc::openat(parent.as_raw_fd(), name.as_ptr(), flags) })?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn open_how(root: RawFd, path: &Path, flags: libc::c_int, resolve: u64) -> io::Result<OwnedFd> {
     let path = c_path(path)?;
     // SAFETY: all-zero is a valid value of this plain structure of numbers.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-    how.flags = (libc::O_PATH | libc::O_CLOEXEC) as u64;
-    how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
+    how.flags = (flags | libc::O_CLOEXEC) as u64;
+    how.resolve = resolve;
     let size = size_of::<libc::open_how>();
     loop {
         // SAFETY: path and structure are live; the size is that of the structure.
-        let fd = unsafe { libc::syscall(libc::SYS_openat2, root.as_raw_fd(), path.as_ptr(), &raw const how, size) };
+        let fd = unsafe { libc::syscall(libc::SYS_openat2, root, path.as_ptr(), &raw const how, size) };
         match check(fd) {
             // SAFETY: a new descriptor that nobody else owns.
             Ok(fd) => return Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
@@ -57,11 +83,16 @@ pub fn refer_inside(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
 /// # Errors
 /// As fstat(2).
 pub fn kind(file: BorrowedFd<'_>) -> io::Result<Kind> {
+    let mode = status(file)?.st_mode;
+    Ok(if mode & libc::S_IFMT == libc::S_IFDIR { Kind::Directory } else { Kind::Other })
+}
+
+fn status(file: BorrowedFd<'_>) -> io::Result<libc::stat> {
     // SAFETY: all-zero is a valid value of this plain structure of numbers.
     let mut stat: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: `stat` is live and written within its bounds.
     done(unsafe { libc::fstat(file.as_raw_fd(), &raw mut stat) })?;
-    Ok(if stat.st_mode & libc::S_IFMT == libc::S_IFDIR { Kind::Directory } else { Kind::Other })
+    Ok(stat)
 }
 
 /// Makes a directory called `name`, without slash, in `parent`.
@@ -105,24 +136,35 @@ pub fn make_fifo(path: &Path, mode: u32) -> io::Result<()> {
     done(unsafe { libc::mkfifo(path.as_ptr(), mode as libc::mode_t) })
 }
 
-/// Gives what `name` in `parent` is, without following it, to a user.
+/// Gives an opened file, directory or link to a user, unless it is the user's.
 ///
 /// # Errors
 /// As fchownat(2).
-pub fn give_to(parent: BorrowedFd<'_>, name: &str, uid: u32, gid: u32) -> io::Result<()> {
-    let name = single(name)?;
-    // SAFETY: a live C string.
-    done(unsafe { libc::fchownat(parent.as_raw_fd(), name.as_ptr(), uid, gid, libc::AT_SYMLINK_NOFOLLOW) })
+pub fn give(file: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
+    let now = status(file)?;
+    if (now.st_uid, now.st_gid) == (uid, gid) {
+        return Ok(());
+    }
+    // SAFETY: a live C string; with this flag the descriptor itself is meant.
+    done(unsafe { libc::fchownat(file.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH) })
 }
 
-/// Sets the mode of what `name` in `parent` is, whatever the umask was.
+/// Sets the mode of an opened file or directory, whatever the umask was, unless it has that mode. One that was opened with
+/// `O_PATH` is reached through `/proc`, since fchmod(2) refuses it. A link has no mode of its own and is an error.
 ///
 /// # Errors
-/// As fchmodat(2).
-pub fn set_mode(parent: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<()> {
-    let name = single(name)?;
+/// As chmod(2); `ELOOP` for a link.
+pub fn set_mode(file: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    let now = status(file)?.st_mode;
+    if now & libc::S_IFMT == libc::S_IFLNK {
+        return Err(io::Error::from_raw_os_error(libc::ELOOP));
+    }
+    if now & 0o7777 == mode {
+        return Ok(());
+    }
+    let path = c_string(crate::descriptor::path_of(file))?;
     // SAFETY: a live C string.
-    done(unsafe { libc::fchmodat(parent.as_raw_fd(), name.as_ptr(), mode as libc::mode_t, 0) })
+    done(unsafe { libc::chmod(path.as_ptr(), mode as libc::mode_t) })
 }
 
 fn single(name: &str) -> io::Result<std::ffi::CString> {
@@ -159,6 +201,26 @@ mod tests {
 
     fn descriptor_path(fd: &OwnedFd) -> String {
         crate::descriptor::path_of(fd.as_fd())
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_what_was_made_is_neither_followed_nor_changed() {
+        let scratch = std::env::temp_dir().join(format!("barepod-sys-itself-{}", std::process::id()));
+        std::fs::create_dir_all(scratch.join("inside")).unwrap();
+        std::fs::write(scratch.join("outside"), "").unwrap();
+        std::os::unix::fs::symlink(scratch.join("outside"), scratch.join("inside/name")).unwrap();
+        let before = std::fs::metadata(scratch.join("outside")).unwrap().permissions();
+        let inside = refer(&scratch.join("inside")).unwrap();
+
+        let found = refer_to_itself(inside.as_fd(), "name").unwrap();
+        let refused = set_mode(found.as_fd(), 0o666);
+        let straight = refer_without_links(&scratch.join("inside/name"));
+
+        let after = std::fs::metadata(scratch.join("outside")).unwrap().permissions();
+        std::fs::remove_dir_all(&scratch).unwrap();
+        assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::ELOOP));
+        assert_eq!(straight.unwrap_err().raw_os_error(), Some(libc::ELOOP));
+        assert_eq!(after, before);
     }
 
     #[test]

@@ -40,6 +40,21 @@ fn parse(text: &str) -> Option<Stat> {
     Some(Stat { state, parent: field(4)?.parse().ok()?, start_ticks: field(22)?.parse().ok()?, exit })
 }
 
+/// Its numbers in all PID namespaces it is in, from that of `proc` to its own (`NSpid` of proc_pid_status(5)).
+///
+/// # Errors
+/// As open(2), read(2); `InvalidData` when it is not as expected.
+pub fn namespace_pids(proc: &Path, pid: u32) -> io::Result<Vec<u32>> {
+    let text = std::fs::read(proc.join(pid.to_string()).join("status"))?;
+    numbers(&String::from_utf8_lossy(&text)).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// The name of a process comes before, and has its line breaks escaped.
+fn numbers(status: &str) -> Option<Vec<u32>> {
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    line.split_ascii_whitespace().map(|number| number.parse().ok()).collect()
+}
+
 /// Names this boot.
 ///
 /// # Errors
@@ -75,6 +90,13 @@ mod tests {
 
         assert_eq!(stat.parent, std::os::unix::process::parent_id());
         assert_eq!(boot_id(Path::new("/proc")).unwrap().len(), 36);
+    }
+
+    #[test]
+    fn a_process_has_a_number_in_each_pid_namespace() {
+        assert_eq!(numbers("Name:\tNSpid: 9\nPid:\t12\nNSpid:\t12\t1\n"), Some(vec![12, 1]));
+        assert_eq!(numbers("Name:\tx\n"), None);
+        assert_eq!(namespace_pids(Path::new("/proc"), std::process::id()).unwrap().first(), Some(&std::process::id()));
     }
 
     #[test]

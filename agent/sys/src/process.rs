@@ -24,6 +24,16 @@ pub fn forbid_new_privileges() -> io::Result<()> {
     done(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1 as libc::c_ulong, 0, 0, 0) })
 }
 
+/// Nobody without `CAP_SYS_PTRACE` on the host looks into this process or takes hold of it, whatever its user: neither its
+/// memory nor its open files nor its program. Holds until exec.
+///
+/// # Errors
+/// As prctl(2).
+pub fn close_to_others() -> io::Result<()> {
+    // SAFETY: this prctl takes numbers and touches no memory.
+    done(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0 as libc::c_ulong, 0, 0, 0) })
+}
+
 /// The name that `ps` shows; at most 15 bytes of it.
 ///
 /// # Errors
@@ -60,6 +70,11 @@ impl Program {
             arguments: arguments.iter().map(c_string).collect::<io::Result<_>>()?,
             environment: environment.iter().map(c_string).collect::<io::Result<_>>()?,
         })
+    }
+
+    /// Its arguments and its environment.
+    pub(crate) fn strings(&self) -> (&[CString], &[CString]) {
+        (&self.arguments, &self.environment)
     }
 
     /// Becomes the program at `path`. Comes back only with an error.

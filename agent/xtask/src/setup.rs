@@ -1,6 +1,7 @@
 //! What has to be there before the tests, the demo and the bench: installed where it is missing, quick where it is not.
 //!
-//! One thing needs care. Debian's postgresql package makes and starts a cluster of its own when it is installed. Where
+//! Debian's packages of services start them when they are installed. While barepod installs some, a `policy-rc.d` says no.
+//! One thing needs more care. Debian's postgresql package makes and starts a cluster of its own when it is installed. Where
 //! PostgreSQL is not there yet, `create_main_cluster = false` is written to `/etc/postgresql-common/createcluster.conf`
 //! first; where it is, nothing is touched.
 
@@ -35,7 +36,25 @@ const POSTGRESQL: Package = Package {
     reason: "the service that is run, crashed and healed",
 };
 
-const PACKAGES: [Package; 11] = [
+const PACKAGES: [Package; 14] = [
+    Package {
+        file: "/bin/busybox",
+        name: "busybox-static",
+        purpose: Purpose::Test,
+        reason: "a directory tree as root",
+    },
+    Package {
+        file: "/usr/bin/redis-server",
+        name: "redis-server",
+        purpose: Purpose::Test,
+        reason: "a service that is run",
+    },
+    Package {
+        file: "/usr/bin/prometheus",
+        name: "prometheus",
+        purpose: Purpose::Test,
+        reason: "a service that is run",
+    },
     Package { file: "qemu-system-x86_64", name: "qemu-system-x86", purpose: Purpose::Test, reason: "boots the guest" },
     Package { file: "qemu-img", name: "qemu-utils", purpose: Purpose::Test, reason: "makes the guest's disk" },
     Package { file: "mmdebstrap", name: "mmdebstrap", purpose: Purpose::Test, reason: "makes the guest's image" },
@@ -79,9 +98,36 @@ fn packages(repository: &Repository, purpose: Purpose) -> anyhow::Result<()> {
     may_install(&names, postgresql)?;
     apt_get(repository, &["update"])?;
     if !names.is_empty() {
+        let _quiet = NoServices::new()?;
         apt_get(repository, &[&["install"][..], &names[..]].concat())?;
     }
     if postgresql { postgresql_without_cluster(repository) } else { Ok(()) }
+}
+
+/// As long as it lives, what is installed starts no service (policy-rc.d of invoke-rc.d(8)).
+struct NoServices {
+    /// None where the host has a policy of its own.
+    policy: Option<&'static Path>,
+}
+
+impl NoServices {
+    fn new() -> anyhow::Result<Self> {
+        let policy = Path::new("/usr/sbin/policy-rc.d");
+        if policy.exists() {
+            return Ok(Self { policy: None });
+        }
+        fs_err::write(policy, "#!/bin/sh\n# Written by barepod's setup while it installs packages.\nexit 101\n")?;
+        fs_err::set_permissions(policy, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        Ok(Self { policy: Some(policy) })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.policy.map(fs_err::remove_file) {
+            eprintln!("setup: {error}; services do not start on this host until it is gone");
+        }
+    }
 }
 
 fn may_install(names: &[&str], postgresql: bool) -> anyhow::Result<()> {

@@ -88,6 +88,7 @@ fn request(image: &str) -> ContainerRequest {
         namespaces: NamespaceUse::default(),
         tty: false,
         stdin: Stdin::Closed,
+        env_files: Vec::new(),
         hostname: "pod".to_owned(),
         network: NetworkFiles::default(),
         confinement: Confinement::default(),
@@ -151,6 +152,7 @@ fn same(account: Account) -> barepod_policy::Account {
 #[must_use]
 pub fn pod() -> Pod {
     let launch = Launch {
+        follows_resources: barepod_model::FollowsResources::default(),
         argv: vec!["sh".to_owned()],
         init: Vec::new(),
         env: Env([("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into()),
@@ -170,10 +172,12 @@ pub fn pod() -> Pod {
         namespaces: NamespaceUse::default(),
         tty: false,
         stdin: Stdin::Closed,
+        env_files: Vec::new(),
         hostname: "pod".to_owned(),
         as_written: None,
         network: NetworkFiles::default(),
         confinement: Confinement::default(),
+        notify: None,
     };
     let container = Container {
         name: ContainerName::new("main").expect("a label"),
@@ -183,6 +187,8 @@ pub fn pod() -> Pod {
         brought: Brought::default(),
         launch,
         resources: Resources::default(),
+        resize_policy: barepod_model::ResizePolicy::default(),
+        oom_group: false,
         stop: StopPlan::default(),
         startup: None,
         readiness: None,
@@ -206,6 +212,7 @@ pub fn pod() -> Pod {
         depends_on: Vec::new(),
         data_paths: Default::default(),
         fs_group: None,
+        resources: barepod_model::PodResources::default(),
         volumes: Vec::new(),
         containers: vec![container],
         manifest: Manifest::default(),

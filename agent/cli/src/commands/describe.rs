@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use barepod_api::v1::{Container, Event, EventsRequest, ListRequest, Pod, Termination};
+use barepod_api::v1::{Container, Event, EventsRequest, ListRequest, Pod, Said, Termination};
 
 use super::Client;
 use crate::args::Describe;
@@ -61,9 +61,24 @@ fn render(pod: &Pod, events: &[Event], now: i64) -> String {
             text.extend(of_kind.into_iter().map(container));
         }
     }
+    text.push_str(&conditions(&pod.object));
     text.push_str("Events:\n");
     text.push_str(&event_table(events, now));
     text
+}
+
+/// Those of the object's status, as a table.
+fn conditions(object: &str) -> String {
+    let object: serde_json::Value = serde_json::from_str(object).unwrap_or_default();
+    let Some(conditions) = object["status"]["conditions"].as_array().filter(|all| !all.is_empty()) else {
+        return String::new();
+    };
+    let mut table = Table::new(&["  TYPE", "STATUS", "REASON", "MESSAGE"]);
+    for condition in conditions {
+        let word = |name: &str| condition[name].as_str().unwrap_or_default().to_owned();
+        table.row(vec![format!("  {}", word("type")), word("status"), word("reason"), word("message")]);
+    }
+    format!("Conditions:\n{}", table.render())
 }
 
 fn container(container: &Container) -> String {
@@ -80,6 +95,9 @@ fn container(container: &Container) -> String {
     }
     field("Ready", container.ready.to_string());
     field("Restart count", container.restart_count.to_string());
+    if let Some(said) = &container.said {
+        field("Says", says(said));
+    }
     if let Some(last) = &container.last {
         field("Last state", last_state(last));
     }
@@ -90,6 +108,21 @@ fn state(container: &Container) -> String {
     let since = container.since.as_ref().map(|_| format!(" since {}", output::time(container.since.as_ref())));
     let reason = if container.reason.is_empty() { String::new() } else { format!(" ({})", container.reason) };
     format!("{}{reason}{}", container.state, since.unwrap_or_default())
+}
+
+/// What a service says of itself, its own words at the end.
+fn says(said: &Said) -> String {
+    let stage = match (said.stopping, said.reloading, said.ready) {
+        (true, _, _) => "stopping",
+        (false, true, _) => "reloading",
+        (false, false, true) => "ready",
+        (false, false, false) => "not ready yet",
+    };
+    let mut words = vec![stage.to_owned()];
+    words.extend((said.main_pid != 0).then(|| format!("main PID {}", said.main_pid)));
+    words.extend((!said.error.is_empty()).then(|| format!("error: {}", said.error)));
+    words.extend((!said.status.is_empty()).then(|| format!("{:?}", said.status)));
+    words.join(", ")
 }
 
 fn last_state(last: &Termination) -> String {

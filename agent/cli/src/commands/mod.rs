@@ -2,6 +2,7 @@
 
 mod apply;
 mod attach;
+mod condition;
 mod delete;
 mod describe;
 mod events;
@@ -9,6 +10,7 @@ mod exec;
 mod get;
 mod logs;
 mod policy;
+mod preset;
 mod restart;
 mod version;
 
@@ -25,12 +27,15 @@ type Client = BarepodClient<Channel>;
 /// Runs one command.
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let Args { socket, namespace, command } = args;
-    if let Command::Version(version) = command {
-        return version::run(&socket, &version).await;
-    }
-    if let Command::Policy(args) = command {
-        return policy::run(&socket, args).await;
-    }
+    let command = match command {
+        Command::Version(version) => return version::run(&socket, &version).await,
+        Command::Policy(args) => return policy::run(&socket, args).await,
+        Command::Preset(preset) => {
+            let surroundings = preset::Surroundings { socket: &socket, namespace: &namespace };
+            return preset::run(surroundings, preset).await;
+        }
+        command => command,
+    };
     let client = barepod_api::connect(&socket).await?;
     match command {
         Command::Apply(args) => apply::run(client, args).await,
@@ -40,8 +45,11 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Attach(args) => attach::run(client, namespace, args).await,
         Command::Exec(args) => exec::run(client, namespace, args).await,
         Command::Restart(args) => restart::run(client, namespace, args).await,
+        Command::Condition(args) => condition::run(client, namespace, args).await,
         Command::Delete(args) => delete::run(client, namespace, args).await,
         Command::Events(args) => events::run(client, namespace, args).await,
-        Command::Version(_) | Command::Policy(_) => unreachable!("answered above, for they need no daemon"),
+        Command::Version(_) | Command::Policy(_) | Command::Preset(_) => {
+            unreachable!("answered above, for they need no daemon")
+        }
     }
 }

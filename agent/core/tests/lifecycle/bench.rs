@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use barepod_core::{
-    Accepted, AttemptKey, BackoffFigures, ContainerState, ContainerView, Core, Denied, Effect, Evidence, HookOutcome,
-    Input, Moment, Observation, PodRecord, PodView, RequestId, Restored, StartFailure,
+    Accepted, AttemptKey, BackoffFigures, Capacity, ContainerState, ContainerView, Core, Denied, Effect, Evidence,
+    HookOutcome, Input, Moment, Observation, PodRecord, PodView, RequestId, Restored, StartFailure,
 };
 use barepod_model::*;
 
@@ -26,6 +26,8 @@ pub(crate) struct Bench {
     pub(crate) ledger: Ledger,
     /// Why nothing can be prepared at present.
     pub(crate) cannot_prepare: Option<Reason>,
+    /// What the host has, from the next daemon on.
+    pub(crate) capacity: Option<Capacity>,
     requests: u64,
 }
 
@@ -49,8 +51,16 @@ impl Bench {
             log: Vec::new(),
             ledger: Ledger::Works,
             cannot_prepare: None,
+            capacity: None,
             requests: 0,
         }
+    }
+
+    /// On a host that has so much.
+    pub(crate) fn with_capacity(capacity: Capacity) -> Self {
+        let bench = Self::new();
+        let core = bench.core.with_capacity(capacity.clone());
+        Self { core, capacity: Some(capacity), ..Self::new() }
     }
 
     pub(crate) fn moment(&self) -> Moment {
@@ -229,6 +239,10 @@ impl Bench {
     /// The daemon is killed, and another one takes over what the disk holds.
     pub(crate) fn restart_daemon(&mut self) {
         self.core = Core::new(BootId(self.boot.into()), BackoffFigures::default());
+        if let Some(capacity) = &self.capacity {
+            let core = Core::new(BootId(self.boot.into()), BackoffFigures::default());
+            self.core = core.with_capacity(capacity.clone());
+        }
         self.log.clear();
         let records = self.disk.values().map(|record| Restored::Record(Box::new(record.clone()))).collect();
         self.core.restore(self.moment(), records);
@@ -248,7 +262,7 @@ impl Bench {
     }
 
     pub(crate) fn running(&self, key: &AttemptKey) -> Observation {
-        Observation::Running { attempt: key.attempt, pid: 7, started: self.stamp() }
+        Observation::Running { attempt: key.attempt, pid: 7, started: self.stamp(), heard: None }
     }
 }
 
@@ -278,6 +292,7 @@ pub(crate) fn pod(uid: &str, name: &str) -> Pod {
         depends_on: Vec::new(),
         data_paths: BTreeSet::new(),
         fs_group: None,
+        resources: PodResources::default(),
         volumes: Vec::new(),
         containers: vec![container("main", ContainerKind::Regular)],
         manifest: Manifest::default(),
@@ -298,6 +313,8 @@ pub(crate) fn container(name: &str, kind: ContainerKind) -> Container {
         brought: barepod_model::Brought::default(),
         launch: launch(),
         resources: Resources::default(),
+        resize_policy: ResizePolicy::default(),
+        oom_group: false,
         stop: StopPlan::default(),
         startup: None,
         readiness: None,
@@ -313,6 +330,7 @@ fn launch() -> Launch {
     Launch {
         argv: vec!["/bin/service".into()],
         init: Vec::new(),
+        follows_resources: barepod_model::FollowsResources::default(),
         env: Env::default(),
         cwd: "/".into(),
         user: Credentials { uid: 1, gid: 1, groups: Vec::new() },
@@ -330,10 +348,12 @@ fn launch() -> Launch {
         namespaces: NamespaceUse::default(),
         tty: false,
         stdin: barepod_model::Stdin::Closed,
+        env_files: Vec::new(),
         hostname: "host".into(),
         as_written: None,
         network: barepod_model::NetworkFiles::default(),
         confinement: barepod_model::Confinement::default(),
+        notify: None,
     }
 }
 

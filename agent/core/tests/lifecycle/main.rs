@@ -1,12 +1,17 @@
 //! The rules of a pod's life, each as a theorem.
 
 mod bench;
+mod conditions;
 mod deletion;
 mod hooks;
+mod notify;
 mod policy;
 mod probes;
 mod recovery;
+mod resources;
 mod rules;
+mod semantics;
 mod sidecars;
 mod starting;
+mod storage;
 mod updates;

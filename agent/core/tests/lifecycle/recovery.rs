@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use barepod_core::{ContainerState, Effect, Input, Observation};
-use barepod_model::{ContainerKind, ExitStatus, Phase, Pod, Reason};
+use barepod_core::{ContainerState, Effect, Input, Observation, PastEnd};
+use barepod_model::{Attempt, ContainerKind, ExitStatus, Phase, Pod, Reason};
 
 use crate::bench::{Bench, Ledger, container, main_key, pod};
 
@@ -43,7 +43,8 @@ fn a_running_process_is_adopted_and_the_view_is_the_same() {
     let (mut bench, db) = running_pod();
     let before = bench.view(&db);
     bench.restart_daemon();
-    let seen = Observation::Running { attempt: main_key(&db, 0).attempt, pid: 100, started: bench.stamp() };
+    let seen =
+        Observation::Running { attempt: main_key(&db, 0).attempt, pid: 100, started: bench.stamp(), heard: None };
     bench.observed(&main_key(&db, 0), seen);
     assert_eq!(bench.view(&db), before);
     assert!(bench.starts().is_empty());
@@ -58,6 +59,41 @@ fn a_higher_attempt_than_the_ledgers_is_the_live_one() {
     bench.ended(&main_key(&db, 4), CRASH);
     bench.pass(300);
     assert_eq!(bench.starts(), [main_key(&db, 5)]);
+}
+
+fn past(bench: &Bench, attempt: u32, code: i32) -> PastEnd {
+    let (started, finished) = (None, bench.stamp());
+    PastEnd { attempt: Attempt(attempt), failure: None, status: ExitStatus::Code(code), oom: false, started, finished }
+}
+
+#[test]
+fn the_ends_of_overtaken_attempts_are_recorded_as_their_shim_has_kept_them() {
+    let (mut bench, db) = running_pod();
+    bench.restart_daemon();
+    let ends = vec![past(&bench, 0, 40), past(&bench, 1, 41), past(&bench, 2, 42)];
+    bench.tell(Input::Recalled { key: main_key(&db, 0).container_key(), ends });
+    bench.observed(&main_key(&db, 0), bench.running(&main_key(&db, 3)));
+    assert_eq!(bench.container(&db).attempt, Some(Attempt(3)));
+    assert_eq!(bench.container(&db).last.unwrap().status, ExitStatus::Code(42));
+    for text in ["attempt 0 ended with exit code 40", "attempt 1 ended with exit code 41"] {
+        assert!(
+            bench.log.iter().any(|effect| matches!(effect, Effect::Emit(event) if event.message == text)),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_the_ledger_knows_is_not_told_again() {
+    let (mut bench, db) = running_pod();
+    bench.ended(&main_key(&db, 0), CRASH);
+    bench.pass(300);
+    bench.restart_daemon();
+    let ends = vec![past(&bench, 0, 40)];
+    bench.tell(Input::Recalled { key: main_key(&db, 0).container_key(), ends });
+    bench.observed(&main_key(&db, 0), bench.running(&main_key(&db, 1)));
+    assert_eq!(bench.container(&db).last.unwrap().status, CRASH);
+    assert!(!bench.told(Reason::Error));
 }
 
 #[test]

@@ -25,7 +25,8 @@ fn an_identical_apply_writes_nothing_and_answers_unchanged() {
 
 #[test]
 fn new_limits_are_set_in_place() {
-    let (mut bench, db) = (Bench::new(), pod("a", "db"));
+    let (mut bench, mut db) = (Bench::new(), pod("a", "db"));
+    db.containers[0].resources.memory_limit = Some(Bytes(1 << 29));
     bench.run(&db);
     let mut larger = db.clone();
     larger.containers[0].resources.memory_limit = Some(Bytes(1 << 30));
@@ -34,10 +35,13 @@ fn new_limits_are_set_in_place() {
     assert_eq!(resizes.count(), 1);
     assert!(bench.signals().is_empty());
     let key = main_key(&db, 0).container_key();
-    bench.tell(Input::ResizeFailed { key, generation: 2, message: "busy".into() });
-    bench.pass(100);
+    bench.tell(Input::ResizeFailed { key: key.clone(), generation: 2, message: "busy".into() });
+    assert_eq!(bench.view(&db).resizing.as_deref(), Some("busy"));
+    bench.pass(1);
     let resizes = bench.log.iter().filter(|effect| matches!(effect, Effect::Resize { .. }));
-    assert_eq!(resizes.count(), 1, "what was refused is not asked again before the next change");
+    assert_eq!(resizes.count(), 2, "what was refused is tried again");
+    bench.tell(Input::Resized { key, generation: 2 });
+    assert_eq!((bench.view(&db).resizing, bench.container(&db).in_force), (None, Some(larger.containers[0].resources)));
 }
 
 #[test]

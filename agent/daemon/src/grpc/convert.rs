@@ -1,7 +1,7 @@
 //! From the core's views to the socket's messages.
 
 use barepod_api::v1;
-use barepod_core::{ContainerState, ContainerView, PodView, Severity};
+use barepod_core::{ContainerState, ContainerView, PodView, Said, Severity};
 use barepod_model::{ContainerKind, ExitStatus, Stamp, Termination, WallTime};
 
 use crate::journal::Entry;
@@ -37,6 +37,7 @@ fn container(view: &PodView, container: &ContainerView) -> v1::Container {
         started: container.started,
         restart_count: container.restart_count,
         last: container.last.as_ref().map(termination),
+        said: container.said.as_ref().map(said),
         ..v1::Container::default()
     };
     set_state(&mut message, &container.state);
@@ -64,6 +65,17 @@ fn set_state(message: &mut v1::Container, state: &ContainerState) {
             message.message.clone_from(&end.message);
             message.since = Some(stamp(&end.finished));
         }
+    }
+}
+
+fn said(said: &Said) -> v1::Said {
+    v1::Said {
+        ready: said.ready,
+        reloading: said.reloading,
+        stopping: said.stopping,
+        status: said.status.clone(),
+        error: said.error.clone(),
+        main_pid: said.main_pid.unwrap_or_default(),
     }
 }
 

@@ -124,6 +124,9 @@ fn ending(result: Result<Executed, ExecError>) -> Result<v1::ExecResponse, Statu
         Err(error @ ExecError::NotRunning(_)) => {
             Err(refusal(Code::FailedPrecondition, Reason::NotReady.as_str(), error.to_string()))
         }
+        Err(error @ ExecError::Confinement(_)) => {
+            Err(refusal(Code::FailedPrecondition, Reason::CreateContainerConfigError.as_str(), error.to_string()))
+        }
         Err(ExecError::Shim(error)) => {
             Err(refusal(Code::Internal, Reason::CreateContainerError.as_str(), error.to_string()))
         }

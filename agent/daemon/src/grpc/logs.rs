@@ -1,17 +1,19 @@
 //! A container's log, decoded, as it was and as it grows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use barepod_api::{refusal, v1};
-use barepod_core::{ContainerState, PodView};
+use barepod_core::PodView;
 use barepod_logs::cri::{self, Tag};
 use barepod_logs::reader::{AtEnd, Options, Reader, Step};
-use barepod_model::{Attempt, ContainerKey, ContainerKind, ContainerName, Reason};
+use barepod_model::{Attempt, ContainerKey, ContainerKind, ContainerName, PodUid, Reason};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 use tonic::{Code, Status};
 
 use super::stream::{Answers, Sink, answer};
-use crate::board::Board;
+use crate::board::{Board, Change};
 use crate::hands::Host;
 use crate::watch::DirectoryWatch;
 
@@ -91,10 +93,13 @@ fn since(seconds: u64) -> i64 {
 }
 
 async fn send(host: Arc<Host>, board: Arc<Board>, mut log: Log, follow: bool, sink: Sink<v1::LogsResponse>) {
-    let mut watch = follow.then(|| DirectoryWatch::growth(&log.directory));
+    let mut follower = follow.then(|| Follower::new(&board, &log.directory, log.key.pod.clone()));
     loop {
         // Asked before reading: what ended before this read has been written whole.
-        let over = !follow || is_over(&board, &log);
+        let over = follower.as_mut().is_none_or(|follower| {
+            follower.watch();
+            is_over(&board, &log)
+        });
         let read = host.blocking(move |_| {
             let chunk = log.chunk();
             (log, chunk)
@@ -102,11 +107,16 @@ async fn send(host: Arc<Host>, board: Arc<Board>, mut log: Log, follow: bool, si
         let (back, chunk) = read.await;
         log = back;
         let message = match chunk {
-            Ok(data) if data.is_empty() && over => return,
-            Ok(data) if data.is_empty() => {
-                wait(&mut watch, &board, &sink).await;
-                continue;
-            }
+            Ok(data) if data.is_empty() => match &mut follower {
+                Some(follower) if !over => {
+                    tokio::select! {
+                        () = follower.news() => {}
+                        () = sink.closed() => return,
+                    }
+                    continue;
+                }
+                Some(_) | None => return,
+            },
             Ok(data) => Ok(v1::LogsResponse { data }),
             Err(error) => Err(Status::internal(format!("{}: {error}", log.directory.display()))),
         };
@@ -117,29 +127,60 @@ async fn send(host: Arc<Host>, board: Arc<Board>, mut log: Log, follow: bool, si
     }
 }
 
-/// Until the log may have grown, the container may have ended, or the client has gone.
-async fn wait(watch: &mut Option<DirectoryWatch>, board: &Board, sink: &Sink<v1::LogsResponse>) {
-    let (_, mut changes) = board.watch();
-    let grown = async {
-        match watch {
-            Some(watch) => watch.happened().await,
-            None => std::future::pending().await,
+/// Waits for a log to grow, or for its container to end. It listens from the begin, so that nothing that happens between a
+/// look and the wait after it is missed.
+struct Follower {
+    pod: PodUid,
+    changes: broadcast::Receiver<Change>,
+    directory: PathBuf,
+    growth: Option<DirectoryWatch>,
+}
+
+impl Follower {
+    fn new(board: &Board, directory: &Path, pod: PodUid) -> Self {
+        let (_, changes) = board.watch();
+        Self { pod, changes, directory: directory.to_owned(), growth: None }
+    }
+
+    /// Begins to watch the directory, as soon as it is there: the shim makes it for the first attempt.
+    fn watch(&mut self) {
+        if self.growth.is_none() && self.directory.exists() {
+            self.growth = Some(DirectoryWatch::growth(&self.directory));
         }
-    };
-    tokio::select! {
-        () = grown => {}
-        _ = changes.recv() => {}
-        () = sink.closed() => {}
+    }
+
+    /// Returns when there may be something new since it was last asked.
+    async fn news(&mut self) {
+        let Self { pod, changes, growth, .. } = self;
+        let grown = async {
+            match growth {
+                Some(watch) => watch.happened().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = grown => {}
+            () = changed(changes, pod) => {}
+        }
     }
 }
 
-/// The attempt no longer writes.
+/// Until the pod is shown in another way. A watcher that fell behind looks again; a board that is gone shows nothing new.
+async fn changed(changes: &mut broadcast::Receiver<Change>, pod: &PodUid) {
+    let of_pod = |change: &Change| change.now.as_ref().or(change.before.as_ref()).is_some_and(|view| view.uid == *pod);
+    loop {
+        match changes.recv().await {
+            Ok(change) if !of_pod(&change) => {}
+            Ok(_) | Err(RecvError::Lagged(_) | RecvError::Closed) => return,
+        }
+    }
+}
+
+/// The attempt no longer writes, and what it wrote is in its log.
 fn is_over(board: &Board, log: &Log) -> bool {
     let Some(view) = board.get(&log.key.pod) else { return true };
     let container = view.containers.iter().find(|container| container.name == log.key.container);
-    container.is_none_or(|container| {
-        container.attempt != Some(log.attempt) || !matches!(container.state, ContainerState::Running { .. })
-    })
+    container.is_none_or(|container| container.attempt != Some(log.attempt) || !container.live)
 }
 
 impl Log {
@@ -156,5 +197,69 @@ impl Log {
             data.extend(line.bytes());
         }
         Ok(data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use barepod_model::Phase;
+
+    use super::*;
+
+    fn view(uid: &PodUid, message: &str) -> Arc<PodView> {
+        Arc::new(PodView {
+            uid: uid.clone(),
+            name: None,
+            pod: None,
+            generation: 1,
+            created: None,
+            deletion: None,
+            phase: Phase::Running,
+            reason: None,
+            message: message.to_owned(),
+            level: None,
+            pending_resize: None,
+            resizing: None,
+            initialized: true,
+            ready: true,
+            conditions: Vec::new(),
+            containers: Vec::new(),
+        })
+    }
+
+    fn uid(text: &str) -> PodUid {
+        PodUid::new(text).expect("a UID")
+    }
+
+    async fn comes(follower: &mut Follower) -> bool {
+        tokio::time::timeout(Duration::ZERO, follower.news()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn what_happened_between_a_look_and_the_wait_is_not_missed() {
+        let (board, mine) = (Board::new(), uid("mine"));
+        board.put(mine.clone(), Some(view(&mine, "runs")));
+        let mut follower = Follower::new(&board, Path::new("/no/such/directory"), mine.clone());
+
+        board.put(mine.clone(), Some(view(&mine, "has ended")));
+
+        assert!(comes(&mut follower).await);
+        assert!(!comes(&mut follower).await, "it is told once");
+    }
+
+    #[tokio::test]
+    async fn other_pods_and_a_missing_directory_wake_nobody() {
+        let (board, mine, other) = (Board::new(), uid("mine"), uid("other"));
+        let mut follower = Follower::new(&board, Path::new("/no/such/directory"), mine.clone());
+        follower.watch();
+
+        board.put(other.clone(), Some(view(&other, "runs")));
+
+        assert!(!comes(&mut follower).await);
+        board.put(mine.clone(), None);
+        board.put(mine.clone(), Some(view(&mine, "runs")));
+        assert!(comes(&mut follower).await);
     }
 }

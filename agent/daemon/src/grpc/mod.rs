@@ -2,6 +2,7 @@
 
 mod access;
 mod attach;
+mod condition;
 mod convert;
 mod exec;
 mod gate;

@@ -15,7 +15,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::access::peer;
 use super::gate::Gate;
 use super::stream::{Answers, Sink, answer};
-use super::{attach, convert, exec, logs, policy};
+use super::{attach, condition, convert, exec, logs, policy};
 use crate::board::Board;
 use crate::hands::Host;
 use crate::journal::{Entry, Journal};
@@ -96,6 +96,17 @@ impl Barepod for Service {
         let request = supervisor::Request::Restart { pod: view.uid.clone(), container };
         let accepted = self.supervisor.ask(request).await.map_err(denied)?;
         Ok(Response::new(v1::RestartResponse { uid: accepted.pod.to_string() }))
+    }
+
+    async fn set_condition(&self, request: Request<v1::SetConditionRequest>) -> Answer<v1::SetConditionResponse> {
+        let gate = self.gate(&request);
+        let request = request.into_inner();
+        let view = self.pod(&request.namespace, &request.name)?;
+        gate.may(Do::Condition, &view)?;
+        let change = condition::change(request)?;
+        let request = supervisor::Request::Condition { pod: view.uid.clone(), change };
+        let accepted = self.supervisor.ask(request).await.map_err(denied)?;
+        Ok(Response::new(v1::SetConditionResponse { uid: accepted.pod.to_string() }))
     }
 
     async fn logs(&self, request: Request<v1::LogsRequest>) -> Answer<Self::LogsStream> {
@@ -326,6 +337,7 @@ fn verb(verb: Verb) -> &'static str {
         Verb::Unchanged => "unchanged",
         Verb::Deleted => "deleted",
         Verb::Restarted => "restarted",
+        Verb::ConditionSet => "condition set",
     }
 }
 

@@ -41,7 +41,9 @@ pub(super) async fn run(host: &Arc<Host>, key: &ContainerKey, command: &[String]
         Ok(Executed::Ended(0)) => Ended::Well,
         Ok(Executed::Ended(code)) => Ended::Badly(format!("exit code {code}: {}", words(said))),
         Ok(Executed::Failed(message)) => Ended::Badly(message),
-        Err(error @ (ExecError::NotRunning(_) | ExecError::Shim(_))) => Ended::NotRun(error.to_string()),
+        Err(error @ (ExecError::NotRunning(_) | ExecError::Confinement(_) | ExecError::Shim(_))) => {
+            Ended::NotRun(error.to_string())
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use barepod_core::{AttemptKey, Input, Observation};
+use barepod_core::{AttemptKey, Input, Observation, PastEnd};
 use barepod_linux::shim::{self, ShimClient, ShimError, Spawn};
 use barepod_model::{Attempt, ContainerKey, ExitStatus, Pod, Reason};
 use barepod_shim::layout;
@@ -25,7 +25,8 @@ use tokio::time::Instant;
 
 use super::launch::Draft;
 use super::ledger::chain;
-use super::{Host, last_words, launch, renewal, translate};
+use super::oom::OomWatch;
+use super::{Host, confine, last_words, launch, renewal, translate};
 use crate::hands::host::Process;
 use crate::supervisor::Handle;
 
@@ -42,6 +43,10 @@ pub(super) enum Order {
         signal: i32,
     },
     Kill {
+        attempt: Attempt,
+    },
+    /// The ledger has the ends up to this attempt.
+    Known {
         attempt: Attempt,
     },
     /// The last one: the container has ended for good.
@@ -74,6 +79,25 @@ pub(super) struct ContainerTask {
     next: NextStart,
     /// The shim was asked to become the installed binary, and has not introduced itself since.
     renewing: bool,
+    /// Hears of kills for memory in the attempt that runs.
+    oom: Option<OomWatch>,
+    /// The newest that the service of an attempt has said.
+    heard: Option<wire::Heard>,
+    standing: Standing,
+    /// The shim has been told that the ends up to this attempt are written down.
+    known: Option<Attempt>,
+    /// The ends of earlier attempts that it told of.
+    past: Vec<PastEnd>,
+}
+
+/// Whether a process stands by in the group of the next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    No,
+    /// As the draft of the next start says, or the shim has said why not.
+    Yes,
+    /// The shim has been told to end what there is.
+    Leaving,
 }
 
 /// How far the start after this one has been worked out.
@@ -162,7 +186,18 @@ impl ContainerTask {
             newest: None,
             next: NextStart::None,
             renewing: false,
+            oom: None,
+            heard: None,
+            standing: Standing::No,
+            known: None,
+            past: Vec::new(),
         }
+    }
+
+    /// Which main process runs.
+    fn follow(&mut self, process: Option<Process>) {
+        self.host.set_process(&self.key, process);
+        self.oom = process.map(|process| OomWatch::new(&self.host, &self.key, process.attempt));
     }
 
     /// Runs until it is dismissed, or the daemon ends; the shim runs on.
@@ -205,6 +240,7 @@ impl ContainerTask {
                 self.send(request::Request::Signal(wire::Signal { attempt: attempt.0, signal })).await;
             }
             Order::Kill { attempt } => self.kill(attempt),
+            Order::Known { attempt } => self.known(attempt).await,
             Order::Dismiss { .. } => unreachable!("the loop ends with it"),
         }
     }
@@ -212,18 +248,58 @@ impl ContainerTask {
     // ---- starting ----
 
     async fn start(&mut self, key: AttemptKey, pod: Arc<Pod>) {
-        let attempt = key.attempt;
         self.emptied = None;
-        self.newest = Some(attempt);
-        self.starting = Some((key.clone(), Arc::clone(&pod)));
+        self.newest = Some(key.attempt);
         let draft = self.next.take().await.filter(|draft| draft.serves(&self.host, &pod, &key));
+        self.starting = Some((key, Arc::clone(&pod)));
+        match (self.standing, draft) {
+            (Standing::Yes, Some(draft)) if draft.stands_by() => self.go(draft, &pod).await,
+            (Standing::Yes, _) => self.clear_standby().await,
+            // The answer is waited for: until then something may be in the group that is to be made.
+            (Standing::Leaving, _) => {}
+            (Standing::No, draft) => self.start_as(draft).await,
+        }
+    }
+
+    /// Lets the process that stands by go on.
+    async fn go(&mut self, draft: Box<Draft>, pod: &Arc<Pod>) {
+        let go = if draft.is_quick() { draft.go() } else { self.host.blocking(move |_| draft.go()).await };
+        match go {
+            Ok(Some(go)) => {
+                let attempt = Attempt(go.attempt);
+                self.standing = Standing::No;
+                self.send(request::Request::Go(go)).await;
+                self.publish_log(pod, attempt).await;
+            }
+            Ok(None) => self.clear_standby().await,
+            Err(failure) => {
+                self.clear_standby().await;
+                if let Some((key, _)) = self.starting.clone() {
+                    self.fail(key.attempt, failure).await;
+                }
+            }
+        }
+    }
+
+    /// Nothing stands by any more: what was to be started is started anew.
+    async fn cleared(&mut self) {
+        self.standing = Standing::No;
+        if self.starting.is_some() {
+            self.start_as(None).await;
+        }
+    }
+
+    /// Starts what is to be started, as the draft says if there is one.
+    async fn start_as(&mut self, draft: Option<Box<Draft>>) {
+        let Some((key, pod)) = self.starting.clone() else { return };
+        let attempt = key.attempt;
         let wanted = Arc::clone(&pod);
         let plan = self.host.blocking(move |host| match draft {
             Some(draft) => draft.finish(host),
             None => Draft::make(host, &wanted, &key).and_then(|draft| draft.finish(host)),
         });
         let (plan, reached) = tokio::join!(plan, reach(&mut self.shim, &self.host, &self.key));
-        let plan = plan.and_then(|start| self.in_its_words(start));
+        let plan = plan.and_then(|start| self.in_its_words(start, &pod));
         let request = match (plan, reached) {
             (Err(failure), _) => return self.fail(attempt, failure).await,
             (Ok(_), Err(error)) => {
@@ -232,31 +308,67 @@ impl ContainerTask {
             (Ok(start), Ok(())) => request::Request::Start(start),
         };
         self.send(request).await;
-        let key = self.key.clone();
+        self.publish_log(&pod, attempt).await;
+    }
+
+    async fn publish_log(&self, pod: &Arc<Pod>, attempt: Attempt) {
+        let (pod, key) = (Arc::clone(pod), self.key.clone());
         self.host.blocking(move |host| launch::publish_log(host, &pod, &key, attempt)).await;
     }
 
-    /// The order in words that the shim knows.
-    fn in_its_words(&self, mut start: wire::Start) -> Result<wire::Start, barepod_core::StartFailure> {
-        if self.shim.as_ref().is_some_and(|shim| shim.protocol() < wire::JOINED) {
+    /// The order in words that the shim knows: an older one would leave out what it does not know without a word.
+    fn in_its_words(&self, mut start: wire::Start, pod: &Pod) -> Result<wire::Start, barepod_core::StartFailure> {
+        let Some(protocol) = self.shim.as_ref().map(ShimClient::protocol) else { return Ok(start) };
+        if protocol < wire::JOINED {
             launch::without_joined(&mut start)?;
         }
+        if protocol < wire::NOTIFY && start.notify.is_some() {
+            let message =
+                "its shim is of an older release and cannot listen to a service; restart the daemon to renew it";
+            return Err(launch::failure(Reason::CreateContainerError, message.to_owned()));
+        }
+        if protocol < wire::CONFINEMENT {
+            self.without_confinement(&mut start, pod)?;
+        }
         Ok(start)
+    }
+
+    /// Only for those who have a filter by default.
+    fn without_confinement(&self, start: &mut wire::Start, pod: &Pod) -> Result<(), barepod_core::StartFailure> {
+        let what = "its shim is older than the daemon and knows no seccomp filters";
+        let container = pod.containers.iter().find(|container| container.name == self.key.container);
+        if container.is_some_and(|container| confine::is_asked_for(&container.launch)) {
+            let message = format!("{what}; install the shim of the daemon's version");
+            return Err(launch::failure(Reason::CreateContainerError, message));
+        }
+        self.host.warn(&self.key, Reason::Degraded, &format!("{what}: the container runs without one"));
+        start.confinement = None;
+        Ok(())
     }
 
     // ---- the next start ----
 
     async fn go_on_with_next(&mut self, due: Due) {
         match due {
+            // What an earlier daemon asked for is still leaving.
+            Due::Draft if self.standing != Standing::No => self.next.wait(),
             Due::Draft => self.next = self.draft_next().map_or(NextStart::None, NextStart::Drafting),
             Due::Drafted(Some(mut draft)) => {
-                if self.shim.as_ref().is_some_and(|shim| shim.protocol() >= wire::GET_READY) {
-                    self.send(request::Request::GetReady(draft.get_ready())).await;
+                let protocol = self.shim.as_ref().map_or(0, ShimClient::protocol);
+                if let Some(asked) = draft.get_ready(protocol) {
+                    self.standing = if draft.stands_by() { Standing::Yes } else { Standing::No };
+                    self.send(request::Request::GetReady(asked)).await;
                 }
                 self.next = NextStart::Drafted(draft);
             }
             Due::Drafted(None) => self.next = NextStart::None,
         }
+    }
+
+    /// Has the shim end what stands by; [`Self::cleared`] goes on when it has.
+    async fn clear_standby(&mut self) {
+        self.standing = Standing::Leaving;
+        self.send(request::Request::Dismiss(wire::Dismiss {})).await;
     }
 
     /// Works out how the attempt after the newest would be started, if there may be one.
@@ -291,22 +403,27 @@ impl ContainerTask {
             }
             event::Event::Exited(exited) => {
                 self.starting = None;
-                self.host.set_process(&self.key, None);
+                self.follow(None);
                 let (status, oom, finished) = translate::exit(exited.exit.as_ref(), &self.host.boot_id);
                 self.ended = Some(status);
                 let key = self.attempt_key(exited.attempt);
                 self.supervisor.tell(Input::Exited { key, status, oom, finished }).await;
             }
             event::Event::Emptied(emptied) => self.emptied(Attempt(emptied.attempt)).await,
+            event::Event::Heard(said) => self.heard(said).await,
             event::Event::Warning(warning) => {
                 self.host.warn(&self.key, Reason::Degraded, &translate::warning(&warning));
             }
             event::Event::Refused(refused) => self.refused(&refused).await,
             // It has become another binary in place; nothing has changed but what it knows.
             event::Event::Welcome(welcome) => {
+                // What stood by has not come over.
+                self.standing = Standing::No;
+                self.next = NextStart::Waiting(Instant::now() + SETTLED);
                 tracing::info!(container = %self.key, version = welcome.shim_version, "the shim introduced itself anew");
                 self.greet(welcome.protocol).await;
             }
+            event::Event::Dismissed(_) => self.cleared().await,
             event::Event::LogStats(stats) => tracing::debug!(container = %self.key, ?stats, "log"),
         }
     }
@@ -325,22 +442,34 @@ impl ContainerTask {
     async fn started(&mut self, started: &wire::Started) {
         self.starting = None;
         let process = Process { attempt: Attempt(started.attempt), pid: started.pid, start_ticks: started.start_ticks };
-        self.host.set_process(&self.key, Some(process));
+        self.follow(Some(process));
         self.next.wait();
         self.supervisor.tell(Input::Started { key: self.attempt_key(started.attempt), pid: started.pid }).await;
+    }
+
+    async fn heard(&mut self, said: wire::Heard) {
+        let heard = Box::new(translate::heard(&said));
+        self.supervisor.tell(Input::Heard { key: self.attempt_key(said.attempt), heard }).await;
+        self.heard = Some(said);
     }
 
     /// A start must be answered, or the core waits for ever: by the attempt that runs if it is this one, else as failed.
     async fn refused(&mut self, refused: &wire::Refused) {
         tracing::warn!(container = %self.key, request = refused.request, "the shim refused: {}", refused.message);
-        if refused.request != "Start" {
-            return;
+        match refused.request.as_str() {
+            "Start" => {}
+            // It ended before it was told.
+            "Go" => return self.cleared().await,
+            _ => return,
         }
         self.starting = None;
         let attempt = Attempt(refused.attempt);
         match self.host.process(&self.key).filter(|process| process.attempt == attempt) {
             Some(process) => {
                 self.supervisor.tell(Input::Started { key: self.attempt_key(attempt.0), pid: process.pid }).await;
+                if let Some(said) = self.heard.take().filter(|said| said.attempt == attempt.0) {
+                    self.heard(said).await;
+                }
             }
             None => {
                 let message = format!("the shim refused: {}", refused.message);
@@ -383,6 +512,7 @@ impl ContainerTask {
     /// Finds out what there is; tries until it knows.
     async fn observe(&mut self) {
         self.shim = None;
+        self.standing = Standing::No;
         let observation = loop {
             match self.look().await {
                 Ok(observation) => break observation,
@@ -403,6 +533,10 @@ impl ContainerTask {
         };
         self.newest = newest;
         self.next.wait();
+        if !self.past.is_empty() {
+            let (key, ends) = (self.key.clone(), std::mem::take(&mut self.past));
+            self.supervisor.tell(Input::Recalled { key, ends }).await;
+        }
         self.supervisor.tell(Input::Observed { key: self.key.clone(), observation }).await;
         if let Some(attempt) = empty {
             self.remove_leaf(attempt);
@@ -426,19 +560,26 @@ impl ContainerTask {
         }
         let (client, welcome) = shim::ensure(&spawn(&self.host, &self.key)).await?;
         self.shim = Some(client);
+        if welcome.protocol >= wire::GO {
+            // What an earlier daemon drafted is not known to be right.
+            self.clear_standby().await;
+        }
         if renewal::is_due(&welcome, &self.host.shim_binary, env!("CARGO_PKG_VERSION")) {
             let path = self.host.shim_binary.display().to_string();
             self.send(request::Request::Reexec(wire::Reexec { path })).await;
             self.renewing = true;
         }
+        self.known = None;
+        self.past = translate::past_ends(&welcome);
         let (mut observation, process) = translate::observation(&welcome, &self.host.boot_id);
+        self.heard = welcome.current.and_then(|current| current.heard);
         if let Observation::Exited { attempt, status, empty, message, .. } = &mut observation {
             self.ended = Some(*status);
             if *empty {
                 *message = self.last_words(*attempt, Some(*status)).await;
             }
         }
-        self.host.set_process(&self.key, process);
+        self.follow(process);
         self.held = match process {
             Some(process) => Held::of(&self.host.dirs.shim(&self.key), process.attempt),
             None => Held::default(),
@@ -448,6 +589,7 @@ impl ContainerTask {
 
     async fn lose(&mut self, why: &str) {
         self.shim = None;
+        self.standing = Standing::No;
         self.host.warn(&self.key, Reason::ShimReplaced, &format!("the shim is lost: {why}; another one takes over"));
         self.supervisor.tell(Input::ShimLost { key: self.key.clone() }).await;
     }
@@ -466,6 +608,15 @@ impl ContainerTask {
                 host.warn(&container, Reason::Degraded, &format!("cannot kill the group: {}", chain(&error)));
             }
         });
+    }
+
+    /// The shim need not keep them any longer.
+    async fn known(&mut self, attempt: Attempt) {
+        let is_told = self.shim.as_ref().is_some_and(|shim| shim.protocol() >= wire::GO);
+        if is_told && self.known < Some(attempt) {
+            self.known = Some(attempt);
+            self.send(request::Request::Known(wire::Known { attempt: attempt.0 })).await;
+        }
     }
 
     async fn send(&mut self, request: request::Request) {

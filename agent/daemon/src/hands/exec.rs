@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use barepod_linux::shim::{self, Joined, ShimError};
-use barepod_model::{Container, ContainerKey};
+use barepod_linux::volumes;
+use barepod_model::{Container, ContainerKey, Launch};
 use barepod_shim::wire::{self, exec_result};
 
 use super::launch;
-use super::{Host, translate};
+use super::{Host, notify, translate};
 
 /// Where its three streams go.
 pub(crate) type Stdio = Joined;
@@ -34,8 +35,23 @@ pub(crate) struct Ran {
 pub(crate) enum ExecError {
     #[error("container {0} is not running")]
     NotRunning(String),
+    #[error("{0}")]
+    Confinement(String),
     #[error(transparent)]
     Shim(#[from] ShimError),
+}
+
+/// That of the container, with what files of volumes say now; what cannot be read is left out.
+async fn environment(host: &Arc<Host>, key: &ContainerKey, launched: &Launch) -> Vec<String> {
+    let mut env = launch::environment(launched);
+    env.extend(notify::environment_of_exec(launched));
+    let pod = host.board.get(&key.pod).and_then(|view| view.pod.clone());
+    if let Some(pod) = pod.filter(|_| !launched.env_files.is_empty()) {
+        let launched = launched.clone();
+        let read = host.blocking(move |host| volumes::env_of_files(&host.dirs, &pod, &launched)).await;
+        env.extend(read.unwrap_or_default());
+    }
+    env
 }
 
 /// Runs `command` in the container and waits for its end; dropped before that, it is killed.
@@ -52,18 +68,25 @@ pub(crate) async fn exec(
 ) -> Result<Ran, ExecError> {
     let process = host.process(key).ok_or_else(|| ExecError::NotRunning(key.container.to_string()))?;
     let launched = &container.launch;
+    // What there is to say has been said when the container began.
+    let confinement = host.confining.of(container, |_| ());
     let request = wire::Exec {
         target_pid: process.pid,
         target_start_ticks: process.start_ticks,
         argv: command,
-        env: launch::environment(launched),
+        env: environment(host, key, launched).await,
         cwd: launched.cwd.display().to_string(),
         user: Some(launch::user(launched)),
         cgroup: Some(launch::cgroup(&host.groups.leaf(key, process.attempt))),
         capabilities: launched.capabilities.clone(),
         no_new_privileges: launched.no_new_privileges,
         tty,
-        oom_score_adj: launched.oom_score_adj,
+        oom_score_adj: host
+            .board
+            .get(&key.pod)
+            .and_then(|view| view.pod.clone())
+            .map_or(0, |pod| host.oom_score_adj(&pod, container)),
+        confinement: Some(confinement.map_err(|failure| ExecError::Confinement(failure.message))?),
     };
     let (result, warnings) = shim::exec(host.shim_binary.clone(), request, stdio).await?;
     let warnings = warnings.iter().map(translate::warning).collect();

@@ -7,13 +7,14 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use barepod_core::{Event, Severity};
+use barepod_core::{CpuSet, CpuTable, Event, Severity};
 use barepod_linux::Dirs;
-use barepod_linux::cgroup::Groups;
-use barepod_model::{Attempt, BootId, Bytes, Container, ContainerKey, PodUid, Reason};
+use barepod_linux::cgroup::{CgroupError, Groups};
+use barepod_model::{Attempt, BootId, Bytes, Container, ContainerKey, Pod, PodResources, PodUid, Reason, Resources};
 use barepod_store::Ledger;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::Confining;
 use crate::board::Board;
 use crate::journal::Journal;
 use crate::prober::Prober;
@@ -48,6 +49,22 @@ pub(crate) struct Host {
     pub(crate) processes: Processes,
     pub(crate) prober: Prober,
     pub(crate) mounts: MountTable,
+    /// All of the host's memory.
+    pub(crate) memory: Bytes,
+    /// The limits that a container's group was last given.
+    pub(crate) limits: Mutex<HashMap<ContainerKey, Limits>>,
+    /// Who runs on which CPUs, where that is decided here.
+    pub(crate) cpus: Mutex<Option<CpuTable>>,
+    pub(crate) confining: Confining,
+}
+
+/// What a container's limits follow from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limits {
+    own: Resources,
+    pod: PodResources,
+    oom_group: bool,
+    cpus: Option<CpuSet>,
 }
 
 /// The kernel's list of mounts, as far as one can see that it has changed. What barepod mounts for its own pods does not
@@ -132,6 +149,79 @@ impl Host {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(_) => std::future::pending().await,
             },
+        }
+    }
+
+    /// Limits a container as its pod says. Does nothing where that was done before: it is on the path of a restart.
+    pub(crate) fn limit(&self, pod: &Pod, container: &Container) -> Result<(), CgroupError> {
+        let key = ContainerKey { pod: pod.uid.clone(), container: container.name.clone() };
+        let (own, oom_group, cpus) = (container.resources, container.oom_group, self.cpus_of(&key));
+        let limits = Limits { own, pod: pod.resources.clone(), oom_group, cpus };
+        if self.known_limits().get(&key) == Some(&limits) {
+            return Ok(());
+        }
+        self.known_limits().remove(&key);
+        for limit in self.groups.apply_container(pod, container)? {
+            self.warn(&key, Reason::Degraded, &limit.to_string());
+        }
+        if let Some(cpus) = &limits.cpus {
+            self.confine(&key, cpus);
+        }
+        self.known_limits().insert(key, limits);
+        Ok(())
+    }
+
+    /// Puts a new table of CPUs in force, on whatever runs.
+    pub(crate) fn set_cpus(&self, table: CpuTable) {
+        *self.cpus.lock().unwrap_or_else(PoisonError::into_inner) = Some(table);
+    }
+
+    /// Puts the table of CPUs in force on all containers that are there.
+    pub(crate) fn confine_all(&self) {
+        let pods = self.board.list().into_iter().filter_map(|view| view.pod.clone());
+        let on_board = pods.flat_map(|pod| {
+            let key = |container: &Container| ContainerKey { pod: pod.uid.clone(), container: container.name.clone() };
+            pod.containers.iter().map(key).collect::<Vec<_>>()
+        });
+        let mut keys: std::collections::BTreeSet<_> = on_board.collect();
+        keys.extend(self.known_limits().keys().cloned());
+        for key in keys {
+            if let Some(cpus) = self.cpus_of(&key) {
+                self.confine(&key, &cpus);
+                if let Some(known) = self.known_limits().get_mut(&key) {
+                    known.cpus = Some(cpus);
+                }
+            }
+        }
+    }
+
+    fn confine(&self, key: &ContainerKey, cpus: &CpuSet) {
+        match self.groups.confine(key, cpus) {
+            Ok(None) => {}
+            Ok(Some(missing)) => self.warn(key, Reason::Degraded, &missing.to_string()),
+            Err(error) => self.warn(key, Reason::Degraded, &super::ledger::chain(&error)),
+        }
+    }
+
+    fn cpus_of(&self, key: &ContainerKey) -> Option<CpuSet> {
+        let table = self.cpus.lock().unwrap_or_else(PoisonError::into_inner);
+        table.as_ref().map(|table| table.exclusive.get(key).unwrap_or(&table.shared).clone())
+    }
+
+    /// Its groups are gone.
+    pub(crate) fn forget_limits(&self, pod: &PodUid) {
+        self.known_limits().retain(|key, _| key.pod != *pod);
+    }
+
+    fn known_limits(&self) -> std::sync::MutexGuard<'_, HashMap<ContainerKey, Limits>> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `oom_score_adj` of a container's processes: the preset's word, else Kubernetes' arithmetic.
+    pub(crate) fn oom_score_adj(&self, pod: &Pod, container: &Container) -> i32 {
+        match container.launch.oom_score_adj {
+            0 => pod.oom_score_adj(container, self.memory),
+            own => own,
         }
     }
 

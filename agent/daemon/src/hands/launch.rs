@@ -8,11 +8,11 @@ use barepod_linux::cgroup::Leaf;
 use barepod_linux::sandbox::{self, Sandbox, pause};
 use barepod_linux::view::{self, Placement, Witness};
 use barepod_linux::{ids, volumes};
-use barepod_model::{Attempt, Container, ContainerKey, Launch, Pod, Reason, Root, Stdin};
+use barepod_model::{Attempt, Container, ContainerKey, ContainerKind, Launch, Pod, Reason, RestartPolicy, Root, Stdin};
 use barepod_shim::wire;
 
-use super::Host;
 use super::ledger::chain;
+use super::{Host, confine, notify};
 
 /// Attempts whose logs are kept, the newest included.
 const KEPT_LOGS: u32 = 5;
@@ -31,6 +31,8 @@ pub(super) struct Draft {
     witness: Witness,
     /// How often the kernel's list of mounts had changed by then.
     mounts: u64,
+    /// Whether a process may stand by for it.
+    standby: bool,
 }
 
 impl Draft {
@@ -43,14 +45,23 @@ impl Draft {
         };
         let (attempt, container_key) = (key.attempt, key.container_key());
         let mounts = host.mounts.generation();
-        let placements = volumes::prepare_container(&host.dirs, pod, container, attempt).map_err(|e| config(&e))?;
+        let mut placements = volumes::prepare_container(&host.dirs, pod, container, attempt).map_err(|e| config(&e))?;
+        if container.launch.notify.is_some() {
+            placements.push(notify::placement(&host.dirs.shim(&container_key)).map_err(|e| create(&e))?);
+        }
         let sandbox = sandbox::ensure(&host.dirs, pod).map_err(|e| create(&e))?;
         let (view, witness) = view_of(host, &container_key, &container.launch, &placements, &sandbox)?;
         let log = log(host, pod, &container_key);
+        let confinement =
+            host.confining.of(container, |message| host.warn(&container_key, Reason::Degraded, message))?;
         let leaf = host.groups.make_leaf(&container_key, attempt).map_err(|e| create(&e))?;
-        let start = start(container, attempt, cgroup(&leaf), view, log, &sandbox);
+        let mut start = start(container, attempt, cgroup(&leaf), view, log, Kept { sandbox: &sandbox, confinement });
+        start.oom_score_adj = host.oom_score_adj(pod, container);
+        // Looked at again when the order comes.
+        start.argv = arguments(&container.launch, &placements).map_err(|e| config(&e))?;
         let (key, pod, launch) = (key.clone(), Arc::clone(pod), container.launch.clone());
-        Ok(Self { key, pod, launch, placements, start, witness, mounts })
+        let standby = may_stand_by(&pod, container);
+        Ok(Self { key, pod, launch, placements, start, witness, mounts, standby })
     }
 
     /// Whether this start can be drafted while the attempt before runs: not if both would write to one layer.
@@ -66,16 +77,40 @@ impl Draft {
             && self.witness.holds()
     }
 
-    /// What its shim can do beforehand.
-    pub(super) fn get_ready(&mut self) -> wire::GetReady {
-        self.start.ready = uuid::Uuid::new_v4().to_string();
-        wire::GetReady {
-            name: self.start.ready.clone(),
+    /// What its shim, which speaks this protocol, can do beforehand; `None` if nothing.
+    pub(super) fn get_ready(&mut self, protocol: u32) -> Option<wire::GetReady> {
+        let name = uuid::Uuid::new_v4().to_string();
+        self.standby &= protocol >= wire::GO;
+        self.start.ready.clone_from(&name);
+        if self.standby {
+            return Some(wire::GetReady { name, start: Some(self.start.clone()), ..wire::GetReady::default() });
+        }
+        (protocol >= wire::GET_READY).then(|| wire::GetReady {
+            name,
             namespaces: self.start.namespaces,
             hostname: self.start.hostname.clone(),
             view: self.start.view.clone(),
             joined: self.start.joined.clone(),
-        }
+            sysctls: self.start.sysctls.clone(),
+            start: None,
+        })
+    }
+
+    /// Whether a process stands by for it, if its shim could make one.
+    pub(super) fn stands_by(&self) -> bool {
+        self.standby
+    }
+
+    /// The order to the process that stands by; `None` if it would not do what is to be done now.
+    pub(super) fn go(&self) -> Result<Option<wire::Go>, StartFailure> {
+        volumes::take_ownership(&self.placements, &self.launch).map_err(|e| config(&e))?;
+        let fits = arguments(&self.launch, &self.placements).map_err(|e| config(&e))? == self.start.argv;
+        Ok(fits.then(|| wire::Go { attempt: self.start.attempt, ready: self.start.ready.clone() }))
+    }
+
+    /// Whether nothing has to be looked at in volumes, whose disks may be slow, before the order is given.
+    pub(super) fn is_quick(&self) -> bool {
+        self.launch.owned_dirs.is_empty() && self.launch.init.is_empty()
     }
 
     /// The order itself. What may have changed since, in the volumes or of the pod's first process, is looked at again.
@@ -85,10 +120,28 @@ impl Draft {
             let first = pause::ensure(&host.shim_binary, &host.dirs.sandbox(pod), &host.groups.shim_leaf(pod));
             joined.pid = Some(first.map_err(|e| create(&e))?);
         }
+        if let Some(container) = self.pod.containers.iter().find(|container| container.name == self.key.container) {
+            host.limit(&self.pod, container).map_err(|e| create(&e))?;
+        }
         volumes::take_ownership(&self.placements, &self.launch).map_err(|e| config(&e))?;
+        let from_files = volumes::env_of_files(&host.dirs, &self.pod, &self.launch).map_err(|e| config(&e))?;
+        self.start.env.extend(from_files);
         self.start.argv = arguments(&self.launch, &self.placements).map_err(|e| config(&e))?;
         Ok(self.start)
     }
+}
+
+/// Whether a process may wait for the container's next attempt: one that is likely to come, and only where it is nothing
+/// to anybody else. A terminal, or an input, is its attempt's own; where processes are limited the container may have all
+/// of them, and where they are shared others would see it.
+fn may_stand_by(pod: &Pod, container: &Container) -> bool {
+    let lasts = container.kind != ContainerKind::Init;
+    let restarts = container.restart.policy.unwrap_or(pod.restart_policy) != RestartPolicy::Never;
+    let launch = &container.launch;
+    let is_closed = !launch.tty && launch.stdin == Stdin::Closed && !launch.namespaces.shared_pid;
+    // files may say something else by then
+    let is_known = launch.env_files.is_empty();
+    lasts && restarts && is_closed && is_known && container.resources.pids_limit.is_none()
 }
 
 fn config(error: &dyn std::error::Error) -> StartFailure {
@@ -123,7 +176,9 @@ fn view_of(
     };
     let (view, witness) = view::plan_witnessed(&request).map_err(|error| create(&error))?;
     // Copies of these are among the files made for it.
-    Ok((view, ["/etc/hosts", "/etc/resolv.conf"].iter().fold(witness, |witness, file| witness.and(Path::new(file)))))
+    let witness = ["/etc/hosts", "/etc/resolv.conf"].iter().fold(witness, |witness, file| witness.and(Path::new(file)));
+    let profile = host.confining.file(launch);
+    Ok((view, profile.iter().fold(witness, |witness, file| witness.and(file))))
 }
 
 /// The main program, behind the init steps that have not been done, in their order.
@@ -202,13 +257,19 @@ pub(super) fn environment(launch: &Launch) -> Vec<String> {
     launch.env.0.iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
+/// What holds and joins its processes.
+struct Kept<'a> {
+    sandbox: &'a Sandbox,
+    confinement: wire::Confinement,
+}
+
 fn start(
     container: &Container,
     attempt: Attempt,
     cgroup: wire::Cgroup,
     view: wire::View,
     log: wire::Log,
-    sandbox: &Sandbox,
+    kept: Kept<'_>,
 ) -> wire::Start {
     let launch = &container.launch;
     let rlimit =
@@ -216,7 +277,7 @@ fn start(
     wire::Start {
         attempt: attempt.0,
         argv: Vec::new(),
-        env: environment(launch),
+        env: environment(launch).into_iter().chain(notify::environment(launch)).collect(),
         cwd: launch.cwd.display().to_string(),
         user: Some(user(launch)),
         cgroup: Some(cgroup),
@@ -232,14 +293,17 @@ fn start(
         capabilities: launch.capabilities.clone(),
         no_new_privileges: launch.no_new_privileges,
         rlimits: launch.rlimits.iter().map(rlimit).collect(),
-        oom_score_adj: launch.oom_score_adj,
+        oom_score_adj: 0,
         log: Some(log),
         tty: launch.tty,
         stdin: launch.stdin != Stdin::Closed,
         stdin_once: launch.stdin == Stdin::Once,
         umask: 0,
         ready: String::new(),
-        joined: Some(joined(sandbox)),
+        joined: Some(joined(kept.sandbox)),
+        notify: launch.notify.as_ref().map(notify::order),
+        confinement: Some(kept.confinement),
+        sysctls: confine::sysctls(launch),
     }
 }
 

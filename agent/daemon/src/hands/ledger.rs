@@ -15,10 +15,14 @@ pub(super) async fn store(
     revision: Revision,
     record: Box<PodRecord>,
     sync: Sync,
+    when_written: impl FnOnce(),
 ) {
     let result = host.blocking(move |host| host.ledger.write(&record, sync)).await;
     let input = match result {
-        Ok(()) => Input::Stored { pod, revision },
+        Ok(()) => {
+            when_written();
+            Input::Stored { pod, revision }
+        }
         Err(error) => Input::StoreFailed { pod, revision, message: chain(&error) },
     };
     supervisor.tell(input).await;

@@ -4,6 +4,7 @@
 //! is a short task on the blocking pool.
 
 mod command;
+mod confine;
 mod container;
 mod exec;
 mod hook;
@@ -11,6 +12,8 @@ mod host;
 mod last_words;
 mod launch;
 mod ledger;
+mod notify;
+mod oom;
 mod prepare;
 mod probe;
 mod renewal;
@@ -21,7 +24,7 @@ mod translate;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use barepod_core::Effect;
+use barepod_core::{Effect, PodRecord};
 use barepod_model::{ContainerKey, PodUid};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -29,6 +32,7 @@ use tokio_util::task::TaskTracker;
 use self::container::{ContainerTask, Order};
 use crate::supervisor::Handle;
 
+pub(crate) use confine::Confining;
 pub(crate) use exec::{ExecError, Executed, Stdio, exec};
 pub(crate) use host::{Host, LogRules, MountTable, Process, Processes};
 
@@ -51,7 +55,8 @@ impl Hands {
         let (host, supervisor) = (Arc::clone(&self.host), self.supervisor.clone());
         match effect {
             Effect::Store { pod, revision, record, sync } => {
-                self.spawn(ledger::store(host, supervisor, pod, revision, record, sync));
+                let tell = self.told_when_known(&record);
+                self.spawn(ledger::store(host, supervisor, pod, revision, record, sync, tell));
             }
             Effect::Forget { pod } => self.spawn(ledger::forget(host, supervisor, pod)),
             Effect::Prepare { pod, generation } => self.spawn(prepare::prepare(host, supervisor, pod, generation)),
@@ -61,8 +66,8 @@ impl Hands {
                 self.order(&key.container_key(), Order::Signal { attempt: key.attempt, signal });
             }
             Effect::Kill { key } => self.order(&key.container_key(), Order::Kill { attempt: key.attempt }),
-            Effect::Resize { key, generation, resources } => {
-                self.spawn(resize::resize(host, supervisor, key, generation, resources));
+            Effect::Resize { key, generation, pod } => {
+                self.spawn(resize::resize(host, supervisor, key, generation, pod));
             }
             Effect::Probe { key, kind, ticket, probe } => {
                 self.spawn(probe::probe(host, supervisor, key, kind, ticket, probe));
@@ -72,7 +77,28 @@ impl Hands {
                 let containers = self.dismiss(&pod.uid);
                 self.spawn(teardown::tear_down(host, supervisor, pod, containers));
             }
+            Effect::Confine { table } => {
+                host.set_cpus(table);
+                self.spawn(async move { host.blocking(Host::confine_all).await });
+            }
             Effect::Reply { .. } | Effect::Emit(_) => unreachable!("the supervisor answers and tells by itself"),
+        }
+    }
+
+    /// What tells the pod's containers that the ends in this record are written down.
+    fn told_when_known(&self, record: &PodRecord) -> impl FnOnce() + Send + use<> {
+        let tasks: Vec<_> = record
+            .known_ends()
+            .filter_map(|(container, attempt)| {
+                let key = ContainerKey { pod: record.pod.uid.clone(), container };
+                Some((self.containers.get(&key)?.clone(), attempt))
+            })
+            .collect();
+        move || {
+            for (task, attempt) in tasks {
+                // One that has ended needs to know nothing.
+                task.send(Order::Known { attempt }).ok();
+            }
         }
     }
 

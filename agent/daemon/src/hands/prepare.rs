@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use barepod_core::{Input, StartFailure};
+use barepod_linux::cgroup::CgroupError;
 use barepod_linux::sandbox;
 use barepod_linux::volumes::{self, VolumeError};
 use barepod_model::{ContainerKey, Pod, Reason};
@@ -25,16 +26,23 @@ pub(super) async fn prepare(host: Arc<Host>, supervisor: Handle, pod: Arc<Pod>, 
 
 fn make(host: &Host, pod: &Pod) -> Result<(), StartFailure> {
     let error = |error: &dyn std::error::Error| failure(Reason::CreatePodError, chain(error));
-    let resources: Vec<_> = pod.containers.iter().map(|container| container.resources).collect();
-    host.groups.prepare_pod(&pod.uid, &resources).map_err(|e| error(&e))?;
+    host.groups.prepare_pod(&pod.uid).map_err(|e| error(&e))?;
     for container in &pod.containers {
         let key = ContainerKey { pod: pod.uid.clone(), container: container.name.clone() };
         host.groups.prepare_container(&key).map_err(|e| error(&e))?;
-        for limit in host.groups.apply(&key, &container.resources).map_err(|e| error(&e))? {
-            host.warn(&key, Reason::Degraded, &limit.to_string());
+        // What runs is changed by an order of its own, which may be refused.
+        if host.process(&key).is_none() {
+            match host.limit(pod, container) {
+                // It runs after all, from before this daemon.
+                Ok(()) | Err(CgroupError::InUse { .. }) => {}
+                Err(e) => return Err(error(&e)),
+            }
         }
     }
     sandbox::ensure(&host.dirs, pod).map_err(|e| error(&e))?;
+    for limit in host.groups.apply_pod(pod).map_err(|e| error(&e))? {
+        host.warn_pod(&pod.uid, Reason::Degraded, &limit.to_string());
+    }
     for warning in volumes::prepare_pod(&host.dirs, pod).map_err(|e| volume(&e))? {
         host.warn_pod(&pod.uid, Reason::Degraded, &warning);
     }

@@ -55,6 +55,7 @@ async fn remove(
     let pod = Arc::clone(pod);
     host.blocking(move |host| {
         pause::end(&host.dirs.sandbox(&pod.uid)).map_err(|error| chain(&error))?;
+        host.forget_limits(&pod.uid);
         host.groups.remove_pod(&pod.uid).map_err(|error| chain(&error))?;
         sandbox::tear_down(&host.dirs, &pod.uid).map_err(|error| chain(&error))?;
         volumes::tear_down(&host.dirs, &pod.uid).map_err(|error| chain(&error))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use barepod_core::{Observation, StartFailure};
+use barepod_core::{Heard, Observation, PastEnd, Patience, StartFailure};
 use barepod_model::{Attempt, BootId, BootTime, ExitStatus, Reason, Stamp, WallTime};
 use barepod_shim::wire::{self, exit, start_failed::Stage};
 use nix::errno::Errno;
@@ -46,11 +46,53 @@ pub(super) fn observation(welcome: &wire::Welcome, boot_id: &BootId) -> (Observa
     if running {
         let process = Process { attempt, pid: current.pid, start_ticks: current.start_ticks };
         let started = started.unwrap_or_else(|| clock::stamp(boot_id));
-        return (Observation::Running { attempt, pid: current.pid, started }, Some(process));
+        let heard = current.heard.as_ref().map(|said| Box::new(heard(said)));
+        return (Observation::Running { attempt, pid: current.pid, started, heard }, Some(process));
     }
     let (status, oom, finished) = exit(current.exit.as_ref(), boot_id);
     let message = String::new();
     (Observation::Exited { attempt, status, oom, started, finished, empty: current.empty, message }, None)
+}
+
+/// What a service has said of itself.
+pub(super) fn heard(said: &wire::Heard) -> Heard {
+    let at = |nanos: u64| (nanos != 0).then(|| BootTime(Duration::from_nanos(nanos)));
+    let time = |time: &Option<wire::Time>| time.as_ref().map(|time| BootTime(Duration::from_nanos(time.boot_ns)));
+    let patience = at(said.extended_asked_ns).zip(at(said.extended_ns));
+    Heard {
+        serial: said.serial,
+        ready: time(&said.ready),
+        reloading: time(&said.reloading),
+        stopping: time(&said.stopping),
+        status: said.status.clone(),
+        error: error(said),
+        watchdog: at(said.watchdog_ns),
+        triggered: said.watchdog_triggered,
+        watchdog_timeout: said.watchdog_timeout_ns.map(Duration::from_nanos),
+        patience: patience.map(|(asked, until)| Patience { asked, until }),
+        main_pid: (said.main_pid != 0).then_some(said.main_pid),
+        deaf: at(said.deaf_ns),
+        refused: said.refused,
+        refusal: said.refusal.clone(),
+    }
+}
+
+fn error(said: &wire::Heard) -> String {
+    let errno = (said.errno != 0).then(|| Errno::from_raw(said.errno).desc().to_owned());
+    let named = [&said.bus_error, &said.varlink_error].into_iter().filter(|name| !name.is_empty()).cloned();
+    errno.into_iter().chain(named).collect::<Vec<_>>().join(", ")
+}
+
+/// How earlier attempts ended, as the shim has kept it.
+pub(super) fn past_ends(welcome: &wire::Welcome) -> Vec<PastEnd> {
+    let end = |past: &wire::Attempt| {
+        let boot = BootId(past.boot_id.clone());
+        let (status, oom, finished) = exit(past.exit.as_ref(), &boot);
+        let failure = past.failure.as_ref().map(start_failure);
+        let started = past.started.as_ref().map(|time| stamp(time, &boot));
+        PastEnd { attempt: Attempt(past.attempt), failure, status, oom, started, finished }
+    };
+    welcome.ended.iter().map(end).collect()
 }
 
 /// Why an attempt never ran, in Kubernetes' reasons.
@@ -105,6 +147,22 @@ mod tests {
         let (observation, process) = observation(&welcome, &boot());
         assert!(matches!(observation, Observation::Running { attempt: Attempt(3), pid: 7, .. }));
         assert_eq!(process.map(|p| p.start_ticks), Some(9));
+    }
+
+    #[test]
+    fn what_a_service_said_comes_with_the_attempt_that_runs() {
+        let said = wire::Heard {
+            serial: 4,
+            status: "fine".to_owned(),
+            errno: 2,
+            bus_error: "org.x".to_owned(),
+            ..Default::default()
+        };
+        let current = wire::Attempt { attempt: 3, pid: 7, heard: Some(said), ..wire::Attempt::default() };
+        let welcome = wire::Welcome { current: Some(current), ..wire::Welcome::default() };
+        let (Observation::Running { heard: Some(heard), .. }, _) = observation(&welcome, &boot()) else { panic!() };
+        assert_eq!((heard.serial, heard.status.as_str(), heard.deaf), (4, "fine", None));
+        assert_eq!(heard.error, "No such file or directory, org.x");
     }
 
     #[test]

@@ -5,14 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use barepod_core::{Accepted, Denied, Verb};
-use barepod_manifest::{Manifests, Object, ObjectRef, Objects, ParsedPod};
-use barepod_model::{Manifest, Pod, Reason, Source};
+use barepod_manifest::{HostFacts, Manifests, Object, ObjectRef, Objects, ParsedPod};
+use barepod_model::{Manifest, Reason, Source};
 use barepod_policy::{Subject, User};
-use barepod_reader::{Diagnostic, Diagnostics, may_apply};
+use barepod_reader::{Diagnostic, Diagnostics, ReadPod, may_apply};
+use tokio::task::{JoinError, JoinSet};
 
 use super::file::{FileSource, hidden, name_of, subject};
 use super::index::{Known, Name};
-use crate::supervisor::Request;
+use crate::supervisor::{Handle, Request};
 
 /// What became of one pod of an apply.
 #[derive(Debug)]
@@ -22,6 +23,12 @@ pub(crate) struct PodOutcome {
     pub(crate) result: Result<Accepted, Denied>,
     /// Accepted, but something is not as it should be.
     pub(crate) warning: Option<String>,
+}
+
+impl PodOutcome {
+    fn new((namespace, name): Name, result: Result<Accepted, Denied>, warning: Option<String>) -> Self {
+        Self { namespace, name, result, warning }
+    }
 }
 
 /// What became of one object of an apply.
@@ -39,11 +46,44 @@ pub(crate) struct ApplyOutcome {
     pub(crate) pods: Vec<PodOutcome>,
 }
 
+/// Pods that are accepted and saved at the same time: their syncs share the disk's work.
+const AT_ONCE: usize = 64;
+
 /// One file without errors.
 struct Sound {
     name: String,
     text: String,
     found: Manifests,
+    /// Made with all objects of the call, whether they are accepted or not.
+    pods: Vec<ReadPod>,
+}
+
+/// A pod to be applied, and the file it will have.
+struct Wanted {
+    read: ReadPod,
+    refers: BTreeSet<ObjectRef>,
+    text: String,
+}
+
+/// What became of it.
+struct Accepting {
+    name: Name,
+    path: PathBuf,
+    refers: BTreeSet<ObjectRef>,
+    /// What is to be told of the host.
+    host: Vec<String>,
+    result: Result<Accepted, Denied>,
+    /// `None` if it was denied.
+    saved: Option<io::Result<String>>,
+}
+
+/// The disk is waited for where nobody else waits: the pod is being started meanwhile.
+async fn accept(supervisor: &Handle, wanted: Wanted, path: PathBuf, user: User) -> Accepting {
+    let Wanted { read: ReadPod { pod, host }, refers, text } = wanted;
+    let (name, owner) = (name_of(&pod), user.uid);
+    let result = supervisor.ask(Request::Apply(Box::new(pod), subject(user))).await;
+    let saved = if result.is_ok() { Some(save(&path, text, owner).await) } else { None };
+    Accepting { name, path, refers, host, result, saved }
 }
 
 impl Sound {
@@ -71,9 +111,8 @@ impl FileSource {
                 outcome.objects.push(ObjectOutcome { id: object.id.clone(), result });
             }
         }
-        for file in sound {
-            self.apply_pods(file, &user, &mut outcome).await;
-        }
+        let pods = sound.into_iter().flat_map(|file| self.wanted(file)).collect();
+        self.apply_pods(pods, &user, &mut outcome).await;
         self.look_up_again(&touched).await;
         outcome
     }
@@ -104,16 +143,42 @@ impl FileSource {
     fn check(&self, files: Vec<(String, String)>, diagnostics: &mut Diagnostics) -> Vec<Sound> {
         let mut read = Vec::new();
         for (name, text) in files {
-            read.extend(self.reader.read(&name, &text, diagnostics).map(|found| Sound { name, text, found }));
+            read.extend(self.reader.read(&name, &text, diagnostics).map(|found| (name, text, found)));
         }
         let mut objects = self.index.objects.clone();
-        read.iter().flat_map(|file| &file.found.objects).for_each(|object| drop(objects.insert(object.clone())));
-        read.retain(|file| self.assemble(file.found.pods.clone(), &objects, diagnostics).is_some());
-        read
+        read.iter().flat_map(|(_, _, found)| &found.objects).for_each(|object| drop(objects.insert(object.clone())));
+        let host = self.reader.facts();
+        let mut sound = Vec::new();
+        for (name, text, found) in read {
+            let pods = self.assemble(found.pods.clone(), &objects, &host, diagnostics);
+            sound.extend(pods.map(|pods| Sound { name, text, found, pods }));
+        }
+        sound
     }
 
-    fn assemble(&self, pods: Vec<ParsedPod>, objects: &Objects, diagnostics: &mut Diagnostics) -> Option<Vec<Pod>> {
-        self.reader.assemble(pods, Source::File, objects, |pod| self.living(pod), diagnostics)
+    fn assemble(
+        &self,
+        pods: Vec<ParsedPod>,
+        objects: &Objects,
+        host: &HostFacts,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Vec<ReadPod>> {
+        self.reader.assemble(pods, Source::File, objects, host, |pod| self.living(pod), diagnostics)
+    }
+
+    /// The pods of a file, which refer to the objects that are in force now: one of this call may have been denied.
+    fn wanted(&self, file: Sound) -> Vec<Wanted> {
+        let refers: Vec<_> = file.found.pods.iter().map(|pod| pod.references(&self.index.objects)).collect();
+        let pods = match refers.iter().all(BTreeSet::is_empty) {
+            true => file.pods.clone(),
+            // Its warnings have been given.
+            false => {
+                let (parsed, host) = (file.found.pods.clone(), self.reader.facts());
+                self.assemble(parsed, &self.index.objects, &host, &mut Diagnostics::default()).unwrap_or_default()
+            }
+        };
+        let wanted = |(read, refers): (ReadPod, _)| Wanted { text: file.text_of(&read.pod.manifest), read, refers };
+        pods.into_iter().zip(refers).map(wanted).collect()
     }
 
     /// An object is in force when its file is written: there is nothing else to it.
@@ -148,41 +213,63 @@ impl FileSource {
         Ok(verb)
     }
 
-    async fn apply_pods(&mut self, file: Sound, user: &User, outcome: &mut ApplyOutcome) {
-        let refers: Vec<_> = file.found.pods.iter().map(|pod| pod.references(&self.index.objects)).collect();
-        // Its warnings have been given.
-        let pods = self.assemble(file.found.pods.clone(), &self.index.objects, &mut Diagnostics::default());
-        for (pod, refers) in pods.into_iter().flatten().zip(refers) {
-            let text = file.text_of(&pod.manifest);
-            outcome.pods.push(self.apply_pod(pod, refers, text, user).await);
+    /// Many at once, each to its own end, since each waits for the disk; those of one name one after another.
+    async fn apply_pods(&mut self, pods: Vec<Wanted>, user: &User, outcome: &mut ApplyOutcome) {
+        let mut left = pods.into_iter().peekable();
+        while left.peek().is_some() {
+            let mut names = BTreeSet::new();
+            let mut batch = Vec::new();
+            while let Some(wanted) = left.next_if(|next| batch.len() < AT_ONCE && names.insert(name_of(&next.read.pod)))
+            {
+                batch.push(wanted);
+            }
+            self.apply_batch(batch, user, outcome).await;
         }
     }
 
-    async fn apply_pod(&mut self, pod: Pod, refers: BTreeSet<ObjectRef>, text: String, user: &User) -> PodOutcome {
-        let name = name_of(&pod);
-        let (namespace, pod_name) = name.clone();
-        let outcome = |result, warning| PodOutcome { namespace, name: pod_name, result, warning };
-        let path = match self.home(&name) {
-            Ok(path) => path,
-            Err(denied) => return outcome(Err(denied), None),
-        };
-        let result = self.supervisor.ask(Request::Apply(Box::new(pod), subject(user.clone()))).await;
-        if result.is_err() {
-            return outcome(result, None);
+    async fn apply_batch(&mut self, batch: Vec<Wanted>, user: &User, outcome: &mut ApplyOutcome) {
+        let mut tasks = JoinSet::new();
+        let mut results: Vec<Option<PodOutcome>> = Vec::new();
+        for (place, wanted) in batch.into_iter().enumerate() {
+            let name = name_of(&wanted.read.pod);
+            match self.home(&name) {
+                Ok(path) => {
+                    let (supervisor, user) = (self.supervisor.clone(), user.clone());
+                    tasks.spawn(async move { (place, accept(&supervisor, wanted, path, user).await) });
+                    results.push(None);
+                }
+                Err(denied) => results.push(Some(PodOutcome::new(name, Err(denied), None))),
+            }
         }
-        // The disk is waited for where nobody else waits: the pod is being started meanwhile.
-        let warning = match save(&path, text, user.uid).await {
-            Ok(text) => {
-                let known = Known { text, owner: user.uid, pods: BTreeSet::from([name]), refers, ..Known::default() };
+        while let Some(done) = tasks.join_next().await {
+            match done.map_err(JoinError::try_into_panic) {
+                Ok((place, accepted)) => results[place] = Some(self.take_accepted(accepted, user.uid)),
+                // A panic of the task is one of this one; one that is cut off ends with the daemon.
+                Err(Ok(panic)) => std::panic::resume_unwind(panic),
+                Err(Err(_)) => {}
+            }
+        }
+        outcome.pods.extend(results.into_iter().flatten());
+    }
+
+    fn take_accepted(&mut self, accepted: Accepting, owner: u32) -> PodOutcome {
+        let Accepting { name, path, refers, host, result, saved } = accepted;
+        if result.is_ok() {
+            self.tell_of_host(&name, host);
+        }
+        let warning = match saved {
+            None => None,
+            Some(Ok(text)) => {
+                let known = Known { text, owner, pods: BTreeSet::from([name.clone()]), refers, ..Known::default() };
                 self.index.files.insert(path, known);
                 None
             }
-            Err(error) => Some(format!(
+            Some(Err(error)) => Some(format!(
                 "the pod is accepted and runs, but its manifest could not be saved as {}: {error}; apply it again once that is mended",
                 path.display()
             )),
         };
-        outcome(result, warning)
+        PodOutcome::new(name, result, warning)
     }
 
     /// Pods of other files that refer to objects that are new or different.

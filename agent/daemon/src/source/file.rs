@@ -14,7 +14,7 @@ use barepod_core::{Accepted, Denied, Event, Evidence, Input, PodView, Severity};
 use barepod_manifest::{Object, ObjectRef, ParsedPod};
 use barepod_model::{Pod, PodUid, Reason, Source};
 use barepod_policy::{Policy, Subject, User, Verdict};
-use barepod_reader::{Diagnostics, Reader, may_apply, user_of};
+use barepod_reader::{Diagnostics, ReadPod, Reader, may_apply, user_of};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -253,24 +253,34 @@ impl FileSource {
         let (before, by) = (known.pods.clone(), subject(user_of(known.owner, None)));
         let mut diagnostics = Diagnostics::default();
         let objects = &self.index.objects;
-        let read = self.reader.assemble(parsed, Source::File, objects, |pod| self.living(pod), &mut diagnostics);
+        let read = self.reader.assemble(
+            parsed,
+            Source::File,
+            objects,
+            &self.reader.facts(),
+            |pod| self.living(pod),
+            &mut diagnostics,
+        );
         warn(path, &diagnostics);
         let Some(read) = read else { return };
         let (mut pods, mut forbidden) = (BTreeSet::new(), false);
-        for pod in read {
+        for ReadPod { pod, host } in read {
             let name = name_of(&pod);
             if let Some(other) = self.index.file_of(&name).filter(|other| *other != path && other.exists()) {
                 tracing::warn!(path = %path.display(), other = %other.display(), namespace = name.0, pod = name.1,
                     "two manifests describe one pod; the earlier one stands");
                 continue;
             }
-            pods.insert(name);
+            pods.insert(name.clone());
             let uid = pod.uid.clone();
-            if let Err(denied) = self.supervisor.ask(Request::Apply(Box::new(pod), by.clone())).await {
-                tracing::warn!(path = %path.display(), reason = %denied.reason, "denied: {denied}");
-                if denied.reason == Reason::Forbidden {
-                    forbidden = true;
-                    self.tell_forbidden(uid, denied.message);
+            match self.supervisor.ask(Request::Apply(Box::new(pod), by.clone())).await {
+                Ok(_) => self.tell_of_host(&name, host),
+                Err(denied) => {
+                    tracing::warn!(path = %path.display(), reason = %denied.reason, "denied: {denied}");
+                    if denied.reason == Reason::Forbidden {
+                        forbidden = true;
+                        self.tell_forbidden(uid, denied.message);
+                    }
                 }
             }
         }
@@ -331,18 +341,24 @@ impl FileSource {
                 let names = self.index.files.get(&path).map(|known| known.pods.iter().cloned().collect::<Vec<_>>());
                 for uid in self.uids(&names.unwrap_or_default()) {
                     let message = format!("{id} was removed: the pod keeps what it has of it, but may not start again");
-                    let view = self.board.get(&uid);
-                    let event = Event {
-                        pod: uid,
-                        container: None,
-                        severity: Severity::Warning,
-                        reason: Reason::Degraded,
-                        message,
-                    };
-                    self.journal.add(event, view.as_deref());
+                    self.degraded(uid, message);
                 }
             }
         }
+    }
+
+    /// The host is not as the pod's presets would have it.
+    pub(super) fn tell_of_host(&self, pod: &Name, said: Vec<String>) {
+        let uids = if said.is_empty() { Vec::new() } else { self.uids(std::slice::from_ref(pod)) };
+        for message in said {
+            uids.iter().for_each(|uid| self.degraded(uid.clone(), message.clone()));
+        }
+    }
+
+    fn degraded(&self, pod: PodUid, message: String) {
+        let view = self.board.get(&pod);
+        let (severity, reason) = (Severity::Warning, Reason::Degraded);
+        self.journal.add(Event { pod, container: None, severity, reason, message }, view.as_deref());
     }
 
     async fn all_unknown(&mut self) {

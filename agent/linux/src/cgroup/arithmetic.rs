@@ -1,6 +1,6 @@
 //! From Kubernetes' resources to the kernel's figures, as kubelet and the runtimes under it reckon.
 
-use barepod_model::{MilliCpu, Resources};
+use barepod_model::{MilliCpu, Pod, QosClass, Resources};
 
 /// The period over which a CPU quota is counted, in microseconds: kubelet's `cpuCFSQuotaPeriod` by default.
 pub const CFS_PERIOD_US: u64 = 100_000;
@@ -14,16 +14,26 @@ const MIN_QUOTA_US: u64 = 1_000;
 pub struct Cpu {
     /// `cpu.shares` of v1, 2 to 262144.
     pub shares: u64,
-    /// Microseconds of CPU in each [`CFS_PERIOD_US`]; `None` is no limit.
+    /// Microseconds of CPU in each period; `None` is no limit.
     pub quota_us: Option<u64>,
 }
 
 impl Cpu {
     /// As kubelet does for a container: the request counts, and where only a limit is given that is the request.
     #[must_use]
-    pub fn of(resources: &Resources) -> Self {
+    pub fn of(resources: &Resources, period_us: u64) -> Self {
         let request = resources.cpu_request.or(resources.cpu_limit).unwrap_or_default();
-        Self { shares: cpu_shares(request), quota_us: resources.cpu_limit.and_then(cpu_quota_us) }
+        let quota_us = resources.cpu_limit.and_then(|limit| cpu_quota_us(limit, period_us));
+        Self { shares: cpu_shares(request), quota_us }
+    }
+
+    /// As kubelet does for a pod: what its containers ask for together, or what it asks for as a whole. Only a limit of the
+    /// whole is one here, since those of the containers hold by themselves.
+    #[must_use]
+    pub fn of_pod(pod: &Pod, period_us: u64) -> Self {
+        let shares = if pod.qos() == QosClass::BestEffort { MIN_SHARES } else { cpu_shares(pod.requests().cpu) };
+        let limit = pod.resources.level.as_ref().and_then(|level| level.cpu_limit);
+        Self { shares, quota_us: limit.and_then(|limit| cpu_quota_us(limit, period_us)) }
     }
 }
 
@@ -35,8 +45,8 @@ pub fn cpu_shares(cpu: MilliCpu) -> u64 {
 
 /// kubelet's `MilliCPUToQuota`; zero is no limit.
 #[must_use]
-pub fn cpu_quota_us(cpu: MilliCpu) -> Option<u64> {
-    (cpu.0 > 0).then(|| (cpu.0.saturating_mul(CFS_PERIOD_US) / 1000).max(MIN_QUOTA_US))
+pub fn cpu_quota_us(cpu: MilliCpu, period_us: u64) -> Option<u64> {
+    (cpu.0 > 0).then(|| (cpu.0.saturating_mul(period_us) / 1000).max(MIN_QUOTA_US))
 }
 
 /// `cpu.weight` for `cpu.shares`, by the curve that runc 1.3.2, crun 1.23 and kubelet 1.35 use in place of the old straight
@@ -66,7 +76,7 @@ mod tests {
         }
         for (milli, quota) in [(0, None), (1, Some(1000)), (5, Some(1000)), (200, Some(20_000)), (1500, Some(150_000))]
         {
-            assert_eq!(cpu_quota_us(MilliCpu(milli)), quota, "{milli}m");
+            assert_eq!(cpu_quota_us(MilliCpu(milli), CFS_PERIOD_US), quota, "{milli}m");
         }
     }
 
@@ -83,7 +93,7 @@ mod tests {
     #[test]
     fn a_limit_alone_is_also_the_request() {
         let limited = Resources { cpu_limit: Some(MilliCpu(500)), ..Resources::default() };
-        assert_eq!(Cpu::of(&limited), Cpu { shares: 512, quota_us: Some(50_000) });
-        assert_eq!(Cpu::of(&Resources::default()), Cpu { shares: 2, quota_us: None });
+        assert_eq!(Cpu::of(&limited, CFS_PERIOD_US), Cpu { shares: 512, quota_us: Some(50_000) });
+        assert_eq!(Cpu::of(&Resources::default(), CFS_PERIOD_US), Cpu { shares: 2, quota_us: None });
     }
 }

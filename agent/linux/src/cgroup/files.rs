@@ -48,6 +48,7 @@ fn parse(path: &Path, text: &str) -> Result<u64, CgroupError> {
 
 /// Writes `value` in one write, as the kernel wants it, to a file that must exist.
 pub(super) fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
-    let written = OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(value.as_bytes()));
+    let written =
+        OpenOptions::new().write(true).truncate(true).open(path).and_then(|mut file| file.write_all(value.as_bytes()));
     written.map_err(|source| CgroupError::Write { path: path.to_owned(), value: value.to_owned(), source })
 }

@@ -3,17 +3,19 @@
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use barepod_model::{Attempt, ContainerKey, ContainerName, PodUid, Resources};
+use barepod_model::{Attempt, ContainerKey, ContainerName, PodUid};
 
 use super::hierarchy::{Controller, controllers};
-use super::{CgroupError, Cpu, Hierarchy, files};
+use super::{CgroupError, Hierarchy, Rules, files};
 
 /// barepod's groups on this host.
 #[derive(Debug)]
 pub struct Groups {
     hierarchy: Hierarchy,
-    base: PathBuf,
+    pub(super) base: PathBuf,
+    pub(super) rules: Rules,
     degraded: Vec<CgroupError>,
 }
 
@@ -39,6 +41,9 @@ pub struct Stray {
 
 const SHIM: &str = "shim";
 
+/// Longest wait for a process to leave that ends by itself.
+const LAST_BREATH: Duration = Duration::from_millis(500);
+
 impl Groups {
     /// Makes `base`, a relative path such as `barepod`, in every mount, and hands the controllers down to it.
     ///
@@ -50,9 +55,15 @@ impl Groups {
         if !plain || base.as_os_str().is_empty() {
             return Err(CgroupError::Base { base });
         }
-        let mut groups = Self { hierarchy, base, degraded: Vec::new() };
+        let mut groups = Self { hierarchy, base, rules: Rules::default(), degraded: Vec::new() };
         groups.make_base()?;
         Ok(groups)
+    }
+
+    /// With other figures than kubelet's defaults.
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Self {
+        Self { rules, ..self }
     }
 
     /// What the kernel has for groups.
@@ -82,43 +93,59 @@ impl Groups {
     }
 
     fn hand_down_or_degrade(&mut self, path: &Path) -> Result<(), CgroupError> {
-        if self.hierarchy.is_unified() {
-            for controller in controllers(path)? {
-                if let Err(error) = hand_down(path, controller) {
-                    self.degraded.push(error);
-                }
+        if !path.starts_with(self.hierarchy.unified()) {
+            return Ok(());
+        }
+        let unified = self.hierarchy.is_unified();
+        let there = match controllers(path) {
+            Err(error) if unified => return Err(error),
+            there => there.unwrap_or_default(),
+        };
+        for controller in there {
+            // Beside v1 it is a gift: what cannot be handed down is missed only where somebody asks for it.
+            if let (Err(error), true) = (hand_down(path, controller), unified) {
+                self.degraded.push(error);
             }
         }
         Ok(())
     }
 
-    /// Makes a pod's groups as far as they are missing, and gives the pod its weight: what its containers ask for
-    /// together. Memory is limited on containers only: a limit on the pod as well would be reached first by the few pages
-    /// of its shims.
+    /// Makes a pod's groups as far as they are missing.
     ///
     /// # Errors
-    /// `Make`, `Enable`, `Write`.
-    pub fn prepare_pod(&self, pod: &PodUid, containers: &[Resources]) -> Result<(), CgroupError> {
+    /// `Make`, `Enable`.
+    pub fn prepare_pod(&self, pod: &PodUid) -> Result<(), CgroupError> {
         let relative = self.pod_path(pod);
         for mount in self.hierarchy.mounts() {
             make(&mount.join(&relative))?;
         }
-        if let Hierarchy::Unified { root, .. } = &self.hierarchy {
-            hand_down_all(&root.join(&relative))?;
+        match &self.hierarchy {
+            Hierarchy::Unified { root, .. } => hand_down_all(&root.join(&relative))?,
+            Hierarchy::Hybrid { unified, .. } => drop(hand_down_all(&unified.join(&relative))),
         }
         make(&self.hierarchy.unified().join(&relative).join(SHIM))?;
         if let (false, Some(mount)) = (self.hierarchy.is_unified(), self.hierarchy.mount_of(Controller::Memory)) {
             make(&mount.join(&relative).join(SHIM))?;
         }
-        self.weigh_pod(pod, containers)
+        Ok(())
     }
 
-    fn weigh_pod(&self, pod: &PodUid, containers: &[Resources]) -> Result<(), CgroupError> {
-        let shares = containers.iter().map(|resources| Cpu::of(resources).shares).sum::<u64>();
-        match self.hierarchy.mount_of(Controller::Cpu) {
-            None => Ok(()),
-            Some(mount) => self.set_weight(&mount.join(self.pod_path(pod)), shares),
+    /// Makes a group in a v1 mount in which only some pods have one, with those above it.
+    pub(super) fn prepare_optional(&self, mount: &Path, relative: &Path) -> Result<(), CgroupError> {
+        let mut path = mount.to_owned();
+        for part in relative {
+            let above = path.clone();
+            path.push(part);
+            make(&path)?;
+            // A new group of this kind is empty, and nothing can live on no CPU.
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                let inherited = files::read(&path.join(file)).is_ok_and(|own| own.is_empty());
+                if inherited {
+                    files::write(&path.join(file), &files::read(&above.join(file))?)?;
+                }
+            }
         }
+        Ok(())
     }
 
     /// Makes a container's group as far as it is missing. Its pod's must be there.
@@ -154,6 +181,12 @@ impl Groups {
         Ok(leaf)
     }
 
+    /// Where else the processes of a container belong: in groups of v1 that its pod has and others do not.
+    fn optional_groups(&self, container: &Path) -> Vec<PathBuf> {
+        let groups = self.hierarchy.optional_mounts().into_iter().map(|mount| mount.join(container));
+        groups.filter(|path| path.is_dir()).collect()
+    }
+
     /// Where the group of an attempt is.
     #[must_use]
     pub fn leaf(&self, key: &ContainerKey, attempt: Attempt) -> Leaf {
@@ -170,7 +203,8 @@ impl Groups {
             }
         };
         let memory = legacy.iter().find(|(controller, _)| *controller == Controller::Memory).map(place);
-        Leaf { unified, legacy: legacy.iter().map(place).collect(), legacy_memory: memory }
+        let legacy = legacy.iter().map(place).chain(self.optional_groups(&container)).collect();
+        Leaf { unified, legacy, legacy_memory: memory }
     }
 
     /// Where a pod's shims are. Their memory is not charged to the daemon.
@@ -235,7 +269,8 @@ impl Groups {
 
     /// The cgroup2 mount goes first: if something lives there, nothing is touched.
     fn remove_everywhere(&self, relative: &Path) -> Result<(), CgroupError> {
-        self.hierarchy.mounts().into_iter().try_for_each(|mount| remove(&mount.join(relative)))
+        let mounts = self.hierarchy.mounts().into_iter().chain(self.hierarchy.optional_mounts());
+        mounts.into_iter().try_for_each(|mount| remove(&mount.join(relative)))
     }
 
     /// Every pod that has a group on this host, whoever made it, with the attempts that have one.
@@ -306,13 +341,28 @@ fn make(path: &Path) -> Result<(), CgroupError> {
 }
 
 fn make_new(path: &Path) -> Result<(), CgroupError> {
-    remove(path).map_err(|error| match error {
+    remove_when_empty(path).map_err(|error| match error {
         CgroupError::Remove { path, source } if source.kind() == io::ErrorKind::ResourceBusy => {
             CgroupError::Used { path }
         }
         other => other,
     })?;
     fs::create_dir(path).map_err(|source| CgroupError::Make { path: path.to_owned(), source })
+}
+
+/// What stood by in a group for a shim that died leaves it in this moment.
+fn remove_when_empty(path: &Path) -> Result<(), CgroupError> {
+    let begin = Instant::now();
+    loop {
+        match remove(path) {
+            Err(CgroupError::Remove { source, .. })
+                if source.kind() == io::ErrorKind::ResourceBusy && begin.elapsed() < LAST_BREATH =>
+            {
+                std::thread::sleep(LAST_BREATH / 100);
+            }
+            done => return done,
+        }
+    }
 }
 
 fn remove(path: &Path) -> Result<(), CgroupError> {

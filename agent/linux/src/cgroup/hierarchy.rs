@@ -15,11 +15,11 @@ pub enum Controller {
     Cpu,
     /// Number of processes.
     Pids,
-    /// Disk I/O (v2 only).
+    /// Disk I/O.
     Io,
-    /// Which CPUs and NUMA nodes (v2 only).
+    /// Which CPUs and NUMA nodes.
     Cpuset,
-    /// Huge pages (v2 only).
+    /// Huge pages.
     Hugetlb,
 }
 
@@ -35,6 +35,13 @@ impl Controller {
     ];
     /// Those that a hybrid host limits through v1.
     const LEGACY: [Controller; 3] = [Controller::Memory, Controller::Cpu, Controller::Pids];
+    /// Those that a hybrid host limits through v1 where somebody asks for it.
+    const OPTIONAL: [Controller; 3] = [Controller::Io, Controller::Cpuset, Controller::Hugetlb];
+
+    /// The name of its v1 mount.
+    fn legacy_name(self) -> &'static str {
+        if self == Controller::Io { "blkio" } else { self.name() }
+    }
 
     /// The kernel's name for it.
     #[must_use]
@@ -64,8 +71,12 @@ pub enum Hierarchy {
     Hybrid {
         /// The cgroup2 mount.
         unified: PathBuf,
-        /// The v1 mounts.
+        /// The v1 mounts in which every pod has groups.
         legacy: Vec<(Controller, PathBuf)>,
+        /// Those in which only pods have groups that ask for it: each costs a start something.
+        optional: Vec<(Controller, PathBuf)>,
+        /// What the cgroup2 mount itself can limit.
+        controllers: BTreeSet<Controller>,
     },
 }
 
@@ -78,14 +89,15 @@ impl Hierarchy {
         if root.join("cgroup.controllers").is_file() {
             return Ok(Self::Unified { root: root.to_owned(), controllers: controllers(root)? });
         }
-        let legacy: Vec<_> = Controller::LEGACY
-            .into_iter()
-            .map(|controller| (controller, root.join(controller.name())))
-            .filter(|(_, path)| path.join("cgroup.procs").exists())
-            .collect();
+        let mounted = |wanted: [Controller; 3]| -> Vec<_> {
+            let places = wanted.into_iter().map(|controller| (controller, root.join(controller.legacy_name())));
+            places.filter(|(_, path)| path.join("cgroup.procs").exists()).map(resolve).collect()
+        };
+        let legacy = mounted(Controller::LEGACY);
         let unified = root.join("unified");
         if unified.join("cgroup.controllers").is_file() {
-            return Ok(Self::Hybrid { unified, legacy: legacy.into_iter().map(resolve).collect() });
+            let (optional, controllers) = (mounted(Controller::OPTIONAL), controllers(&unified)?);
+            return Ok(Self::Hybrid { unified, legacy, optional, controllers });
         }
         if legacy.is_empty() {
             Err(CgroupError::NotMounted { root: root.to_owned() })
@@ -108,9 +120,26 @@ impl Hierarchy {
     pub fn mount_of(&self, controller: Controller) -> Option<&Path> {
         match self {
             Hierarchy::Unified { root, controllers } => controllers.contains(&controller).then_some(root.as_path()),
-            Hierarchy::Hybrid { legacy, .. } => {
-                legacy.iter().find(|(legacy, _)| *legacy == controller).map(|(_, path)| path.as_path())
+            Hierarchy::Hybrid { unified, legacy, optional, controllers } => {
+                let mut places = legacy.iter().chain(optional);
+                let legacy = places.find(|(legacy, _)| *legacy == controller).map(|(_, path)| path.as_path());
+                legacy.or(controllers.contains(&controller).then_some(unified.as_path()))
             }
+        }
+    }
+
+    /// Whether `controller` is set through files of cgroup v2.
+    #[must_use]
+    pub fn is_set_in_v2(&self, controller: Controller) -> bool {
+        self.mount_of(controller) == Some(self.unified())
+    }
+
+    /// v1 mounts in which only some pods have groups.
+    #[must_use]
+    pub fn optional_mounts(&self) -> Vec<&Path> {
+        match self {
+            Hierarchy::Unified { .. } => Vec::new(),
+            Hierarchy::Hybrid { optional, .. } => optional.iter().map(|(_, path)| path.as_path()).collect(),
         }
     }
 
@@ -120,12 +149,12 @@ impl Hierarchy {
         matches!(self, Hierarchy::Unified { .. })
     }
 
-    /// Every mount in which barepod's tree stands, the cgroup2 one first.
+    /// Every mount in which barepod's tree stands with all its pods, the cgroup2 one first.
     #[must_use]
     pub fn mounts(&self) -> Vec<&Path> {
         match self {
             Hierarchy::Unified { root, .. } => vec![root],
-            Hierarchy::Hybrid { unified, legacy } => {
+            Hierarchy::Hybrid { unified, legacy, .. } => {
                 std::iter::once(unified.as_path()).chain(legacy.iter().map(|(_, path)| path.as_path())).collect()
             }
         }

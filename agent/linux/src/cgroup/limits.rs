@@ -7,27 +7,29 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use barepod_model::{Bytes, ContainerKey, Resources};
+use barepod_model::{Bytes, ContainerKey, PodUid, Resources};
 use cgroups_rs::fs::MaxValue;
 use cgroups_rs::fs::cpu::CpuController;
 use cgroups_rs::fs::memory::MemController;
 use cgroups_rs::fs::pid::PidController;
 
-use super::{CFS_PERIOD_US, CgroupError, Controller, Cpu, Groups, cpu_weight, files};
+use super::{CgroupError, Controller, Cpu, Groups, cpu_weight, files};
 
 /// A limit that this host cannot enforce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unenforced {
     /// The controller that is missing.
     pub controller: Controller,
+    /// What was to be limited.
+    pub what: &'static str,
 }
 
 impl std::fmt::Display for Unenforced {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "the {} limit is not enforced: this host has no {} controller for barepod's groups",
-            self.controller.name(),
+            "the limit of {} is not enforced: this host has no {} controller for barepod's groups that can",
+            self.what,
             self.controller.name()
         )
     }
@@ -38,7 +40,7 @@ impl std::fmt::Display for Unenforced {
 pub struct InForce {
     /// Bytes of memory.
     pub memory: Option<u64>,
-    /// CPU time in each period of [`CFS_PERIOD_US`], in microseconds.
+    /// CPU time in each period, in microseconds.
     pub cpu_quota_us: Option<u64>,
     /// `cpu.weight` on v2, `cpu.shares` on v1; `None` only where the controller is missing.
     pub cpu_weight: Option<u64>,
@@ -59,14 +61,21 @@ impl Groups {
     /// # Errors
     /// `InUse`, `Write`, `Read`, `Parse`. After any of them the old limits hold.
     pub fn apply(&self, key: &ContainerKey, resources: &Resources) -> Result<Vec<Unenforced>, CgroupError> {
-        let before = self.in_force(key)?;
-        let wanted = self.wanted(resources);
-        if let Err(error) = self.set(key, &wanted) {
-            // The old values were in force a moment ago, so the kernel takes them back.
-            let _ = self.set(key, &before);
-            return Err(error);
-        }
+        let group = self.container_path(key);
+        self.change(&group, &self.wanted(resources))?;
         Ok(self.unenforced(resources))
+    }
+
+    /// Puts limits in force on a group. If one of them is refused, the old ones hold.
+    pub(super) fn change(&self, group: &Path, wanted: &InForce) -> Result<(), CgroupError> {
+        let before = self.in_force_at(group)?;
+        if *wanted == before {
+            return Ok(());
+        }
+        self.set(group, wanted).inspect_err(|_| {
+            // The old values were in force a moment ago, so the kernel takes them back.
+            let _ = self.set(group, &before);
+        })
     }
 
     /// The limits of a container as the kernel holds them.
@@ -74,18 +83,30 @@ impl Groups {
     /// # Errors
     /// `Read`, `Parse`.
     pub fn in_force(&self, key: &ContainerKey) -> Result<InForce, CgroupError> {
+        self.in_force_at(&self.container_path(key))
+    }
+
+    /// The limits of a pod as a whole, as the kernel holds them.
+    ///
+    /// # Errors
+    /// `Read`, `Parse`.
+    pub fn pod_in_force(&self, pod: &PodUid) -> Result<InForce, CgroupError> {
+        self.in_force_at(&self.pod_path(pod))
+    }
+
+    pub(super) fn in_force_at(&self, group: &Path) -> Result<InForce, CgroupError> {
         let unified = self.hierarchy().is_unified();
         let mut found = InForce { memory: None, cpu_quota_us: None, cpu_weight: None, pids: None };
-        if let Some(dir) = self.directory(key, Controller::Memory) {
+        if let Some(dir) = self.directory_at(group, Controller::Memory) {
             let file = if unified { "memory.max" } else { "memory.limit_in_bytes" };
             found.memory = files::read_limit(&dir.join(file))?.filter(|limit| *limit < LEGACY_NO_LIMIT);
         }
-        if let Some(dir) = self.directory(key, Controller::Cpu) {
+        if let Some(dir) = self.directory_at(group, Controller::Cpu) {
             let file = if unified { "cpu.weight" } else { "cpu.shares" };
             found.cpu_weight = files::read_number(&dir.join(file))?;
-            found.cpu_quota_us = if unified { quota_unified(&dir)? } else { quota_legacy(&dir)? };
+            found.cpu_quota_us = if unified { quota_unified(&dir, self.rules.period_us)? } else { quota_legacy(&dir)? };
         }
-        if let Some(dir) = self.directory(key, Controller::Pids) {
+        if let Some(dir) = self.directory_at(group, Controller::Pids) {
             found.pids = files::read_limit(&dir.join("pids.max"))?;
         }
         Ok(found)
@@ -93,76 +114,76 @@ impl Groups {
 
     /// Where `controller` is set for a container; `None` if this host cannot limit it there.
     pub(super) fn directory(&self, key: &ContainerKey, controller: Controller) -> Option<PathBuf> {
-        let dir = self.hierarchy().mount_of(controller)?.join(self.container_path(key));
-        let probe = match (controller, self.hierarchy().is_unified()) {
+        self.directory_at(&self.container_path(key), controller)
+    }
+
+    /// The same for any group, by its path below the mounts.
+    pub(super) fn directory_at(&self, group: &Path, controller: Controller) -> Option<PathBuf> {
+        let dir = self.hierarchy().mount_of(controller)?.join(group);
+        let probe = match (controller, self.hierarchy().is_set_in_v2(controller)) {
             (Controller::Memory, true) => "memory.max",
             (Controller::Memory, false) => "memory.limit_in_bytes",
             (Controller::Cpu, true) => "cpu.weight",
             (Controller::Cpu, false) => "cpu.shares",
             (Controller::Pids, _) => "pids.max",
-            (Controller::Io | Controller::Cpuset | Controller::Hugetlb, _) => return None,
+            (Controller::Cpuset, _) => "cpuset.cpus",
+            (Controller::Io | Controller::Hugetlb, _) => "cgroup.procs",
         };
         dir.join(probe).exists().then_some(dir)
     }
 
-    /// Gives the group at `dir` a weight for these shares. Skipped where the controller was not handed down.
-    pub(super) fn set_weight(&self, dir: &Path, shares: u64) -> Result<(), CgroupError> {
-        let unified = self.hierarchy().is_unified();
-        let (file, value) = if unified { ("cpu.weight", cpu_weight(shares)) } else { ("cpu.shares", shares) };
-        if !dir.join(file).exists() {
-            return Ok(());
-        }
-        checked(dir, file, value, cpu(dir, unified).set_shares(value))
-    }
-
     fn wanted(&self, resources: &Resources) -> InForce {
-        let cpu = Cpu::of(resources);
-        let weight = if self.hierarchy().is_unified() { cpu_weight(cpu.shares) } else { cpu.shares };
+        let cpu = Cpu::of(resources, self.rules.period_us);
         InForce {
             memory: resources.memory_limit.map(|limit| limit.0),
             cpu_quota_us: cpu.quota_us,
-            cpu_weight: Some(weight),
+            cpu_weight: Some(self.weight(cpu.shares)),
             pids: resources.pids_limit,
         }
     }
 
+    /// What stands for so many shares here.
+    pub(super) fn weight(&self, shares: u64) -> u64 {
+        if self.hierarchy().is_unified() { cpu_weight(shares) } else { shares }
+    }
+
     fn unenforced(&self, resources: &Resources) -> Vec<Unenforced> {
         let asked = [
-            (Controller::Memory, resources.memory_limit.is_some()),
-            (Controller::Cpu, resources.cpu_limit.is_some()),
-            (Controller::Pids, resources.pids_limit.is_some()),
+            (Controller::Memory, "memory", resources.memory_limit.is_some()),
+            (Controller::Cpu, "cpu", resources.cpu_limit.is_some()),
+            (Controller::Pids, "pids", resources.pids_limit.is_some()),
         ];
         let missing = |mount: Option<&Path>| mount.is_none();
         asked
             .into_iter()
-            .filter(|(controller, asked)| *asked && missing(self.hierarchy().mount_of(*controller)))
-            .map(|(controller, _)| Unenforced { controller })
+            .filter(|(controller, _, asked)| *asked && missing(self.hierarchy().mount_of(*controller)))
+            .map(|(controller, what, _)| Unenforced { controller, what })
             .collect()
     }
 
     /// Memory first: it is the only one that is refused for a reason.
-    fn set(&self, key: &ContainerKey, wanted: &InForce) -> Result<(), CgroupError> {
+    fn set(&self, group: &Path, wanted: &InForce) -> Result<(), CgroupError> {
         let unified = self.hierarchy().is_unified();
-        if let Some(dir) = self.directory(key, Controller::Memory) {
+        if let Some(dir) = self.directory_at(group, Controller::Memory) {
             if unified { set_memory_unified(&dir, wanted.memory)? } else { set_memory_legacy(&dir, wanted.memory)? }
         }
-        if let Some(dir) = self.directory(key, Controller::Pids) {
+        if let Some(dir) = self.directory_at(group, Controller::Pids) {
             let value = wanted.pids.map_or(MaxValue::Max, |limit| MaxValue::Value(signed(limit)));
             let written = PidController::new(dir.clone(), dir.clone(), unified).set_pid_max(value);
             checked(&dir, "pids.max", value, written)?;
         }
-        if let Some(dir) = self.directory(key, Controller::Cpu) {
-            set_cpu(&dir, unified, wanted)?;
+        if let Some(dir) = self.directory_at(group, Controller::Cpu) {
+            set_cpu(&dir, unified, self.rules.period_us, wanted)?;
         }
         Ok(())
     }
 }
 
-fn set_cpu(dir: &Path, unified: bool, wanted: &InForce) -> Result<(), CgroupError> {
+fn set_cpu(dir: &Path, unified: bool, period_us: u64, wanted: &InForce) -> Result<(), CgroupError> {
     let controller = cpu(dir, unified);
     let quota = wanted.cpu_quota_us.map_or(-1, signed);
     let file = if unified { "cpu.max" } else { "cpu.cfs_quota_us" };
-    checked(dir, file, quota, controller.set_cfs_quota_and_period(Some(quota), Some(CFS_PERIOD_US)))?;
+    checked(dir, file, quota, controller.set_cfs_quota_and_period(Some(quota), Some(period_us)))?;
     match wanted.cpu_weight {
         None => Ok(()),
         Some(weight) => {
@@ -253,7 +274,7 @@ fn in_use(dir: &Path, limit: u64, used: u64) -> CgroupError {
 }
 
 /// `max 100000` or `50000 100000`, brought to barepod's period.
-fn quota_unified(dir: &Path) -> Result<Option<u64>, CgroupError> {
+fn quota_unified(dir: &Path, period_us: u64) -> Result<Option<u64>, CgroupError> {
     let path = dir.join("cpu.max");
     let text = files::read(&path)?;
     let bad = || CgroupError::Parse { path: path.clone(), contents: text.clone() };
@@ -263,7 +284,7 @@ fn quota_unified(dir: &Path) -> Result<Option<u64>, CgroupError> {
     }
     let quota: u64 = quota.parse().map_err(|_| bad())?;
     let period: u64 = period.parse().map_err(|_| bad())?;
-    Ok(Some(quota.saturating_mul(CFS_PERIOD_US) / period.max(1)))
+    Ok(Some(quota.saturating_mul(period_us) / period.max(1)))
 }
 
 fn quota_legacy(dir: &Path) -> Result<Option<u64>, CgroupError> {

@@ -1,6 +1,18 @@
 //! This host's own control groups, for tests that need root.
 
+use std::path::Path;
+
 use super::{Groups, Hierarchy};
+
+/// A hybrid host that can limit nothing.
+pub(crate) fn bare(root: &Path) -> Hierarchy {
+    Hierarchy::Hybrid {
+        unified: root.to_owned(),
+        legacy: Vec::new(),
+        optional: Vec::new(),
+        controllers: std::collections::BTreeSet::new(),
+    }
+}
 
 /// Groups under a base of their own, removed when dropped.
 pub(crate) struct RealGroups {

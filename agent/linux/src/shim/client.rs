@@ -81,7 +81,12 @@ impl ShimClient {
     /// # Errors
     /// The connection broke, or what came is no event.
     pub async fn next(&mut self) -> Result<Option<event::Event>, ShimError> {
-        self.events.next().await
+        let event = self.events.next().await?;
+        if let Some(event::Event::Welcome(welcome)) = &event {
+            // It has become another binary, which may speak more.
+            self.protocol = welcome.protocol;
+        }
+        Ok(event)
     }
 }
 

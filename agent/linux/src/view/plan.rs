@@ -14,6 +14,7 @@ use super::kernel;
 use super::mount::{
     Without, bind, bind_read_only, bind_within, directory, file, file_system, link, mask, read_only, tmpfs,
 };
+use super::private;
 
 /// What a placed thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct Manner {
     pub writable_below: bool,
     /// What the host mounts below it later arrives.
     pub slave: bool,
+    /// Its source (with `within`: that) has no link on its way: one that is found there is not followed but an error.
+    pub no_links: bool,
 }
 
 /// What a plan is made from.
@@ -287,6 +290,11 @@ impl<'a> Planner<'a> {
             for path in foreign.chain(self.request.hidden.iter().map(PathBuf::as_path)) {
                 self.hide(path)?;
             }
+            if private::is_privy(self.request.launch) {
+                for path in private::find(self.host).map_err(|(path, source)| failed(&path, source))? {
+                    self.hide(&path)?;
+                }
+            }
         }
         if !self.is_overlay {
             self.show_mounts()?;
@@ -367,7 +375,8 @@ impl<'a> Planner<'a> {
         };
         // What is to be read-only by itself alone is made so when it is in its place: no process runs there yet.
         let all_read_only = placement.read_only && !placement.manner.writable_below;
-        Mount { read_only: all_read_only, recursive, slave: placement.manner.slave, ..mount }
+        let Manner { slave, no_links, .. } = placement.manner;
+        Mount { read_only: all_read_only, recursive, slave, no_links, ..mount }
     }
 
     /// A volume that holds barepod's own directories shows them empty.
@@ -510,7 +519,7 @@ impl<'a> Planner<'a> {
         for (path, layer) in &self.layers {
             self.lay(path, layer, &mut mounts)?;
         }
-        mounts.extend(kernel::mounts(self.request.launch, self.request.shared_memory));
+        mounts.extend(kernel::mounts(self.request.launch, self.request.shared_memory, &self.host_devices()?));
         let sealed: Vec<Mount> = self.layers.iter().filter_map(|(path, layer)| seal(path, layer)).collect();
         mounts.extend(self.placed);
         mounts.extend(sealed);
@@ -518,12 +527,21 @@ impl<'a> Planner<'a> {
         Ok(View { root: self.request.root.to_string_lossy().into_owned(), mounts, read_only: !self.is_overlay })
     }
 
+    fn host_devices(&self) -> Result<Vec<(OsString, Node)>, ViewError> {
+        let path = Path::new("/dev");
+        match self.request.launch.confinement.privileged {
+            true => self.host.entries(path).map_err(|source| failed(path, source)),
+            false => Ok(Vec::new()),
+        }
+    }
+
     fn overlay(&self) -> Result<Mount, ViewError> {
         utf8(&self.base)?;
         utf8(self.request.overlay)?;
         let (tree, overlay) = (self.base.display(), self.request.overlay.display());
         let data = format!("lowerdir={tree},upperdir={overlay}/upper,workdir={overlay}/work");
-        Ok(file_system(MountKind::Overlay, Path::new("/"), data, Without::default()))
+        let without = Without { dev: true, ..self.without() };
+        Ok(file_system(MountKind::Overlay, Path::new("/"), data, without))
     }
 
     /// A root of its own with the base's top-level entries.

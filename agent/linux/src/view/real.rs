@@ -16,6 +16,7 @@ fn launch(root: Root) -> Launch {
     Launch {
         argv: vec!["/usr/bin/true".to_owned()],
         init: Vec::new(),
+        follows_resources: barepod_model::FollowsResources::default(),
         env: Env::default(),
         cwd: "/".into(),
         user: Credentials { uid: 0, gid: 0, groups: Vec::new() },
@@ -33,10 +34,12 @@ fn launch(root: Root) -> Launch {
         namespaces: NamespaceUse::default(),
         tty: false,
         stdin: barepod_model::Stdin::Closed,
+        env_files: Vec::new(),
         hostname: "db".to_owned(),
         as_written: None,
         network: barepod_model::NetworkFiles::default(),
         confinement: barepod_model::Confinement::default(),
+        notify: None,
     }
 }
 

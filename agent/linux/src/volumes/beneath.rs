@@ -11,10 +11,33 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{Mode, fchmod, mkdirat};
 use nix::unistd::{Gid, Uid, fchown};
 
+use crate::view::{Place, Placement};
+
+/// What is done about links on the way to a root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Links {
+    /// They are the administrator's or barepod's.
+    Trusted,
+    /// There were none when it was decided that this root may be used: one that is there now has been put there since.
+    Refused,
+}
+
+impl Links {
+    pub(super) fn of(placement: &Placement) -> Self {
+        if placement.manner.no_links { Self::Refused } else { Self::Trusted }
+    }
+}
+
 /// The directory `root` itself, whose path is trusted.
-pub(super) fn root(path: &Path) -> io::Result<File> {
+pub(super) fn root(path: &Path, links: Links) -> io::Result<File> {
     let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_RDONLY;
-    Ok(File::from(open(path, flags, Mode::empty())?))
+    Ok(File::from(match links {
+        Links::Trusted => open(path, flags, Mode::empty())?,
+        Links::Refused => {
+            let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+            openat2(nix::fcntl::AT_FDCWD, path, how)?
+        }
+    }))
 }
 
 /// The directory `path` below `root`; `None` if it is not there. A link on the way is an error (`ELOOP`).
@@ -27,22 +50,28 @@ pub(super) fn directory(root: impl AsFd, path: &Path) -> io::Result<Option<File>
 }
 
 /// Something is at `path` below `root`, where a process that has `root` as its root would find it.
-pub(super) fn exists(root_path: &Path, path: &Path) -> io::Result<bool> {
+pub(super) fn exists(root_path: &Path, links: Links, path: &Path) -> io::Result<bool> {
     if path.as_os_str().is_empty() {
         return root_path.try_exists();
     }
-    match reach(root(root_path)?, path, OFlag::O_PATH, ResolveFlag::RESOLVE_IN_ROOT) {
+    match reach(root(root_path, links)?, path, OFlag::O_PATH, ResolveFlag::RESOLVE_IN_ROOT) {
         Ok(_) => Ok(true),
         Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
 }
 
+/// What is at `path` below `root_path`, as [`exists`] finds it.
+pub(super) fn place(root_path: &Path, links: Links, path: &Path) -> io::Result<Place> {
+    let found = File::from(reach(root(root_path, links)?, path, OFlag::O_PATH, ResolveFlag::RESOLVE_IN_ROOT)?);
+    Ok(if found.metadata()?.is_dir() { Place::Directory } else { Place::File })
+}
+
 /// Makes the directories of `path` below `root_path` that are missing, with the mode and the owner of `root_path`. What is
 /// there stays, whatever it is.
-pub(super) fn make_like_root(root_path: &Path, path: &Path) -> io::Result<()> {
-    let root = root(root_path)?;
-    if exists(root_path, path)? {
+pub(super) fn make_like_root(root_path: &Path, links: Links, path: &Path) -> io::Result<()> {
+    let root = root(root_path, links)?;
+    if exists(root_path, links, path)? {
         return Ok(());
     }
     let metadata = root.metadata()?;

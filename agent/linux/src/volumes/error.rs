@@ -30,6 +30,18 @@ pub enum VolumeError {
         /// The volume.
         volume: String,
     },
+    /// A file that is to hold a variable.
+    #[error("variable {variable}: file {} of volume {volume:?}: {what}", file.display())]
+    EnvFile {
+        /// The variable.
+        variable: String,
+        /// The file, below the volume's root.
+        file: PathBuf,
+        /// The volume.
+        volume: String,
+        /// What is wrong, in words.
+        what: String,
+    },
     /// What it is made from does not exist.
     #[error("MountVolume.SetUp failed for volume {volume:?}: {missing}")]
     Missing {

@@ -8,8 +8,8 @@
 //! No symbolic link is followed: whoever writes in a volume may put one there at any moment.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::ffi::{CString, OsStr};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -22,11 +22,14 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fchmodat, fstat};
 use nix::unistd::{Gid, fchownat};
 
-use super::beneath;
+use super::beneath::{self, Links};
 
 /// What the group may do with files and, besides, with directories.
 const FILE: u32 = 0o660;
 const DIRECTORY: u32 = 0o2770;
+/// Directories in each other that are gone through: each holds a descriptor of the daemon's, and a pod can make as many as
+/// it likes.
+const MAX_DEPTH: usize = 256;
 
 /// Gives a volume that lies at `root` to the group, if it is of a kind that is given away.
 pub(super) fn give(pod: &Pod, volume: &Volume, root: &Path) -> io::Result<()> {
@@ -36,7 +39,7 @@ pub(super) fn give(pod: &Pod, volume: &Volume, root: &Path) -> io::Result<()> {
         return Ok(());
     }
     let walk = Walk { gid: group.gid, kept };
-    walk.directory(beneath::root(root)?.into(), Path::new(""))
+    walk.directory(beneath::root(root, Links::Trusted)?.into(), Path::new(""), 0)
 }
 
 fn is_given(kind: &VolumeKind) -> bool {
@@ -67,6 +70,19 @@ fn fits(root: &Path, group: FsGroup) -> io::Result<bool> {
     Ok(metadata.gid() == group.gid && metadata.mode() & DIRECTORY == DIRECTORY)
 }
 
+/// What is in a directory that is opened in any way.
+fn names(directory: impl AsFd) -> io::Result<Vec<CString>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut names = Vec::new();
+    for entry in Dir::from_fd(openat(directory, ".", flags, Mode::empty())?)?.iter() {
+        let entry = entry?;
+        if entry.file_name() != c"." && entry.file_name() != c".." {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    Ok(names)
+}
+
 struct Walk {
     gid: u32,
     kept: BTreeSet<PathBuf>,
@@ -74,24 +90,21 @@ struct Walk {
 
 impl Walk {
     /// What is in a directory first, itself last: a walk that was cut short is done again (`OnRootMismatch`).
-    fn directory(&self, directory: OwnedFd, path: &Path) -> io::Result<()> {
-        let listed = File::from(openat(
-            &directory,
-            ".",
-            OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )?);
-        for entry in Dir::from_fd(listed.into())?.iter() {
-            let entry = entry?;
-            let name = Path::new(OsStr::from_bytes(entry.file_name().to_bytes()));
-            if name != Path::new(".") && name != Path::new("..") && !self.kept.contains(&path.join(name)) {
-                self.entry(&directory, name, &path.join(name))?;
+    fn directory(&self, directory: OwnedFd, path: &Path, depth: usize) -> io::Result<()> {
+        if depth > MAX_DEPTH {
+            let message = format!("fsGroup: directories lie in each other more than {MAX_DEPTH} deep");
+            return Err(io::Error::other(message));
+        }
+        for name in names(&directory)? {
+            let name = Path::new(OsStr::from_bytes(name.as_bytes()));
+            if !self.kept.contains(&path.join(name)) {
+                self.entry(&directory, name, &path.join(name), depth + 1)?;
             }
         }
         self.one(&directory, DIRECTORY)
     }
 
-    fn entry(&self, parent: impl AsFd, name: &Path, path: &Path) -> io::Result<()> {
+    fn entry(&self, parent: impl AsFd, name: &Path, path: &Path, depth: usize) -> io::Result<()> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let entry = match openat(parent, name, flags, Mode::empty()) {
             // Gone since it was listed.
@@ -99,7 +112,7 @@ impl Walk {
             entry => entry?,
         };
         match SFlag::from_bits_truncate(fstat(&entry)?.st_mode & SFlag::S_IFMT.bits()) {
-            SFlag::S_IFDIR => self.directory(entry, path),
+            SFlag::S_IFDIR => self.directory(entry, path, depth),
             SFlag::S_IFLNK => self.own(&entry),
             _ => self.one(&entry, FILE),
         }

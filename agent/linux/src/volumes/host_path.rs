@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use barepod_model::HostPathType;
 
 use super::error::{VolumeError, at, refused};
-use super::{Warnings, title};
+use super::{Warnings, links, title};
 use crate::Dirs;
 
 /// Makes and checks what the type says. A path without a type that does not exist becomes a directory, as container
@@ -18,6 +18,7 @@ pub(super) fn check(dirs: &Dirs, volume: &str, path: &Path, kind: HostPathType) 
         return Err(refused(volume, "a hostPath must be absolute"));
     }
     refuse_own(dirs, volume, path)?;
+    links::check(volume, path)?;
     let failed = |source| at(&title(volume), path, source);
     let mut warnings = Warnings::new();
     if !path.try_exists().map_err(failed)? {
@@ -44,6 +45,7 @@ pub(super) fn check(dirs: &Dirs, volume: &str, path: &Path, kind: HostPathType) 
 
 /// Where the path really leads, which must not be into barepod's own directories.
 pub(super) fn real(dirs: &Dirs, volume: &str, path: &Path) -> Result<PathBuf, VolumeError> {
+    links::check(volume, path)?;
     let real = fs::canonicalize(path).map_err(|source| at(&title(volume), path, source))?;
     refuse_own(dirs, volume, &real)?;
     Ok(real)
@@ -86,9 +88,7 @@ fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(path)
 }
 
+/// Not its directory: Kubernetes does not make that either.
 fn make_file(path: &Path) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        make_directory(parent)?;
-    }
     OpenOptions::new().write(true).create_new(true).mode(0o644).open(path).map(drop)
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use barepod_model::{Credentials, OwnedDir};
 
+use super::beneath::Links;
 use super::error::{VolumeError, at};
 use super::{around, beneath};
 use crate::view::Placement;
@@ -38,10 +39,11 @@ pub(super) fn take(placements: &[Placement], owned: &OwnedDir, user: &Credential
 
 fn open_root(placement: &Placement) -> std::io::Result<File> {
     match &placement.within {
-        None => beneath::root(&placement.source),
+        None => beneath::root(&placement.source, Links::of(placement)),
         Some(root) => {
             let rest = placement.source.strip_prefix(root).unwrap_or(Path::new(""));
-            beneath::directory(beneath::root(root)?, rest)?.ok_or_else(|| std::io::ErrorKind::NotFound.into())
+            beneath::directory(beneath::root(root, Links::of(placement))?, rest)?
+                .ok_or_else(|| std::io::ErrorKind::NotFound.into())
         }
     }
 }

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, renameat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::beneath;
+use super::beneath::{self, Links};
 use super::error::{VolumeError, at};
 
 /// Each level holds a descriptor and some stack; deeper directories are moved up first.
@@ -25,7 +25,7 @@ pub(super) fn tree(path: &Path) -> Result<(), VolumeError> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(failed(Errno::EINVAL));
     };
-    let parent = match beneath::root(parent) {
+    let parent = match beneath::root(parent, Links::Trusted) {
         Ok(parent) => parent,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(at("removing", path, error)),
@@ -59,20 +59,19 @@ impl Remover {
     }
 
     fn contents(&mut self, mut directory: Dir, top: &impl AsFd, depth: usize) -> nix::Result<()> {
-        let names = names(&mut directory)?;
-        for name in names {
-            if depth == 0 {
-                // Whatever is too deep is moved here.
-                self.entry(&directory, &name, &directory, depth + 1)?;
-            } else {
-                self.entry(&directory, &name, top, depth + 1)?;
+        loop {
+            let names = names(&mut directory)?;
+            for name in &names {
+                match depth {
+                    // Whatever is too deep is moved here, to be found when this is read again.
+                    0 => self.entry(&directory, name, &directory, depth + 1)?,
+                    _ => self.entry(&directory, name, top, depth + 1)?,
+                }
+            }
+            if depth > 0 || names.is_empty() {
+                return Ok(());
             }
         }
-        // What was moved here meanwhile.
-        if depth == 0 && !self::names(&mut directory)?.is_empty() {
-            return self.contents(directory, top, depth);
-        }
-        Ok(())
     }
 
     fn shorten(&mut self, parent: &impl AsFd, name: &CStr, top: &impl AsFd) -> nix::Result<()> {

@@ -1,16 +1,12 @@
 //! Volumes on temporary directories. Owners are the testing user's, so that no root is needed; `as_root` changes owners and
 //! mounts.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::symlink;
-use std::time::Duration;
 
-use barepod_model::{
-    ContainerKind, ContainerName, Credentials, Env, HostPathType, Launch, Manifest, Namespace, NamespaceUse, OwnedDir,
-    PodName, RenderedFile, Resources, RestartPolicy, Source, StopPlan,
-};
+use barepod_model::{ContainerName, Credentials, HostPathType, Launch, OwnedDir, RenderedFile};
 
 use super::*;
+use crate::testing::{container, launch};
 
 struct Scratch {
     dir: tempfile::TempDir,
@@ -41,75 +37,9 @@ impl Scratch {
     }
 }
 
-fn me() -> Credentials {
-    let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-    Credentials { uid, gid, groups: Vec::new() }
-}
-
-fn launch() -> Launch {
-    Launch {
-        argv: vec!["/bin/true".to_owned()],
-        init: Vec::new(),
-        env: Env::default(),
-        cwd: "/".into(),
-        user: me(),
-        root: Root::Host,
-        read_only_root: false,
-        mounts: Vec::new(),
-        shared: Vec::new(),
-        files: Vec::new(),
-        owned_dirs: Vec::new(),
-        shm_size: Bytes(0),
-        capabilities: Vec::new(),
-        no_new_privileges: true,
-        rlimits: Vec::new(),
-        oom_score_adj: 0,
-        namespaces: NamespaceUse::default(),
-        tty: false,
-        stdin: barepod_model::Stdin::Closed,
-        hostname: "db-0".to_owned(),
-        as_written: None,
-        network: barepod_model::NetworkFiles::default(),
-        confinement: barepod_model::Confinement::default(),
-    }
-}
-
 fn pod(volumes: Vec<Volume>, launch: Launch) -> Pod {
-    let container = Container {
-        name: ContainerName::new("db").unwrap(),
-        kind: ContainerKind::Regular,
-        image: "db".to_owned(),
-        preset: "db".to_owned(),
-        brought: barepod_model::Brought::default(),
-        launch,
-        resources: Resources::default(),
-        stop: StopPlan::default(),
-        startup: None,
-        readiness: None,
-        liveness: None,
-        lifecycle: Default::default(),
-        restart: Default::default(),
-        termination_message: Default::default(),
-        missing: None,
-    };
-    Pod {
-        uid: PodUid::new("uid-1").unwrap(),
-        namespace: Namespace::new("ns").unwrap(),
-        name: PodName::new("db-0").unwrap(),
-        source: Source::File,
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
-        restart_policy: RestartPolicy::Always,
-        active_deadline: None,
-        readiness_gates: Vec::new(),
-        depends_on: Vec::new(),
-        grace: Duration::from_secs(30),
-        data_paths: BTreeSet::new(),
-        fs_group: None,
-        volumes,
-        containers: vec![container],
-        manifest: Manifest::default(),
-    }
+    let container = Container { launch, ..container("db") };
+    Pod { volumes, ..crate::testing::pod("uid-1", vec![container]) }
 }
 
 fn claim() -> Volume {
@@ -117,7 +47,7 @@ fn claim() -> Volume {
 }
 
 fn empty() -> Volume {
-    Volume { name: "data".to_owned(), kind: VolumeKind::EmptyDir { memory: false, size_limit: None } }
+    Volume { name: "data".to_owned(), kind: VolumeKind::EmptyDir { memory: false, huge_pages: None, size_limit: None } }
 }
 
 fn mounted(sub_path: &str) -> VolumeMount {
@@ -209,7 +139,8 @@ fn host_paths_are_checked_as_kubernetes_checks_them() {
         ("file", HostPathType::BlockDevice, Some("not a block device")),
         ("dir", HostPathType::DirectoryOrCreate, None),
         ("made/dir", HostPathType::DirectoryOrCreate, None),
-        ("made/file", HostPathType::FileOrCreate, None),
+        ("made-file", HostPathType::FileOrCreate, None),
+        ("none/file", HostPathType::FileOrCreate, Some("cannot use")),
         ("file", HostPathType::Unset, None),
         ("socket", HostPathType::Socket, None),
     ];
@@ -388,7 +319,7 @@ mod as_root {
 
     #[test]
     fn a_memory_volume_is_mounted_once_and_unmounted_with_the_pod() {
-        let kind = VolumeKind::EmptyDir { memory: true, size_limit: Some(Bytes(1 << 20)) };
+        let kind = VolumeKind::EmptyDir { memory: true, huge_pages: None, size_limit: Some(Bytes(1 << 20)) };
         let scratch = Scratch::new(vec![Volume { name: "data".to_owned(), kind }], vec![mounted("")]);
         let source = scratch.prepare().expect("this test mounts a tmpfs: run it as root")[0].source.clone();
         fs::write(source.join("x"), "1").unwrap();

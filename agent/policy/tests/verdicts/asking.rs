@@ -15,7 +15,7 @@ fn rules(text: &str) -> Policy {
 fn rule(name: &str, subjects: &str, more: &str) -> String {
     format!(
         "  - name: {name}\n    subjects: {subjects}\n    verbs: [apply]\n    allow: {{presets: [service], users: [preset], \
-         seccompProfiles: [Unconfined]{more}}}\n"
+         seccompProfiles: [RuntimeDefault]{more}}}\n"
     )
 }
 
@@ -110,7 +110,6 @@ fn a_verdict_is_explained_rule_by_rule() {
         + spec.containers[0].securityContext.runAsUser: user 113, the preset's own
         - spec.containers[0].securityContext.supplementalGroups: group 6; to allow it: allow.groups: [6]
         - spec.containers[0].securityContext.capabilities.add: capability NET_ADMIN; to allow it: allow.capabilities: [NET_ADMIN]
-        + spec.containers[0].securityContext.seccompProfile: seccomp profile Unconfined
         at most 3 pods at once
       policy.yaml:8: rule "far" is not about this: its sources have no "file"
     "#);

@@ -88,6 +88,7 @@ pub(crate) fn pod() -> Pod {
         grace: Duration::from_secs(30),
         data_paths: Default::default(),
         fs_group: None,
+        resources: barepod_model::PodResources::default(),
         volumes: Vec::new(),
         containers: vec![container()],
         manifest: Manifest::default(),
@@ -112,6 +113,7 @@ pub(crate) fn container() -> Container {
         launch: Launch {
             argv: vec!["/opt/service/run".to_owned()],
             init: Vec::new(),
+            follows_resources: barepod_model::FollowsResources::default(),
             env: Env([("PATH", "/usr/bin:/bin"), ("LD_LIBRARY_PATH", "/opt/service/lib")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into()),
@@ -131,12 +133,16 @@ pub(crate) fn container() -> Container {
             namespaces: NamespaceUse::default(),
             tty: false,
             stdin: Stdin::Closed,
+            env_files: Vec::new(),
             hostname: "db".to_owned(),
             as_written: None,
             network: NetworkFiles::default(),
             confinement: Confinement::default(),
+            notify: None,
         },
         resources: Resources::default(),
+        resize_policy: barepod_model::ResizePolicy::default(),
+        oom_group: false,
         stop: StopPlan::default(),
         startup: None,
         readiness: Some(probe(ProbeHandler::Exec { command: check })),

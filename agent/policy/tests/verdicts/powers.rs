@@ -236,7 +236,7 @@ fn places() -> Vec<Case> {
     vec![
         case(
             "an emptyDir",
-            |pod| volume(pod, VolumeKind::EmptyDir { memory: false, size_limit: None }),
+            |pod| volume(pod, VolumeKind::EmptyDir { memory: false, huge_pages: None, size_limit: None }),
             &[("volumes", "emptyDir")],
             &[("volumes", "projected")],
         ),
@@ -480,6 +480,9 @@ fn limits_bound_what_all_containers_may_use_together() {
     assert!(!limited(&[(Sidecar, 1000), (Init, 1500), (Regular, 500)]), "beside each other");
     let unlimited = verdict(&policy(&[("limits", "{memory: 1Gi}")]), &pod());
     assert!(!unlimited.is_allowed(), "without a limit it is all there is");
+    let mut whole = pod();
+    whole.resources.level = Some(Resources { cpu_limit: Some(MilliCpu(2000)), ..Resources::default() });
+    assert!(verdict(&policy(&[("limits", "{cpu: 2}")]), &whole).is_allowed(), "the pod limits itself as a whole");
     let pids = |pids_limit| {
         let mut pod = pod();
         pod.containers[0].resources.pids_limit = pids_limit;

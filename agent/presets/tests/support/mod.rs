@@ -113,6 +113,7 @@ pub(crate) fn request(image: &str) -> ContainerRequest {
         namespaces: NamespaceUse::default(),
         tty: false,
         stdin: barepod_model::Stdin::Closed,
+        env_files: Vec::new(),
         hostname: "db".to_owned(),
         network: barepod_model::NetworkFiles::default(),
         confinement: barepod_model::Confinement::default(),

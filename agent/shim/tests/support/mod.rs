@@ -91,15 +91,20 @@ impl Host {
         pid
     }
 
-    /// Connects as soon as the shim listens, and says Hello.
+    /// Connects as soon as the shim listens, and says Hello as the first daemons did.
     pub(crate) fn connect(&self) -> Shim {
+        self.connect_as(1)
+    }
+
+    /// The same as a daemon that speaks this protocol.
+    pub(crate) fn connect_as(&self, protocol: u32) -> Shim {
         // by way of the open directory: its path may be longer than a socket address
         let directory = fs::File::open(&self.dir).unwrap();
         let path = format!("/proc/self/fd/{}/{}", std::os::fd::AsRawFd::as_raw_fd(&directory), layout::SOCKET);
         let stream = until("the shim listens", || UnixStream::connect(&path).ok());
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut shim = Shim { stream, welcome: Welcome::default(), warnings: Vec::new() };
-        shim.send(request::Request::Hello(Hello { protocol: 1, daemon_version: "test".into() }));
+        shim.send(request::Request::Hello(Hello { protocol, daemon_version: "test".into() }));
         match shim.event() {
             event::Event::Welcome(welcome) => shim.welcome = welcome,
             other => panic!("Welcome expected, not {other:?}"),

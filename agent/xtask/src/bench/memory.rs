@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use barepod_tests::Scratch;
+use barepod_tests::{Scratch, wait_for};
 
 use super::stamps::Stamps;
 use super::statistics::Sample;
-use super::supervisor::{self, Service, Supervisor};
+use super::supervisor::{self, Service, Supervised, Supervisor};
 use super::table::{Arm, Goal, Line};
 use super::{Course, process};
 
@@ -42,7 +42,8 @@ pub(super) fn measure(course: &Course) -> anyhow::Result<Vec<Line>> {
 fn memory_line(arms: Vec<Arm>) -> Line {
     let notes = format!(
         "{SERVICES} at a time, one service each, after {LINES} lines of {LENGTH} bytes from every service; only barepod \
-         and conmon have them pass through themselves."
+         and conmon have them pass through themselves. barepod's is a shim and the process that stands by for its next \
+         attempt; what they share counts once."
     );
     let title = "private dirty memory of a supervisor of one service".to_owned();
     Line { title, unit: "kB", notes, goals: vec![Goal::at_most(128.0, &arms)], arms }
@@ -68,10 +69,19 @@ fn hundred(supervisor: &dyn Supervisor, argv: &[String]) -> anyhow::Result<Cost>
         supervised.push(one);
     }
     let pids = supervised.iter().map(|one| one.supervisor()).collect::<anyhow::Result<Vec<_>>>()?;
-    let private_dirty = pids.iter().map(|pid| process::private_dirty(*pid)).collect::<anyhow::Result<_>>()?;
+    let private_dirty = supervised.iter().map(dirty).collect::<anyhow::Result<_>>()?;
     let first = pids.first().context("no supervisor")?;
     let binary = fs_err::metadata(program_of(*first))?.len() as f64 / 1000.0;
     Ok(Cost { private_dirty, binary })
+}
+
+/// Dirty memory of all processes that are a service's cost, when they are all there.
+fn dirty(one: &Supervised) -> anyhow::Result<f64> {
+    let all = wait_for("all processes of a supervisor", LIMIT, || one.supervisors().ok().flatten());
+    match all.map_err(|vain| anyhow::anyhow!("{vain}"))?.as_slice() {
+        [alone] => process::private_dirty(*alone),
+        several => process::dirty_together(several),
+    }
 }
 
 fn program_of(pid: u32) -> PathBuf {

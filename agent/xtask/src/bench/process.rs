@@ -12,6 +12,23 @@ pub(super) fn private_dirty(pid: u32) -> anyhow::Result<f64> {
     value(&text, "Private_Dirty:").context("no Private_Dirty in smaps_rollup")
 }
 
+/// Dirty memory of some processes that share it with nobody else, in kB: what several of them have counts once.
+pub(super) fn dirty_together(pids: &[u32]) -> anyhow::Result<f64> {
+    pids.iter().try_fold(0.0, |sum, pid| {
+        let text = fs_err::read_to_string(of(*pid, "smaps_rollup"))?;
+        let share = value(&text, "Pss_Dirty:").context("no Pss_Dirty in smaps_rollup")?;
+        Ok(sum + share)
+    })
+}
+
+/// Children of a process that run the same program.
+pub(super) fn copies_of(pid: u32) -> anyhow::Result<Vec<u32>> {
+    let text = fs_err::read_to_string(of(pid, &format!("task/{pid}/children")))?;
+    let program = |pid| std::fs::read_link(of(pid, "exe")).ok();
+    let children = text.split_whitespace().filter_map(|child| child.parse().ok());
+    Ok(children.filter(|child| program(*child) == program(pid)).collect())
+}
+
 /// Resident memory, in kB.
 pub(super) fn resident(pid: u32) -> anyhow::Result<f64> {
     let text = fs_err::read_to_string(of(pid, "status"))?;
@@ -69,6 +86,7 @@ mod tests {
         assert_eq!(value("Rss: 3 kB\n", "Private_Dirty:"), None);
         assert!(private_dirty(std::process::id()).unwrap() > 0.0);
         assert!(resident(std::process::id()).unwrap() > 0.0);
+        assert!(dirty_together(&[std::process::id()]).unwrap() > 0.0);
     }
 
     #[test]
@@ -83,6 +101,7 @@ mod tests {
     fn a_child_s_parent_is_this_process() {
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         let parent = parent(Pid::from_raw(child.id() as i32));
+        assert!(!copies_of(std::process::id()).unwrap().contains(&child.id()), "it runs another program");
         child.kill().unwrap();
         child.wait().unwrap();
 

@@ -74,6 +74,19 @@ impl Supervised {
         }
     }
 
+    /// The processes that are this service's cost together. barepod's is complete when one stands by for the next attempt;
+    /// `None` before.
+    pub(super) fn supervisors(&self) -> anyhow::Result<Option<Vec<u32>>> {
+        let first = self.supervisor()?;
+        match &self.keeper {
+            Keeper::Process(_) => Ok(Some(vec![first])),
+            Keeper::Shim { .. } => match process::copies_of(first)?.as_slice() {
+                [] => Ok(None),
+                copies => Ok(Some([&[first], copies].concat())),
+            },
+        }
+    }
+
     /// The service's process, once it has begun.
     pub(super) fn service(&self) -> Option<Pid> {
         self.service

@@ -1,6 +1,7 @@
 //! The tree, on temporary directories that stand for mounts; `as_root` uses this host's own control groups.
 
 use super::*;
+use crate::cgroup::testing::bare;
 
 const UID: &str = "0d5e5a46-7bd4-4a7e-9d2a-0ab5c4e7a111";
 
@@ -21,7 +22,7 @@ fn hybrid() -> (tempfile::TempDir, Groups) {
 
 fn pod_with(groups: &Groups, container: &str) -> ContainerKey {
     let key = key(container);
-    groups.prepare_pod(&key.pod, &[]).unwrap();
+    groups.prepare_pod(&key.pod).unwrap();
     groups.prepare_container(&key).unwrap();
     key
 }
@@ -93,7 +94,7 @@ fn removing_a_pod_leaves_nothing_of_it_in_any_mount() {
 fn a_base_cannot_leave_the_mount() {
     let root = tempfile::tempdir().unwrap();
     for base in ["../x", "/x", "", "a/../b"] {
-        let hierarchy = Hierarchy::Hybrid { unified: root.path().to_owned(), legacy: Vec::new() };
+        let hierarchy = bare(root.path());
         assert!(matches!(Groups::open(hierarchy, base), Err(CgroupError::Base { .. })), "{base:?}");
     }
 }

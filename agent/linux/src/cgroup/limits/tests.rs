@@ -6,6 +6,7 @@ use barepod_model::{ContainerName, MilliCpu, PodUid};
 
 use super::*;
 use crate::cgroup::Hierarchy;
+use crate::cgroup::testing::bare;
 
 fn key() -> ContainerKey {
     ContainerKey { pod: PodUid::new("u").unwrap(), container: ContainerName::new("db").unwrap() }
@@ -45,6 +46,7 @@ fn resources(memory: u64) -> Resources {
         memory_request: None,
         memory_limit: Some(Bytes(memory)),
         pids_limit: Some(64),
+        ..Resources::default()
     }
 }
 
@@ -110,7 +112,7 @@ fn a_write_refused_half_way_brings_the_old_limits_back() {
 #[test]
 fn a_limit_without_a_controller_is_reported() {
     let root = tempfile::tempdir().unwrap();
-    let hierarchy = Hierarchy::Hybrid { unified: root.path().to_owned(), legacy: Vec::new() };
+    let hierarchy = bare(root.path());
     let groups = Groups::open(hierarchy, "barepod").unwrap();
     let missing: Vec<_> =
         groups.apply(&key(), &resources(1 << 20)).unwrap().into_iter().map(|missing| missing.controller).collect();
@@ -126,7 +128,7 @@ mod as_root {
     use crate::cgroup::testing::RealGroups;
 
     fn prepared(real: &RealGroups) {
-        real.groups.prepare_pod(&key().pod, &[resources(64 << 20)]).unwrap();
+        real.groups.prepare_pod(&key().pod).unwrap();
         real.groups.prepare_container(&key()).unwrap();
     }
 

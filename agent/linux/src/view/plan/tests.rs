@@ -160,6 +160,7 @@ fn launch(root: Root) -> Launch {
     Launch {
         argv: vec!["/usr/bin/true".to_owned()],
         init: Vec::new(),
+        follows_resources: barepod_model::FollowsResources::default(),
         env: Env::default(),
         cwd: "/".into(),
         user: Credentials { uid: 26, gid: 26, groups: Vec::new() },
@@ -177,10 +178,12 @@ fn launch(root: Root) -> Launch {
         namespaces: NamespaceUse::default(),
         tty: false,
         stdin: barepod_model::Stdin::Closed,
+        env_files: Vec::new(),
         hostname: "db".to_owned(),
         as_written: None,
         network: barepod_model::NetworkFiles::default(),
         confinement: barepod_model::Confinement::default(),
+        notify: None,
     }
 }
 
@@ -402,6 +405,87 @@ fn shared_memory_has_the_size_asked_for_and_zero_is_not_infinity() {
     assert_eq!(size(&launch), "mode=1777,size=268435456");
     launch.shm_size = Bytes(0);
     assert_eq!(size(&launch), "mode=1777,size=67108864");
+}
+
+/// A host with secrets for root, for a group, and for its owner.
+fn with_secrets() -> FakeHost {
+    let mut host = FakeHost::debian();
+    for (path, kind, mode) in [
+        ("/etc/shadow", Kind::File, 0o640),
+        ("/etc/ssl/private", Kind::Directory, 0o710),
+        ("/etc/ssl/private/key.pem", Kind::File, 0o644),
+        ("/var/lib/app", Kind::Directory, 0o700),
+        ("/opt/tool/conf/token", Kind::File, 0o600),
+        ("/usr/local/bin/tool", Kind::File, 0o755),
+    ] {
+        host.put(path, kind);
+        host.nodes.get_mut(Path::new(path)).unwrap().mode = mode;
+    }
+    host
+}
+
+#[test]
+fn who_runs_as_root_sees_of_the_host_what_everybody_may_read() {
+    let host = with_secrets();
+    let masked = |change: fn(&mut Launch)| {
+        let mut launch = launch(Root::Host);
+        change(&mut launch);
+        let view = plan_for(&host, &launch, &[]).unwrap();
+        Imagined::carry_out(&host, &view);
+        let private = ["/etc/shadow", "/etc/ssl/private", "/var/lib/app", "/opt/tool/conf/token"];
+        let found = private.map(|path| at(&view, MountKind::Mask, path).is_some());
+        assert!(at(&view, MountKind::Mask, "/etc/passwd").is_none());
+        assert!(at(&view, MountKind::Mask, "/usr/local/bin/tool").is_none());
+        found
+    };
+    assert_eq!(masked(|_| ()), [false; 4], "permissions hold the others back");
+    assert_eq!(masked(|launch| launch.user.uid = 0), [true; 4]);
+    assert_eq!(masked(|launch| launch.user.gid = 0), [true; 4]);
+    assert_eq!(masked(|launch| launch.user.groups = vec![7, 0]), [true; 4]);
+    assert_eq!(masked(|launch| launch.capabilities = vec![2]), [true; 4]);
+    let privileged = |launch: &mut Launch| {
+        launch.user.uid = 0;
+        launch.confinement.privileged = true;
+    };
+    assert_eq!(masked(privileged), [false; 4]);
+}
+
+#[test]
+fn a_secret_of_roots_may_be_mounted_over() {
+    let host = with_secrets();
+    let mut launch = launch(Root::Host);
+    launch.user.uid = 0;
+    let view = plan_for(&host, &launch, &[rendered("/etc/shadow"), volume("/etc/ssl/private")]).unwrap();
+    let imagined = Imagined::carry_out(&host, &view);
+    assert_eq!(imagined.source("/etc/shadow").as_deref(), Some(Path::new("/var/lib/barepod/file")));
+    assert_eq!(imagined.source("/etc/ssl/private").as_deref(), Some(Path::new("/var/lib/barepod/volumes")));
+}
+
+#[test]
+fn a_privileged_container_has_every_device_and_nothing_of_the_kernel_masked() {
+    let mut host = FakeHost::debian();
+    for name in ["vda", "kmsg", "log", "pts"] {
+        host.put(&format!("/dev/{name}"), Kind::File);
+    }
+    host.put("/dev/disk/by-id", Kind::Directory);
+    let mut launch = launch(Root::Host);
+    launch.confinement.privileged = true;
+    let view = plan_for(&host, &launch, &[]).unwrap();
+    for device in ["/dev/vda", "/dev/kmsg", "/dev/disk", "/dev/null"] {
+        assert!(at(&view, MountKind::Bind, device).is_some_and(|mount| !mount.no_dev), "{device}");
+    }
+    for own in ["/dev/log", "/dev/pts"] {
+        assert!(at(&view, MountKind::Bind, own).is_none(), "{own}");
+    }
+    assert!(at(&view, MountKind::Mask, "/proc/kcore").is_none());
+    assert!(at(&view, MountKind::RemountReadOnly, "/proc/sys").is_none());
+    assert!(at(&view, MountKind::Sysfs, "/sys").is_some_and(|mount| !mount.read_only));
+    assert!(at(&view, MountKind::Mask, "/var/lib/barepod").is_some(), "barepod's own stays hidden");
+    launch.confinement = barepod_model::Confinement { unmasked_proc: true, ..Default::default() };
+    let view = plan_for(&host, &launch, &[]).unwrap();
+    assert!(at(&view, MountKind::Mask, "/proc/kcore").is_none());
+    assert!(at(&view, MountKind::Sysfs, "/sys").is_some_and(|mount| mount.read_only));
+    assert!(at(&view, MountKind::Bind, "/dev/vda").is_none());
 }
 
 #[test]

@@ -1,0 +1,183 @@
+//! What the host has for pods, and who gets it.
+//!
+//! A pod is given what it asks for when it is begun, and keeps it until nothing of it lives: nobody who came later, nor a
+//! host that has become smaller, takes it away. What a change asks for beyond that is given when there is room; until then
+//! the pod goes on with what it has ([`Allocation`]).
+
+use std::collections::BTreeMap;
+
+use barepod_model::{Amounts, ContainerName, Pod, PodUid, Reason, Resources};
+use serde::{Deserialize, Serialize};
+
+use crate::admission::Blocker;
+use crate::cpus::CpuPool;
+use crate::planted::{self, Fault};
+use crate::pod::{PodMachine, Stage};
+
+/// What the host has for pods: all of it, less what is reserved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Capacity {
+    /// CPU, memory and the like.
+    pub amounts: Amounts,
+    /// So many pods at most; `None` is no limit.
+    pub pods: Option<u64>,
+    /// Its CPUs, where containers may have some for themselves.
+    pub cpus: Option<CpuPool>,
+}
+
+/// What a pod was given, while it wants something else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allocation {
+    /// The pod as a whole.
+    pub level: Option<Resources>,
+    /// Its containers.
+    pub containers: BTreeMap<ContainerName, Resources>,
+}
+
+impl Allocation {
+    /// What a pod says it wants.
+    pub(crate) fn of(pod: &Pod) -> Self {
+        let containers = pod.containers.iter().map(|container| (container.name.clone(), container.resources));
+        Self { level: pod.resources.level, containers: containers.collect() }
+    }
+
+    /// The pod as if it had asked for this.
+    pub(crate) fn put_into(&self, pod: &mut Pod) {
+        pod.resources.level = self.level;
+        for container in &mut pod.containers {
+            if let Some(resources) = self.containers.get(&container.name) {
+                container.resources = *resources;
+            }
+        }
+    }
+}
+
+/// Why a change of resources is not made yet (`PodResizePending`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingResize {
+    /// `Deferred`: others have what it needs; `Infeasible`: the host does not have it at all.
+    pub reason: Reason,
+    /// In kubelet's words.
+    pub message: String,
+}
+
+/// Why `uid`, which has been given nothing yet, cannot be begun.
+pub(crate) fn lacks(pods: &BTreeMap<PodUid, PodMachine>, host: Option<&Capacity>, uid: &PodUid) -> Option<Blocker> {
+    let (host, pod) = (host?, pods.get(uid)?);
+    if planted::on(Fault::ResourcesNotCounted) {
+        return None;
+    }
+    let count = pods.values().filter(|other| has_something(other)).count() as u64;
+    if let Some(most) = host.pods.filter(|most| count >= *most) {
+        let message = format!("Node didn't have enough resource: pods, requested: 1, used: {count}, capacity: {most}");
+        return Some(Blocker { reason: Reason::OutOfpods, message });
+    }
+    let wanted = pod.record.pod.requests();
+    let (name, message) = shortage(wanted, used_by_others(pods, uid), host.amounts)?;
+    Some(Blocker { reason: out_of(name), message })
+}
+
+/// What keeps `uid` from getting what a change asks for; `None` if it may have it.
+pub(crate) fn pending(
+    pods: &BTreeMap<PodUid, PodMachine>,
+    host: Option<&Capacity>,
+    uid: &PodUid,
+) -> Option<PendingResize> {
+    let (host, pod) = (host?, pods.get(uid)?);
+    let (wanted, has) = (pod.record.pod.requests(), pod.wanted.requests());
+    if !pod.record.exclusive.is_empty() && wanted.cpu != has.cpu {
+        // kubelet's words (`canResizePod`).
+        let message = "Resize is infeasible for Guaranteed Pods alongside CPU Manager static policy".to_owned();
+        return Some(PendingResize { reason: Reason::Infeasible, message });
+    }
+    // What does not grow is there, whatever has become of the host.
+    let grown = grown(wanted, has);
+    let too_much = grown.named().into_iter().zip(host.amounts.named()).find(|((_, more), (_, all))| more > all);
+    if let Some(((name, requested), (_, capacity))) = too_much {
+        let message = format!("Node didn't have enough capacity: {name}, requested: {requested}, capacity: {capacity}");
+        return Some(PendingResize { reason: Reason::Infeasible, message });
+    }
+    let (_, message) = shortage(grown, used_by_others(pods, uid), host.amounts)?;
+    Some(PendingResize { reason: Reason::Deferred, message })
+}
+
+/// What a change of the pod's containers, apart from what they ask for, needs that is not there.
+pub(crate) fn lacks_for_change(
+    pods: &BTreeMap<PodUid, PodMachine>,
+    host: Option<&Capacity>,
+    wanted: &Pod,
+) -> Option<Blocker> {
+    let (host, present) = (host?, pods.get(&wanted.uid)?);
+    if !has_something(present) || planted::on(Fault::ResourcesNotCounted) {
+        return None;
+    }
+    let grown = grown(as_given(present, wanted), present.wanted.requests());
+    let (name, message) = shortage(grown, used_by_others(pods, &wanted.uid), host.amounts)?;
+    Some(Blocker { reason: out_of(name), message })
+}
+
+/// What a changed pod asks for before it is given more than it has: what its containers have, and what new ones ask for.
+fn as_given(present: &PodMachine, wanted: &Pod) -> Amounts {
+    let mut changed = wanted.clone();
+    Allocation::of(&present.wanted).put_into(&mut changed);
+    changed.requests()
+}
+
+/// What is wanted of all that is to become more.
+fn grown(wanted: Amounts, has: Amounts) -> Amounts {
+    let mut grown = wanted;
+    let pick = |wanted: u64, has: u64| if wanted > has { wanted } else { 0 };
+    grown.cpu.0 = pick(wanted.cpu.0, has.cpu.0);
+    grown.memory.0 = pick(wanted.memory.0, has.memory.0);
+    grown.storage.0 = pick(wanted.storage.0, has.storage.0);
+    grown.huge_two_mi.0 = pick(wanted.huge_two_mi.0, has.huge_two_mi.0);
+    grown.huge_one_gi.0 = pick(wanted.huge_one_gi.0, has.huge_one_gi.0);
+    grown
+}
+
+/// The first thing of which there is not enough.
+fn shortage(wanted: Amounts, used: Amounts, all: Amounts) -> Option<(&'static str, String)> {
+    let amounts = wanted.named().into_iter().zip(used.named()).zip(all.named());
+    let mut short = amounts.filter(|(((_, wanted), (_, used)), (_, all))| *wanted > 0 && wanted + used > *all);
+    let (((name, requested), (_, used)), (_, capacity)) = short.next()?;
+    let figures = format!("requested: {requested}, used: {used}, capacity: {capacity}");
+    Some((name, format!("Node didn't have enough resource: {name}, {figures}")))
+}
+
+fn out_of(name: &str) -> Reason {
+    match name {
+        "cpu" => Reason::OutOfcpu,
+        "memory" => Reason::OutOfmemory,
+        "ephemeral-storage" => Reason::OutOfEphemeralStorage,
+        "hugepages-2Mi" => Reason::OutOfHugePages2Mi,
+        _ => Reason::OutOfHugePages1Gi,
+    }
+}
+
+fn used_by_others(pods: &BTreeMap<PodUid, PodMachine>, uid: &PodUid) -> Amounts {
+    let others = pods.values().filter(|other| other.uid() != uid);
+    others.fold(Amounts::default(), |sum, other| sum.plus(booked(other)))
+}
+
+/// What a pod has of the host.
+pub(crate) fn booked(pod: &PodMachine) -> Amounts {
+    match (has_something(pod), pod.journal.asked_pod()) {
+        (false, _) => Amounts::default(),
+        (true, None) => pod.wanted.requests(),
+        // What is being written is given to nobody else meanwhile.
+        (true, Some(asked)) => pod.wanted.requests().max(as_given(pod, asked)),
+    }
+}
+
+/// Whether a pod has been begun, and something of it lives or may live again.
+pub(crate) fn has_something(pod: &PodMachine) -> bool {
+    match pod.stage {
+        Stage::Accepting | Stage::Waiting(_) | Stage::TornDown | Stage::Forgetting { .. } => !pod.is_idle(),
+        Stage::ForgetFailed { .. } | Stage::Gone => false,
+        Stage::Preparing { .. }
+        | Stage::PrepareFailed { .. }
+        | Stage::Prepared { .. }
+        | Stage::TearingDown { .. }
+        | Stage::TearDownFailed { .. } => !((pod.is_over() || pod.is_dying()) && pod.is_idle()),
+    }
+}
