@@ -2,36 +2,52 @@
 
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-/// How often a suspect is looked at. One that is made, listed and closed while the table is read may look foreign once, and
-/// its number may be another one's by the second look; one that is foreign stays so.
-const LOOKS: usize = 5;
+/// For so long a suspect that is listed nowhere is looked at: the kernel is asked things over sockets that live for moments.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The sockets of a process that reach beyond this host's kernel: as descriptor and inode. None where the process has ended.
+/// Tables of sockets that stay on this host, with the column of the inode. Unix sockets are listed from their beginning,
+/// netlink's, by which the kernel is asked for the host's own addresses, as soon as they are bound.
+const LOCAL: [(&str, usize); 2] = [("unix", 6), ("netlink", 9)];
+
+/// Tables of those that do not.
+const FOREIGN: [(&str, usize); 7] =
+    [("tcp", 9), ("tcp6", 9), ("udp", 9), ("udp6", 9), ("raw", 9), ("raw6", 9), ("packet", 8)];
+
+/// The sockets of a process that reach beyond this host: as descriptor and inode. None where the process has ended.
 ///
-/// Unix sockets are listed from their beginning, and netlink's, by which the kernel is asked for the host's own addresses, as
-/// soon as they are bound; of all others a socket that is bound to nothing yet is listed nowhere. So what is found in neither
-/// list is foreign.
+/// One that is bound to nothing yet is listed nowhere, so what stays and is in no list of local ones is foreign.
 ///
 /// # Errors
 /// /proc cannot be read.
 pub fn foreign(pid: u32) -> io::Result<Vec<String>> {
+    let begin = Instant::now();
     let mut suspects = held(pid)?;
-    for _ in 0..LOOKS {
-        if suspects.is_empty() {
+    loop {
+        suspects = unlisted(pid, suspects, &LOCAL)?;
+        if suspects.is_empty() || unlisted(pid, suspects.clone(), &FOREIGN)?.len() < suspects.len() {
             return Ok(suspects);
         }
-        for (table, column) in [("unix", 6), ("netlink", 9)] {
-            let Some(text) = unless_gone(std::fs::read_to_string(format!("/proc/{pid}/net/{table}")))? else {
-                return Ok(Vec::new());
-            };
-            suspects.retain(|socket| !is_listed(&text, column, inode(socket)));
-        }
-        // One that was closed between the two looks is judged by neither.
+        // One that has been closed is judged no more.
         let still = held(pid)?;
         suspects.retain(|socket| still.contains(socket));
+        if begin.elapsed() > PATIENCE {
+            return Ok(suspects);
+        }
+        std::thread::yield_now();
     }
-    Ok(suspects)
+}
+
+/// Those of some sockets that are in none of these tables; none where the process has ended.
+fn unlisted(pid: u32, mut sockets: Vec<String>, tables: &[(&str, usize)]) -> io::Result<Vec<String>> {
+    for (table, column) in tables {
+        let Some(text) = unless_gone(std::fs::read_to_string(format!("/proc/{pid}/net/{table}")))? else {
+            continue;
+        };
+        sockets.retain(|socket| !is_listed(&text, *column, inode(socket)));
+    }
+    Ok(sockets)
 }
 
 /// `NUMBER socket:[INODE]` of each.
