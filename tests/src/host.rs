@@ -11,13 +11,16 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::Scratch;
-use crate::process::{Owned, ProcessError, tail};
+use crate::process::{self, Owned, ProcessError, tail};
 use crate::programs::{self, Built};
 use crate::sockets;
 use crate::wait::{WaitedInVain, wait_for};
 
 /// How long anything that should happen soon may take on a loaded machine.
 pub const SOON: Duration = Duration::from_secs(30);
+
+/// How long a command may take: the longest grace of any test's pod, and more.
+const COMMAND: Duration = Duration::from_secs(180);
 
 /// What went wrong with a host.
 #[derive(Debug, thiserror::Error)]
@@ -231,8 +234,10 @@ impl Host {
 
     /// Runs the command line.
     pub fn run(&self, args: &[&str]) -> Result<Output, HostError> {
-        let mut command = self.command(args)?;
-        Ok(command.stdin(Stdio::null()).output()?)
+        match process::output(&mut self.command(args)?, &format!("barepod {}", args.join(" ")), COMMAND) {
+            Err(ProcessError::Late(vain)) => Err(HostError::Vain(vain, self.last_words())),
+            other => Ok(other?),
+        }
     }
 
     /// The command line, to be run.

@@ -4,7 +4,7 @@ use std::io;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use crate::wait::{WaitedInVain, wait_for};
+use crate::wait::{WaitedInVain, patience, wait_for};
 
 /// A child process that does not outlive its owner: killed and reaped on drop.
 #[derive(Debug)]
@@ -93,6 +93,23 @@ pub fn run(command: &mut Command) -> Result<Output, ProcessError> {
     Err(ProcessError::Failed { program, status: output.status, output: tail(&String::from_utf8_lossy(said), 10) })
 }
 
+/// Runs a program to its end, whatever that is; one that is not done at the limit is killed.
+pub fn output(command: &mut Command, what: &str, limit: Duration) -> Result<Output, ProcessError> {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().map_err(|source| start_error(command, source))?;
+    let pid = child.id();
+    let (done, ended) = std::sync::mpsc::channel();
+    let waiting = std::thread::spawn(move || done.send(child.wait_with_output()));
+    let limit = limit * patience();
+    let Ok(output) = ended.recv_timeout(limit) else {
+        // Nobody has reaped it: the pid is still its own.
+        run(Command::new("kill").args(["-s", "KILL", &pid.to_string()]))?;
+        let _ = waiting.join();
+        return Err(WaitedInVain { what: format!("the end of {what}"), limit }.into());
+    };
+    output.map_err(|source| ProcessError::Await { program: what.to_owned(), source })
+}
+
 /// The last lines of a text.
 pub fn tail(text: &str, lines: usize) -> String {
     let all: Vec<_> = text.trim_end().lines().collect();
@@ -129,6 +146,21 @@ mod tests {
         let error = run(Command::new("sh").args(["-c", "echo first; echo why >&2; exit 3"])).unwrap_err();
 
         assert_eq!(error.to_string(), "sh ended with exit status: 3: why");
+    }
+
+    #[test]
+    fn a_program_is_run_to_its_end_and_no_longer_than_to_the_limit() {
+        let sleep = |seconds: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("echo out; echo err >&2; exec sleep {seconds}")]);
+            output(&mut command, "it", Duration::from_millis(500))
+        };
+
+        let ended = sleep("0").unwrap();
+        let error = sleep("1000").unwrap_err();
+
+        assert_eq!((ended.stdout.as_slice(), ended.stderr.as_slice()), (b"out\n".as_slice(), b"err\n".as_slice()));
+        assert_eq!(error.to_string(), "waited 500ms in vain for the end of it");
     }
 
     #[test]

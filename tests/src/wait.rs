@@ -40,7 +40,8 @@ pub fn wait_for<T>(
     }
 }
 
-fn patience() -> u32 {
+/// The factor of every limit.
+pub(crate) fn patience() -> u32 {
     static FACTOR: OnceLock<u32> = OnceLock::new();
     *FACTOR.get_or_init(|| std::env::var(PATIENCE).ok().and_then(|text| text.parse().ok()).unwrap_or(1))
 }

@@ -389,6 +389,26 @@ fn an_end_that_nobody_saw_is_said_to_be_unknown_in_status_and_log() -> Result {
 }
 
 #[test]
+fn a_container_of_which_nothing_is_left_but_the_ledgers_word_is_started_again() -> Result {
+    let mut host = Host::started("")?;
+    host.apply_object(&pods::idle("gone"))?;
+    let pid = host.running("gone")?;
+    let shims = host.shims("gone")?;
+    host.kill_daemon()?;
+    // As after a teardown that was cut short, or a directory for what runs that somebody has emptied: the process lives.
+    signal(shims[0], "KILL")?;
+    host.until("the shim's end", SOON, |_| (!alive(shims[0])).then_some(()))?;
+    std::fs::remove_dir_all(host.path("run/barepod/shims"))?;
+    host.start()?;
+    let status = host
+        .container("gone", "another", |status| status["restartCount"] == 1 && !status["state"]["running"].is_null())?;
+    assert_eq!(status["lastState"]["terminated"]["reason"], "ContainerStatusUnknown", "{status}");
+    assert!(!alive(pid), "two attempts at once");
+    host.barepod(&["delete", "gone"])?;
+    Ok(())
+}
+
+#[test]
 fn a_shim_killed_while_its_process_ends_never_leaves_two_generations() -> Result {
     let rounds = match tier() {
         Tier::Everyday => 30,

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barepod_core::{AttemptKey, Input, Observation, PastEnd};
+use barepod_linux::cgroup::CgroupError;
 use barepod_linux::shim::{self, ShimClient, ShimError, Spawn};
 use barepod_model::{Attempt, ContainerKey, ExitStatus, Pod, Reason};
 use barepod_shim::layout;
@@ -555,7 +556,7 @@ impl ContainerTask {
     }
 
     async fn look(&mut self) -> Result<Observation, ShimError> {
-        if !self.host.dirs.shim(&self.key).join(layout::ATTEMPT).exists() {
+        if !self.has_record() {
             return Ok(Observation::Absent);
         }
         let (client, welcome) = shim::ensure(&spawn(&self.host, &self.key)).await?;
@@ -601,13 +602,31 @@ impl ContainerTask {
         if self.emptied == Some(attempt) {
             return;
         }
-        let (host, key) = (Arc::clone(&self.host), self.key.clone());
+        let (host, key, supervisor) = (Arc::clone(&self.host), self.attempt_key(attempt.0), self.supervisor.clone());
+        let is_alone = self.shim.is_none() && !self.has_record();
         tokio::spawn(async move {
-            let container = key.clone();
-            if let Err(error) = host.blocking(move |host| host.groups.kill(&key, attempt)).await {
-                host.warn(&container, Reason::Degraded, &format!("cannot kill the group: {}", chain(&error)));
+            let group = key.clone();
+            let emptied = host.blocking(move |host| {
+                let container = group.container_key();
+                host.groups.kill(&container, group.attempt)?;
+                // Where there is no shim, nobody else looks; what is not empty yet is killed again in a while.
+                Ok(is_alone && host.groups.is_empty(&container, group.attempt)?)
+            });
+            match emptied.await {
+                Ok(true) => supervisor.tell(Input::Emptied { key, message: String::new() }).await,
+                Ok(false) => {}
+                Err(error) => {
+                    let error: CgroupError = error;
+                    let message = format!("cannot kill the group: {}", chain(&error));
+                    host.warn(&key.container_key(), Reason::Degraded, &message);
+                }
             }
         });
+    }
+
+    /// Whether there is a shim's word of an attempt: without one there is nothing that another shim could take over.
+    fn has_record(&self) -> bool {
+        self.host.dirs.shim(&self.key).join(layout::ATTEMPT).exists()
     }
 
     /// The shim need not keep them any longer.
