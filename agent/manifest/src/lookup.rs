@@ -145,6 +145,10 @@ impl Sources for OfContainer<'_> {
             Err(message) => Err(message),
         }
     }
+
+    fn services(&self) -> BTreeMap<String, String> {
+        self.lookup.context.cluster.map(|cluster| cluster.service_variables.clone()).unwrap_or_default()
+    }
 }
 
 /// A volume that cannot be made before this is there.

@@ -15,12 +15,12 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::access::peer;
 use super::gate::Gate;
 use super::stream::{Answers, Sink, answer};
-use super::{attach, condition, convert, exec, logs, policy};
+use super::{Access, Machine, attach, cluster, condition, convert, exec, logs, policy};
 use crate::board::Board;
 use crate::hands::Host;
 use crate::journal::{Entry, Journal};
 use crate::policy::Rules;
-use crate::source::{FileError, Files, ObjectOutcome, PodOutcome};
+use crate::source::{ClusterSource, FileError, Files, ObjectOutcome, PodOutcome};
 use crate::supervisor::{self, Handle};
 
 /// What the calls need.
@@ -28,6 +28,9 @@ use crate::supervisor::{self, Handle};
 pub(crate) struct Service {
     pub(crate) supervisor: Handle,
     pub(crate) files: Files,
+    pub(crate) cluster: ClusterSource,
+    pub(crate) machine: Machine,
+    pub(crate) access: Access,
     pub(crate) rules: Rules,
     pub(crate) board: Arc<Board>,
     pub(crate) journal: Arc<Journal>,
@@ -163,6 +166,26 @@ impl Barepod for Service {
         }))
     }
 
+    async fn bind(&self, request: Request<v1::BindRequest>) -> Answer<v1::BindResponse> {
+        self.access.bridge(&request)?;
+        cluster::bind(&self.cluster, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn end(&self, request: Request<v1::EndRequest>) -> Answer<v1::EndResponse> {
+        self.access.bridge(&request)?;
+        cluster::end(&self.cluster, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn missing(&self, request: Request<v1::MissingRequest>) -> Answer<v1::MissingResponse> {
+        self.access.bridge(&request)?;
+        cluster::missing(&self.cluster, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn host(&self, request: Request<v1::HostRequest>) -> Answer<v1::HostResponse> {
+        self.access.bridge(&request)?;
+        Ok(Response::new(self.machine.describe().await))
+    }
+
     async fn version(&self, _: Request<v1::VersionRequest>) -> Answer<v1::VersionResponse> {
         Ok(Response::new(v1::VersionResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -283,7 +306,7 @@ async fn events(journal: Arc<Journal>, filter: v1::EventsRequest, gate: Gate, si
     }
 }
 
-fn diagnostic(diagnostic: Diagnostic) -> v1::Diagnostic {
+pub(super) fn diagnostic(diagnostic: Diagnostic) -> v1::Diagnostic {
     let severity =
         if diagnostic.is_error { v1::diagnostic::Severity::Error } else { v1::diagnostic::Severity::Warning };
     v1::Diagnostic {
@@ -330,7 +353,7 @@ fn result(outcome: PodOutcome) -> v1::PodResult {
 }
 
 /// As kubectl says it.
-fn verb(verb: Verb) -> &'static str {
+pub(super) fn verb(verb: Verb) -> &'static str {
     match verb {
         Verb::Created => "created",
         Verb::Configured => "configured",
@@ -341,7 +364,7 @@ fn verb(verb: Verb) -> &'static str {
     }
 }
 
-fn denied(denied: Denied) -> Status {
+pub(super) fn denied(denied: Denied) -> Status {
     let code = match denied.reason {
         Reason::NotFound | Reason::ContainerNotFound => Code::NotFound,
         Reason::NotReady | Reason::LedgerUnavailable => Code::Unavailable,

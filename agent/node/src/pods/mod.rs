@@ -1,0 +1,77 @@
+//! Pods that are bound to this node: what the API server and the daemon say of each, brought together.
+//!
+//! One task knows all pods, by UID; each has a worker, which sees the newest of both sides and does what is to be done. A
+//! worker may be late, and may be told twice: it looks at what is, not at what happened.
+//!
+//! | the API server | so |
+//! |---|---|
+//! | shows a pod | it is bound: the daemon is told of it, and of every change |
+//! | shows a deletionTimestamp | it is ended; when nothing of it is left, its object is removed |
+//! | says DELETED of it, while it was watched | it is ended |
+//! | shows another UID under its name, no older than it | it is ended |
+//! | lists all pods without it | nothing is known: it runs on, as an orphan |
+//! | does not answer, or answers with an error | nothing is known: nothing is done |
+
+mod daemon;
+mod desired;
+mod index;
+mod needs;
+mod state;
+mod status;
+mod worker;
+
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client};
+use tokio::sync::{mpsc, watch};
+
+use crate::call::Pauses;
+use crate::objects::Objects;
+use crate::registration::Known;
+use crate::services::Services;
+use crate::tokens::Tokens;
+use crate::{Daemon, Settings};
+use index::Index;
+
+/// What all workers share.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) daemon: Daemon,
+    pub(crate) settings: Settings,
+    pub(crate) node: watch::Receiver<Option<Known>>,
+    pub(crate) objects: Objects,
+    pub(crate) services: Services,
+    pub(crate) tokens: Tokens,
+}
+
+/// Brings pods together until it is dropped.
+pub(crate) async fn run(client: Client, daemon: Daemon, settings: Settings, node: watch::Receiver<Option<Known>>) {
+    let (services, keep_services) = Services::new(client.clone());
+    let objects = Objects::new(client.clone());
+    let api = watcher(
+        Api::<Pod>::all(client.clone()),
+        watcher::Config::default().fields(&format!("spec.nodeName={}", settings.name)),
+    );
+    let mut api = std::pin::pin!(api.backoff(Pauses::default()));
+    let (tell, mut told) = mpsc::channel(256);
+    let listen = daemon::listen(daemon.clone(), tell);
+    let context = Context { client, daemon, settings, node, objects, services, tokens: Tokens::default() };
+    let mut index = Index::new(Arc::new(context));
+    let bring_together = async {
+        loop {
+            // Each branch is cancel-safe: streams and channels lose nothing that is not taken.
+            tokio::select! {
+                Some(event) = api.next() => match event {
+                    Ok(event) => index.api(event),
+                    Err(error) => tracing::warn!("the cluster's pods are not up to date: {error}; trying again"),
+                },
+                Some(news) = told.recv() => index.daemon(news),
+                uid = index.done() => index.retire(&uid),
+            }
+        }
+    };
+    tokio::join!(keep_services, listen, bring_together);
+}
