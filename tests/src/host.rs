@@ -240,6 +240,11 @@ impl Host {
         }
     }
 
+    /// A program of the build that this host runs.
+    pub fn program(&self, name: &str) -> Result<PathBuf, HostError> {
+        Ok(self.built.host(name)?)
+    }
+
     /// The command line, to be run.
     pub fn command(&self, args: &[&str]) -> Result<Command, HostError> {
         let mut command = Command::new(self.built.host("barepod")?);

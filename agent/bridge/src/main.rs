@@ -2,6 +2,7 @@
 //! on the host; all network is here.
 
 mod args;
+mod client;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -9,8 +10,6 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use barepod_node::Settings;
 use clap::Parser as _;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -39,20 +38,12 @@ async fn bridge(args: Args) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let settings = settings(&args)?;
     let daemon = barepod_api::reach(&args.socket);
-    let client = client(&args).await?;
+    let client = client::of(&args.kubeconfig).await?;
     tokio::spawn(end_at_signal(stop.clone())?);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), node = settings.name, "begins");
     barepod_node::run(client, daemon, settings, stop).await;
     tracing::info!("ended; pods run on");
     Ok(())
-}
-
-async fn client(args: &Args) -> anyhow::Result<Client> {
-    let path = args.kubeconfig.display();
-    let kubeconfig = Kubeconfig::read_from(&args.kubeconfig).with_context(|| format!("cannot read {path}"))?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
-    let config = config.with_context(|| format!("{path} leads to no cluster"))?;
-    Client::try_from(config).with_context(|| format!("{path} leads to no cluster"))
 }
 
 fn settings(args: &Args) -> anyhow::Result<Settings> {

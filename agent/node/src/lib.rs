@@ -19,6 +19,7 @@ mod registration;
 mod services;
 mod settings;
 mod tokens;
+mod watching;
 
 use kube::Client;
 use tokio_util::sync::CancellationToken;

@@ -9,13 +9,11 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Client;
 use kube::api::Api;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::watch_object;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::call::Pauses;
+use crate::watching::watch_one;
 
 /// What kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,12 +110,12 @@ async fn follow(client: Client, name: Name, seen: watch::Sender<Seen>) {
     let Name { kind, namespace, name: own } = &name;
     match kind {
         Kind::ConfigMap => {
-            let stream = watch_object::<ConfigMap>(Api::namespaced(client, namespace), own);
+            let stream = watch_one::<ConfigMap>(Api::namespaced(client, namespace), own);
             let lean = |map: ConfigMap| json!({"kind": "ConfigMap", "data": map.data, "binaryData": map.binary_data, "immutable": map.immutable});
             tell(&name, stream.map(move |item| item.map(|object| object.map(lean))), &seen).await;
         }
         Kind::Secret => {
-            let stream = watch_object::<Secret>(Api::namespaced(client, namespace), own);
+            let stream = watch_one::<Secret>(Api::namespaced(client, namespace), own);
             let lean = |secret: Secret| json!({"kind": "Secret", "data": secret.data, "type": secret.type_, "immutable": secret.immutable});
             tell(&name, stream.map(move |item| item.map(|object| object.map(lean))), &seen).await;
         }
@@ -129,7 +127,7 @@ async fn tell(
     stream: impl futures::Stream<Item = Result<Option<Value>, kube::runtime::watcher::Error>> + Send,
     seen: &watch::Sender<Seen>,
 ) {
-    let mut stream = std::pin::pin!(stream.backoff(Pauses::default()));
+    let mut stream = std::pin::pin!(stream);
     while let Some(item) = stream.next().await {
         match item {
             Ok(object) => {

@@ -9,7 +9,7 @@ use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, ResourceExt as _};
 
-use crate::call::Pauses;
+use crate::watching::watch;
 
 /// Where the API server's own service is.
 const MASTER_NAMESPACE: &str = "default";
@@ -29,10 +29,7 @@ impl Services {
             service.managed_fields_mut().clear();
             service.status = None;
         };
-        let stream = watcher(Api::<Service>::all(client), watcher::Config::default())
-            .modify(lean)
-            .backoff(Pauses::default())
-            .reflect(writer);
+        let stream = watch(Api::<Service>::all(client), watcher::Config::default()).modify(lean).reflect(writer);
         let keep = stream.for_each(|event| async move {
             if let Err(error) = event {
                 tracing::warn!("services are not up to date: {error}; trying again");

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use barepod_core::{Accepted, Denied, Event, Evidence, Input, PodView, Severity};
 use barepod_manifest::{Cluster, HostFacts, Objects};
-use barepod_model::{PodUid, Reason, Source};
+use barepod_model::{Pod, PodUid, Reason, Source};
 use barepod_policy::Subject;
 use barepod_reader::{Diagnostics, ReadPod, Reader};
 
@@ -77,7 +77,7 @@ impl ClusterSource {
             let message = format!("the pod could not be read: {error}");
             Denied { reason: Reason::NotReady, message }
         })??;
-        self.end_predecessors(&pod.uid, pod.namespace.as_str(), pod.name.as_str()).await?;
+        self.end_predecessors(&pod).await?;
         if self.board.get(&pod.uid).is_some_and(|view| view.deletion.is_some()) {
             let message = format!("pod {}/{} is ending: nothing of it is changed any more", pod.namespace, pod.name);
             return Err(Denied { reason: Reason::PodTerminating, message }.into());
@@ -88,13 +88,22 @@ impl ClusterSource {
         Ok((accepted, warnings))
     }
 
-    /// Pods that had the name before: the cluster has one pod of a name.
-    async fn end_predecessors(&self, uid: &PodUid, namespace: &str, name: &str) -> Result<(), Denied> {
-        let is_before = |view: &Arc<PodView>| {
-            let is_named = view.name.as_ref().is_some_and(|(ns, n)| ns.as_str() == namespace && n.as_str() == name);
-            is_named && view.uid != *uid && view.deletion.is_none() && is_of_cluster(view)
+    /// Pods that had the name before: the cluster has one pod of a name. A younger one is no predecessor: what is bound
+    /// then comes from an older copy of the cluster's store.
+    async fn end_predecessors(&self, pod: &Pod) -> Result<(), Denied> {
+        let is_other = |view: &Arc<PodView>| {
+            let is_named = view.name.as_ref().is_some_and(|(ns, name)| *ns == pod.namespace && *name == pod.name);
+            is_named && view.uid != pod.uid && view.deletion.is_none() && is_of_cluster(view)
         };
-        for view in self.board.list().into_iter().filter(is_before) {
+        for view in self.board.list().into_iter().filter(is_other) {
+            if view.pod.as_deref().and_then(created) > created(pod) {
+                let message = format!(
+                    "a younger pod of this name runs here (UID {}), which the cluster no longer knows: is it an older copy \
+                     of the cluster? Delete this pod if the younger one is right, or end that one with `barepod delete`",
+                    view.uid
+                );
+                return Err(Denied { reason: Reason::NameTaken, message });
+            }
             let request = Request::Delete { pod: view.uid.clone(), grace: None, evidence: Evidence::Replaced };
             self.supervisor.ask(request).await?;
         }
@@ -134,6 +143,12 @@ impl ClusterSource {
 /// A pod that cannot be read any more is nobody's.
 fn is_of_cluster(view: &PodView) -> bool {
     view.pod.as_ref().is_some_and(|pod| pod.source == Source::Kubernetes)
+}
+
+/// When the cluster made a pod: text that sorts by time.
+fn created(pod: &Pod) -> Option<String> {
+    let object: serde_json::Value = serde_json::from_str(&pod.manifest.0).ok()?;
+    object["metadata"]["creationTimestamp"].as_str().map(str::to_owned)
 }
 
 fn not_foreign(view: &PodView) -> Result<(), Denied> {

@@ -24,15 +24,15 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, watch::Receiver};
 
-use crate::call::Pauses;
 use crate::objects::Objects;
 use crate::registration::Known;
 use crate::services::Services;
 use crate::tokens::Tokens;
+use crate::watching::watch;
 use crate::{Daemon, Settings};
 use index::Index;
 
@@ -41,21 +41,18 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) daemon: Daemon,
     pub(crate) settings: Settings,
-    pub(crate) node: watch::Receiver<Option<Known>>,
+    pub(crate) node: Receiver<Option<Known>>,
     pub(crate) objects: Objects,
     pub(crate) services: Services,
     pub(crate) tokens: Tokens,
 }
 
 /// Brings pods together until it is dropped.
-pub(crate) async fn run(client: Client, daemon: Daemon, settings: Settings, node: watch::Receiver<Option<Known>>) {
+pub(crate) async fn run(client: Client, daemon: Daemon, settings: Settings, node: Receiver<Option<Known>>) {
     let (services, keep_services) = Services::new(client.clone());
     let objects = Objects::new(client.clone());
-    let api = watcher(
-        Api::<Pod>::all(client.clone()),
-        watcher::Config::default().fields(&format!("spec.nodeName={}", settings.name)),
-    );
-    let mut api = std::pin::pin!(api.backoff(Pauses::default()));
+    let here = watcher::Config::default().fields(&format!("spec.nodeName={}", settings.name));
+    let mut api = std::pin::pin!(watch(Api::<Pod>::all(client.clone()), here));
     let (tell, mut told) = mpsc::channel(256);
     let listen = daemon::listen(daemon.clone(), tell);
     let context = Context { client, daemon, settings, node, objects, services, tokens: Tokens::default() };

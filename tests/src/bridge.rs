@@ -1,0 +1,85 @@
+//! A host's bridge to a cluster: the real program, beside a scratch host's daemon.
+
+use std::fs::File;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::host::{Host, HostError, signal};
+use crate::process::{Owned, tail};
+
+/// A bridge that runs.
+#[derive(Debug)]
+pub struct Bridge {
+    process: Option<Owned>,
+    program: PathBuf,
+    arguments: Vec<String>,
+    log: PathBuf,
+}
+
+impl Bridge {
+    /// Makes a host the node of this name, with its credentials, and waits for nothing.
+    ///
+    /// # Errors
+    /// The program is not built, or does not start.
+    pub fn start(host: &Host, name: &str, address: IpAddr, kubeconfig: &Path) -> Result<Self, HostError> {
+        let socket = host.path("run/barepod/barepod.sock").display().to_string();
+        let options = [
+            ("--socket", socket),
+            ("--kubeconfig", kubeconfig.display().to_string()),
+            ("--node-name", name.to_owned()),
+            ("--node-ip", address.to_string()),
+            ("--log-format", "text".to_owned()),
+        ];
+        let arguments = options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]).collect();
+        let log = host.path(&format!("bridge-{name}.log"));
+        let mut bridge = Self { process: None, program: host.program("barepod-bridge")?, arguments, log };
+        bridge.launch()?;
+        Ok(bridge)
+    }
+
+    /// Starts it again.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn launch(&mut self) -> Result<(), HostError> {
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).env("BAREPOD_LOG", "info,barepod_node=debug");
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.process = Some(Owned::spawn(&mut command)?);
+        Ok(())
+    }
+
+    /// SIGKILL, and its end.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub fn kill(&mut self) -> Result<(), HostError> {
+        if let Some(mut process) = self.process.take() {
+            process.kill()?;
+        }
+        Ok(())
+    }
+
+    /// A signal, such as `STOP`.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal(&self, name: &str) -> Result<(), HostError> {
+        if let Some(process) = &self.process {
+            signal(process.id(), name)?;
+        }
+        Ok(())
+    }
+
+    /// Its pid, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Owned::id)
+    }
+
+    /// The end of what it said.
+    pub fn last_words(&self) -> String {
+        tail(&std::fs::read_to_string(&self.log).unwrap_or_default(), 20)
+    }
+}

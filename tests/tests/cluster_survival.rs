@@ -1,0 +1,149 @@
+//! Whatever happens to the API server, the bridge and the objects in between: the same process runs on, and the status is
+//! true again soon. Only evidence ends a pod, and each kind of it does.
+
+use std::time::{Duration, Instant};
+
+use barepod_tests::host::alive;
+use barepod_tests::joined::{Joined, NODE, has_condition, shell};
+use barepod_tests::pods::IDLE;
+use barepod_tests::{Tier, tier};
+use serde_json::{Value, json};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// So soon after the API server can be used again, its status is true.
+const TRUE_AGAIN: Duration = Duration::from_secs(5);
+
+/// Ends with 3 when the file appears; it is then started again, and removes the file first.
+fn crasher(name: &str) -> Value {
+    let script = "rm -f /dir/end; while [ ! -e /dir/end ]; do sleep 0.05; done; exit 3";
+    let mut pod = shell(name, script);
+    pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "dir", "mountPath": "/dir"}]);
+    pod["spec"]["securityContext"] = json!({"runAsUser": 0});
+    pod
+}
+
+fn restarts(pod: &Value) -> &Value {
+    &pod["status"]["containerStatuses"][0]["restartCount"]
+}
+
+#[test]
+fn an_api_server_that_dies_freezes_or_is_away_touches_no_process_and_is_told_the_truth_again() -> Result {
+    let cluster = Joined::start()?;
+    let directory = cluster.host.path("dir");
+    std::fs::create_dir(&directory)?;
+    let mut pod = crasher("crasher");
+    pod["spec"]["volumes"] = json!([{"name": "dir", "hostPath": {"path": directory, "type": "Directory"}}]);
+    cluster.apply(&pod)?;
+    cluster.apply(&shell("calm", IDLE))?;
+    let pid = cluster.ready("calm")?;
+    cluster.ready("crasher")?;
+    for (count, frozen) in [(1, false), (2, true)] {
+        match frozen {
+            true => cluster.plane.freeze_api_server()?,
+            false => cluster.plane.kill_api_server()?,
+        }
+        // Meanwhile a process ends and another takes its place.
+        std::fs::write(directory.join("end"), "")?;
+        cluster.host.container("crasher", "started again", |status| {
+            status["restartCount"] == count && !status["state"]["running"].is_null()
+        })?;
+        match frozen {
+            true => cluster.plane.thaw_api_server()?,
+            false => cluster.plane.start_api_server()?,
+        }
+        let usable = Instant::now();
+        cluster.pod_until("crasher", "as it is", |pod| *restarts(pod) == count)?;
+        assert!(usable.elapsed() < TRUE_AGAIN, "true again after {:?}", usable.elapsed());
+        assert_eq!(cluster.host.pid("calm"), Some(pid));
+        let pod = cluster.plane.get(&["pod", "calm"])?;
+        assert!(has_condition(&pod, "Ready", "True") && *restarts(&pod) == 0, "{pod}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_bridge_killed_again_and_again_loses_no_pod_and_no_deletion() -> Result {
+    let rounds = match tier() {
+        Tier::Everyday => 10,
+        Tier::All => 200,
+    };
+    let mut cluster = Joined::start()?;
+    cluster.apply(&shell("stays", IDLE))?;
+    cluster.apply(&shell("goes", IDLE))?;
+    let (stays, goes) = (cluster.ready("stays")?, cluster.ready("goes")?);
+    for round in 0..rounds {
+        cluster.bridge.kill()?;
+        cluster.bridge.launch()?;
+        // Somewhere between its first instruction and well after it has listed all pods.
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_millis(round * 83 % 1000) {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        assert!(alive(stays) && alive(goes), "round {round}");
+    }
+    cluster.bridge.kill()?;
+    cluster.kubectl(&["delete", "pod", "goes", "--wait=false"])?;
+    cluster.bridge.launch()?;
+    cluster.gone("goes")?;
+    assert!(!alive(goes));
+    assert_eq!(cluster.ready("stays")?, stays);
+    assert_eq!(*restarts(&cluster.plane.get(&["pod", "stays"])?), 0);
+    Ok(())
+}
+
+#[test]
+fn a_node_object_that_is_deleted_comes_back_and_its_pods_run_on() -> Result {
+    let cluster = Joined::start()?;
+    cluster.apply(&shell("stays", IDLE))?;
+    let pid = cluster.ready("stays")?;
+    let before = cluster.plane.get(&["node", NODE])?["metadata"]["uid"].clone();
+    cluster.kubectl(&["delete", "node", NODE])?;
+    cluster.until("the node to be there anew", |cluster| {
+        cluster
+            .get(&["node", NODE])
+            .filter(|node| node["metadata"]["uid"] != before && has_condition(node, "Ready", "True"))
+    })?;
+    assert_eq!(cluster.ready("stays")?, pid);
+    Ok(())
+}
+
+#[test]
+fn a_pod_deleted_by_force_is_ended_if_that_was_seen_and_an_orphan_if_it_was_not() -> Result {
+    let mut cluster = Joined::start()?;
+    cluster.apply(&shell("seen", IDLE))?;
+    cluster.apply(&shell("unseen", IDLE))?;
+    let (seen, unseen) = (cluster.ready("seen")?, cluster.ready("unseen")?);
+    let force = |name: &'static str| ["delete", "pod", name, "--force", "--grace-period=0", "--wait=false"];
+    cluster.kubectl(&force("seen"))?;
+    cluster.until("the one that was seen to be gone", |_| (!alive(seen)).then_some(()))?;
+
+    cluster.bridge.kill()?;
+    cluster.kubectl(&force("unseen"))?;
+    cluster.bridge.launch()?;
+    let orphan = |pod: &Value| pod["status"]["reason"] == "Orphaned";
+    cluster.until("the other to be an orphan", |cluster| cluster.host.pod("unseen").ok().filter(orphan))?;
+    assert!(alive(unseen));
+
+    // Its successor is evidence: it takes its place, and not before it has gone.
+    cluster.apply(&shell("unseen", IDLE))?;
+    let successor = cluster.ready("unseen")?;
+    assert!(!alive(unseen) && successor != unseen);
+    Ok(())
+}
+
+#[test]
+fn a_cluster_restored_from_an_older_copy_ends_nothing() -> Result {
+    let cluster = Joined::start()?;
+    cluster.apply(&shell("old", IDLE))?;
+    let old = cluster.ready("old")?;
+    let copy = cluster.plane.snapshot()?;
+    cluster.apply(&shell("new", IDLE))?;
+    let new = cluster.ready("new")?;
+    cluster.plane.restore(&copy)?;
+    let orphan = |pod: &Value| pod["status"]["reason"] == "Orphaned";
+    cluster.until("the new one to be an orphan", |cluster| cluster.host.pod("new").ok().filter(orphan))?;
+    assert_eq!(cluster.ready("old")?, old);
+    assert!(alive(new));
+    Ok(())
+}
