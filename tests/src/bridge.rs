@@ -23,6 +23,20 @@ impl Bridge {
     /// # Errors
     /// The program is not built, or does not start.
     pub fn start(host: &Host, name: &str, address: IpAddr, kubeconfig: &Path) -> Result<Self, HostError> {
+        Self::start_with(host, name, address, kubeconfig, &[])
+    }
+
+    /// The same with further arguments.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(
+        host: &Host,
+        name: &str,
+        address: IpAddr,
+        kubeconfig: &Path,
+        more: &[&str],
+    ) -> Result<Self, HostError> {
         let socket = host.path("run/barepod/barepod.sock").display().to_string();
         let options = [
             ("--socket", socket),
@@ -31,7 +45,8 @@ impl Bridge {
             ("--node-ip", address.to_string()),
             ("--log-format", "text".to_owned()),
         ];
-        let arguments = options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]).collect();
+        let arguments = options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]);
+        let arguments = arguments.chain(more.iter().map(|argument| (*argument).to_owned())).collect();
         let log = host.path(&format!("bridge-{name}.log"));
         let mut bridge = Self { process: None, program: host.program("barepod-bridge")?, arguments, log };
         bridge.launch()?;

@@ -1,12 +1,15 @@
 //! A scratch host that is a node of a real cluster.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
 
+use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
 
 use crate::bridge::Bridge;
 use crate::cluster::{ClusterError, ControlPlane, Recipe};
 use crate::host::{Host, HostError, SOON};
+use crate::process::run;
 use crate::wait::{WaitedInVain, wait_for};
 
 /// What went wrong with it.
@@ -44,6 +47,8 @@ pub struct Joined {
 
 /// The node's name.
 pub const NODE: &str = "host-1";
+/// The node's address, which is its pods' too.
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
 impl Joined {
     /// Brings all up, and waits until the node is ready.
@@ -59,9 +64,9 @@ impl Joined {
     /// # Errors
     /// What does not come up.
     pub fn with(recipe: &Recipe, config: &str) -> Result<Self, JoinedError> {
-        let plane = ControlPlane::start(recipe)?;
+        let address = own_network()?;
+        let plane = ControlPlane::start(&Recipe { address, ..recipe.clone() })?;
         let host = Host::started(config)?;
-        let address = IpAddr::from(Ipv4Addr::LOCALHOST);
         let bridge = Bridge::start(&host, NODE, address, &plane.kubeconfig_of_node(NODE)?)?;
         let joined = Self { bridge, host, plane };
         joined.apply(&json!({
@@ -134,6 +139,17 @@ impl Joined {
     pub fn kubectl(&self, args: &[&str]) -> Result<String, JoinedError> {
         Ok(self.plane.kubectl(args)?)
     }
+}
+
+/// Puts this thread, and all that it starts from now on, into a network of its own; the address of the one host in it.
+/// Kubernetes takes no loopback address for the address of a pod.
+fn own_network() -> Result<IpAddr, JoinedError> {
+    unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| HostError::Io(errno.into()))?;
+    let address = format!("{ADDRESS}/32");
+    for arguments in [&["link", "set", "lo", "up"][..], &["addr", "add", &address, "dev", "lo"]] {
+        run(Command::new("ip").args(arguments)).map_err(HostError::from)?;
+    }
+    Ok(ADDRESS.into())
 }
 
 /// Whether an object's condition has this status.

@@ -16,7 +16,7 @@ fn a_pod_is_bound_run_shown_and_gone_when_it_is_deleted() -> Result {
     let pod = cluster.plane.get(&["pod", "one"])?;
     assert_eq!(pod["spec"]["nodeName"], NODE);
     assert_eq!(pod["status"]["phase"], "Running");
-    assert_eq!((&pod["status"]["podIP"], &pod["status"]["hostIP"]), (&json!("127.0.0.1"), &json!("127.0.0.1")));
+    assert_eq!((&pod["status"]["podIP"], &pod["status"]["hostIP"]), (&json!("10.77.0.1"), &json!("10.77.0.1")));
     assert_eq!(pod["status"]["observedGeneration"], pod["metadata"]["generation"]);
     assert_eq!(cluster.host.pod("one")?["metadata"]["uid"], pod["metadata"]["uid"]);
     cluster.kubectl(&["delete", "pod", "one", "--wait=false"])?;

@@ -23,6 +23,10 @@ pub struct BindRequest {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Names of PersistentVolumes that are barepod's own directories, by name: bound claims of the StorageClass's provisioner
+    /// barepod.dev/local.
+    #[prost(string, repeated, tag = "8")]
+    pub provisioned_volumes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// the main one first; its pods have the same
     #[prost(string, repeated, tag = "7")]
     pub node_addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,

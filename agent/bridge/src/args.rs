@@ -34,6 +34,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KEY=VALUE:EFFECT", value_delimiter = ',')]
     pub(crate) register_with_taints: Vec<Taint>,
 
+    /// Credentials of the controllers: without them, this bridge runs none. One bridge of a cluster is enough.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) controllers_kubeconfig: Option<PathBuf>,
+
     /// Pods at most.
     #[arg(long, value_name = "NUMBER", default_value_t = 110)]
     pub(crate) max_pods: u32,

@@ -41,6 +41,16 @@ async fn bridge(args: Args) -> anyhow::Result<()> {
     let client = client::of(&args.kubeconfig).await?;
     tokio::spawn(end_at_signal(stop.clone())?);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), node = settings.name, "begins");
+    if let Some(kubeconfig) = &args.controllers_kubeconfig {
+        let controllers = barepod_operator::run(client::of(kubeconfig).await?);
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = controllers => {}
+            }
+        });
+    }
     barepod_node::run(client, daemon, settings, stop).await;
     tracing::info!("ended; pods run on");
     Ok(())

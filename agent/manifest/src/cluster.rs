@@ -1,6 +1,6 @@
 //! What a cluster gives to a pod that it has bound to this host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use barepod_model::Contents;
@@ -12,6 +12,8 @@ pub struct Cluster {
     pub tokens: BTreeMap<TokenRef, Contents>,
     /// The variables of the services it may use (`enableServiceLinks`).
     pub service_variables: BTreeMap<String, String>,
+    /// PersistentVolumes that are directories of this host's own: each lies where a claim of its name would.
+    pub provisioned: BTreeSet<String>,
 }
 
 /// A service account token, as a `serviceAccountToken` source asks for it.

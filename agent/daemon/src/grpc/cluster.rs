@@ -31,6 +31,7 @@ fn bound(request: v1::BindRequest) -> Result<Bound, Status> {
     let cluster = Cluster {
         tokens: request.tokens.into_iter().map(token).collect(),
         service_variables: request.service_variables.into_iter().collect::<BTreeMap<_, _>>(),
+        provisioned: request.provisioned_volumes.into_iter().collect(),
     };
     let address = |text: String| {
         let wrong = || refusal(Code::InvalidArgument, Reason::InvalidValue.as_str(), format!("{text:?} is no address"));

@@ -23,6 +23,18 @@ use crate::tokens::Owner;
 /// Between tries of what was refused: a policy may change, a preset be installed.
 const LONGEST_REFUSAL: Duration = Duration::from_secs(60);
 
+/// Who made a volume.
+const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+/// The provisioner of directories of barepod's nodes (`barepod-operator`).
+const PROVISIONER: &str = "barepod.dev/local";
+
+/// The claims of a pod, and what they are bound to.
+#[derive(Debug, Default)]
+struct Claims {
+    objects: Vec<String>,
+    provisioned: Vec<String>,
+}
+
 /// What is to be waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -253,7 +265,8 @@ impl Worker {
         for (_, watch) in &mut self.watches {
             objects.extend(watch.get().await.map(|object| object.to_string()));
         }
-        objects.extend(self.claims(pod).await?);
+        let claims = self.claims(pod).await?;
+        objects.extend(claims.objects);
         let tokens = self.tokens(pod).await?;
         let namespace = pod.namespace().unwrap_or_default();
         let variables = self.context.services.variables(&namespace, self.needs.service_links).await;
@@ -263,6 +276,7 @@ impl Worker {
             objects,
             tokens,
             service_variables: variables.into_iter().collect(),
+            provisioned_volumes: claims.provisioned,
             node_name: self.context.settings.name.clone(),
             node_labels: node.labels.into_iter().collect(),
             node_addresses: node.addresses.iter().map(ToString::to_string).collect(),
@@ -279,22 +293,25 @@ impl Worker {
     }
 
     /// Claims, and the volumes they are bound to. What is not there yet is waited for by the daemon.
-    async fn claims(&self, pod: &Pod) -> Result<Vec<String>, StepError> {
+    async fn claims(&self, pod: &Pod) -> Result<Claims, StepError> {
         let client = &self.context.client;
         let claims: Api<PersistentVolumeClaim> = namespaced(client, pod);
         let volumes: Api<PersistentVolume> = Api::all(client.clone());
-        let mut objects = Vec::new();
+        let mut found = Claims::default();
         for name in &self.needs.claims {
             let Some(claim) = call(claims.get_opt(name)).await? else { continue };
-            objects.push(desired::claim(&claim).to_string());
+            found.objects.push(desired::claim(&claim).to_string());
             let volume = claim.spec.and_then(|spec| spec.volume_name).filter(|name| !name.is_empty());
             if let Some(name) = volume
                 && let Some(volume) = call(volumes.get_opt(&name)).await?
             {
-                objects.push(desired::volume(&volume).to_string());
+                if volume.annotations().get(PROVISIONED_BY).is_some_and(|by| by == PROVISIONER) {
+                    found.provisioned.push(name);
+                }
+                found.objects.push(desired::volume(&volume).to_string());
             }
         }
-        Ok(objects)
+        Ok(found)
     }
 
     async fn tokens(&mut self, pod: &Pod) -> Result<Vec<v1::ServiceAccountToken>, StepError> {
