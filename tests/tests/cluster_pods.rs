@@ -133,3 +133,26 @@ fn a_readiness_gate_is_opened_in_the_cluster_and_closed_again() -> Result {
     }
     Ok(())
 }
+
+#[test]
+fn a_pod_of_the_host_is_mirrored_counted_and_ended_by_nobody_in_the_cluster() -> Result {
+    let cluster = Joined::start()?;
+    let mut own = barepod_tests::pods::idle("own");
+    own["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "300m"}});
+    cluster.host.apply_object(&own)?;
+    let pid = cluster.host.running("own")?;
+    let mirror = format!("own-{NODE}");
+    let shown = cluster.pod_until(&mirror, "shown", |pod| has_condition(pod, "Ready", "True"))?;
+    assert_eq!(shown["metadata"]["annotations"]["kubernetes.io/config.source"], "file");
+    assert_eq!(shown["spec"]["nodeName"], NODE);
+    assert!(cluster.kubectl(&["describe", "node", NODE])?.contains("300m"), "its CPU is not counted");
+
+    cluster.kubectl(&["delete", "pod", &mirror, "--wait=false"])?;
+    cluster.pod_until(&mirror, "shown anew", |pod| {
+        pod["metadata"]["uid"] != shown["metadata"]["uid"] && has_condition(pod, "Ready", "True")
+    })?;
+    assert_eq!(cluster.host.pid("own"), Some(pid));
+    cluster.host.barepod(&["delete", "own"])?;
+    cluster.gone(&mirror)?;
+    Ok(())
+}

@@ -1,13 +1,10 @@
-//! The daemon's pods, as far as they are a cluster's.
+//! The daemon's pods.
 
 use barepod_api::v1::{self, watch_response};
 use tokio::sync::mpsc;
 
 use crate::Daemon;
 use crate::call::Pauses;
-
-/// As the daemon calls where a cluster's pods come from.
-const SOURCE: &str = "kubernetes";
 
 /// What the daemon says.
 #[derive(Debug)]
@@ -49,7 +46,7 @@ async fn follow(mut daemon: Daemon, tell: &mpsc::Sender<News>, pauses: &mut Paus
         }
         let Some(message) = stream.message().await? else { return Ok(()) };
         let kind = message.kind();
-        let pod = message.pod.filter(|pod| pod.source == SOURCE).map(Box::new);
+        let pod = message.pod.map(Box::new);
         next = match (kind, pod) {
             (watch_response::Kind::Synced, _) => {
                 pauses.reset();

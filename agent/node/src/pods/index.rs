@@ -11,8 +11,12 @@ use tokio::task::JoinHandle;
 
 use super::Context;
 use super::daemon::News;
+use super::mirror::{self, Told};
 use super::state::{Evidence, State};
 use super::worker::Worker;
+
+/// As the daemon calls where a cluster's pods come from.
+const SOURCE: &str = "kubernetes";
 
 /// A pod's name with its namespace.
 type Name = (String, String);
@@ -31,6 +35,9 @@ pub(crate) struct Index {
     showing: Option<HashSet<String>>,
     /// The daemon has shown all its pods.
     asked: bool,
+    mirrors: mpsc::UnboundedSender<Told>,
+    /// Mirrors in the list that is being shown.
+    listed_mirrors: Vec<Name>,
     tell_done: mpsc::UnboundedSender<String>,
     told_done: mpsc::UnboundedReceiver<String>,
 }
@@ -47,7 +54,7 @@ impl Drop for Entry {
 }
 
 impl Index {
-    pub(crate) fn new(context: Arc<Context>) -> Self {
+    pub(crate) fn new(context: Arc<Context>, mirrors: mpsc::UnboundedSender<Told>) -> Self {
         let (tell_done, told_done) = mpsc::unbounded_channel();
         Self {
             context,
@@ -57,6 +64,8 @@ impl Index {
             listed: false,
             showing: None,
             asked: false,
+            mirrors,
+            listed_mirrors: Vec::new(),
             tell_done,
             told_done,
         }
@@ -99,9 +108,23 @@ impl Index {
 
     // ---- the API server ----
 
+    /// The keeper of mirrors lives as long as this.
+    fn tell_mirrors(&self, told: Told) {
+        self.mirrors.send(told).ok();
+    }
+
     pub(crate) fn api(&mut self, event: Event<Pod>) {
         match event {
-            Event::Init => self.listing = Some(HashSet::new()),
+            Event::InitApply(pod) if mirror::is_mirror(&pod) => {
+                self.listed_mirrors.push(name_of(&pod));
+                self.tell_mirrors(Told::Shown(Arc::new(pod)));
+            }
+            Event::Apply(pod) if mirror::is_mirror(&pod) => self.tell_mirrors(Told::Shown(Arc::new(pod))),
+            Event::Delete(pod) if mirror::is_mirror(&pod) => self.tell_mirrors(Told::Hidden(name_of(&pod))),
+            Event::Init => {
+                self.listing = Some(HashSet::new());
+                self.listed_mirrors.clear();
+            }
             Event::InitApply(pod) => {
                 if let (Some(listing), Some(uid)) = (&mut self.listing, pod.uid()) {
                     listing.insert(uid);
@@ -111,6 +134,8 @@ impl Index {
             Event::InitDone => {
                 let seen = self.listing.take().unwrap_or_default();
                 self.listed = true;
+                let mirrors = std::mem::take(&mut self.listed_mirrors);
+                self.tell_mirrors(Told::AllShown(mirrors));
                 self.change_all(|uid, state| {
                     state.listed = true;
                     if !seen.contains(uid) {
@@ -133,7 +158,7 @@ impl Index {
 
     fn applied(&mut self, pod: Pod) {
         let Some(uid) = pod.uid() else { return };
-        let name = (pod.namespace().unwrap_or_default(), pod.name_any());
+        let name = name_of(&pod);
         let pod = Arc::new(pod);
         if let Some(before) = self.names.insert(name, uid.clone()).filter(|before| *before != uid) {
             self.change(&before, |state| {
@@ -156,6 +181,8 @@ impl Index {
     pub(crate) fn daemon(&mut self, news: News) {
         match news {
             News::Begin => self.showing = Some(HashSet::new()),
+            News::Present(pod) if pod.source != SOURCE => self.tell_mirrors(Told::Here(Arc::new(*pod))),
+            News::Gone(pod) if pod.source != SOURCE => self.tell_mirrors(Told::Gone(Arc::new(*pod))),
             News::Present(pod) => {
                 if let Some(showing) = &mut self.showing {
                     showing.insert(pod.uid.clone());
@@ -173,6 +200,7 @@ impl Index {
             News::Synced => {
                 let seen = self.showing.take().unwrap_or_default();
                 self.asked = true;
+                self.tell_mirrors(Told::AllHere);
                 self.change_all(|uid, state| {
                     state.asked = true;
                     if !seen.contains(uid) {
@@ -186,6 +214,10 @@ impl Index {
             }
         }
     }
+}
+
+fn name_of(pod: &Pod) -> Name {
+    (pod.namespace().unwrap_or_default(), pod.name_any())
 }
 
 fn created(pod: &Pod) -> Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Time> {

@@ -11,10 +11,13 @@
 //! | shows another UID under its name, no older than it | it is ended |
 //! | lists all pods without it | nothing is known: it runs on, as an orphan |
 //! | does not answer, or answers with an error | nothing is known: nothing is done |
+//!
+//! What the host runs on its own account is shown in the cluster by [`mirror`] pods.
 
 mod daemon;
 mod desired;
 mod index;
+mod mirror;
 mod needs;
 mod state;
 mod status;
@@ -35,6 +38,7 @@ use crate::tokens::Tokens;
 use crate::watching::watch;
 use crate::{Daemon, Settings};
 use index::Index;
+use mirror::Mirrors;
 
 /// What all workers share.
 pub(crate) struct Context {
@@ -56,7 +60,9 @@ pub(crate) async fn run(client: Client, daemon: Daemon, settings: Settings, node
     let (tell, mut told) = mpsc::channel(256);
     let listen = daemon::listen(daemon.clone(), tell);
     let context = Context { client, daemon, settings, node, objects, services, tokens: Tokens::default() };
-    let mut index = Index::new(Arc::new(context));
+    let context = Arc::new(context);
+    let (mirrors, tell_mirrors) = Mirrors::new(Arc::clone(&context));
+    let mut index = Index::new(context, tell_mirrors);
     let bring_together = async {
         loop {
             // Each branch is cancel-safe: streams and channels lose nothing that is not taken.
@@ -70,5 +76,5 @@ pub(crate) async fn run(client: Client, daemon: Daemon, settings: Settings, node
             }
         }
     };
-    tokio::join!(keep_services, listen, bring_together);
+    tokio::join!(keep_services, listen, mirrors.run(), bring_together);
 }
