@@ -6,7 +6,7 @@ use std::process::Command;
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
 
-use crate::bridge::Bridge;
+use crate::bridge::{self, Bridge};
 use crate::cluster::{ClusterError, ControlPlane, Recipe};
 use crate::host::{Host, HostError, SOON};
 use crate::process::run;
@@ -66,7 +66,7 @@ impl Joined {
     pub fn with(recipe: &Recipe, config: &str) -> Result<Self, JoinedError> {
         let address = own_network()?;
         let plane = ControlPlane::start(&Recipe { address, ..recipe.clone() })?;
-        let host = Host::started(config)?;
+        let host = Host::started(&format!("{}{config}", bridge::CONFIG))?;
         let bridge = Bridge::start(&host, NODE, address, &plane.kubeconfig_of_node(NODE)?)?;
         let joined = Self { bridge, host, plane };
         joined.apply(&json!({

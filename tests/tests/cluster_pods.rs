@@ -1,5 +1,8 @@
 //! Pods of a real cluster on this host: bound by the scheduler, run, shown, changed, ended.
 
+use std::process::Command;
+
+use barepod_tests::bridge::{as_bridge, reachable};
 use barepod_tests::host::{SOON, alive};
 use barepod_tests::joined::{Joined, NODE, has_condition, shell};
 use barepod_tests::pods::IDLE;
@@ -154,5 +157,40 @@ fn a_pod_of_the_host_is_mirrored_counted_and_ended_by_nobody_in_the_cluster() ->
     assert_eq!(cluster.host.pid("own"), Some(pid));
     cluster.host.barepod(&["delete", "own"])?;
     cluster.gone(&mirror)?;
+    Ok(())
+}
+
+#[test]
+fn the_bridge_may_do_no_more_than_a_node_needs() -> Result {
+    let cluster = Joined::start()?;
+    cluster.host.apply_object(&barepod_tests::pods::idle("own"))?;
+    cluster.host.running("own")?;
+    cluster.apply(&shell("bound", IDLE))?;
+    cluster.ready("bound")?;
+    cluster.host.set_policy(Some("apiVersion: barepod.dev/v1alpha1\nkind: Policy\nrules: []\n"))?;
+    cluster.host.until("nothing to be allowed", SOON, |host| {
+        host.barepod(&["policy", "show"]).ok().filter(|shown| !shown.contains("everything")).map(drop)
+    })?;
+    let program = reachable(&cluster.host, "barepod")?;
+    let may = |args: &[&str]| -> Result<bool> {
+        let socket = cluster.host.path("run/barepod/barepod.sock");
+        let mut command = Command::new(&program);
+        let output = as_bridge(command.arg("--socket").arg(socket).args(args)).output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() || said.contains("not allow"), "{args:?}: {said}");
+        Ok(output.status.success())
+    };
+    for (args, allowed) in [
+        (&["get", "pods"][..], true),
+        (&["exec", "bound", "--", "true"], true),
+        (&["logs", "bound"], true),
+        (&["exec", "own", "--", "true"], false),
+        (&["logs", "own"], false),
+        (&["delete", "own"], false),
+        (&["restart", "own"], false),
+        (&["restart", "bound"], false),
+    ] {
+        assert_eq!(may(args)?, allowed, "{args:?}");
+    }
     Ok(())
 }

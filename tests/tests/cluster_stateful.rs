@@ -1,7 +1,7 @@
 //! A StatefulSet of PostgreSQL in a real cluster, as anybody writes it but for one line: its claim, its Service, its
 //! successors.
 
-use barepod_tests::bridge::Bridge;
+use barepod_tests::bridge::{Bridge, hand_over};
 use barepod_tests::joined::{ADDRESS, Joined, NODE, has_condition};
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ impl Database {
 #[test]
 fn postgresql_keeps_its_name_its_data_and_its_place_in_the_service_over_all_its_successors() -> Result {
     let mut cluster = Joined::start()?;
-    let controllers = cluster.plane.admin().display().to_string();
+    let controllers = hand_over(&cluster.host, cluster.plane.admin(), "controllers")?.display().to_string();
     let kubeconfig = cluster.plane.kubeconfig_of_node(NODE)?;
     cluster.bridge.kill()?;
     let more = ["--controllers-kubeconfig", &controllers];

@@ -50,11 +50,16 @@ impl Access {
     /// `Forbidden`.
     pub(super) fn bridge<T>(&self, request: &Request<T>) -> Result<(), Status> {
         let uid = Uid::from_raw(peer_uid(request));
-        if uid.is_root() || uid == geteuid() || self.bridge == Some(uid) {
+        if uid.is_root() || uid == geteuid() || self.is_bridge(request) {
             return Ok(());
         }
         let message = format!("user {uid} may not speak for a cluster: only root and bridgeUser of barepod.yaml may");
         Err(refusal(Code::PermissionDenied, Reason::Forbidden.as_str(), message))
+    }
+
+    /// Whether a request comes from the user that the bridge runs as.
+    pub(super) fn is_bridge<T>(&self, request: &Request<T>) -> bool {
+        self.bridge == Some(Uid::from_raw(peer_uid(request)))
     }
 
     /// Owner group of the socket.

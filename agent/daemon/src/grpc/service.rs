@@ -197,7 +197,7 @@ impl Barepod for Service {
 
 impl Service {
     fn gate<T>(&self, request: &Request<T>) -> Gate {
-        Gate::new(&self.rules, peer(request))
+        Gate::new(&self.rules, peer(request), self.access.is_bridge(request))
     }
 
     fn pod(&self, namespace: &str, name: &str) -> Result<Arc<PodView>, Status> {
