@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use barepod_tests::cluster::{ClusterError, ControlPlane, Recipe, SOON};
+use barepod_tests::cluster::{ClusterError, ControlPlane, Recipe, SOON, pem};
 use barepod_tests::host::alive;
 use serde_json::{Value, json};
 
@@ -128,11 +128,12 @@ fn signing_request(node: &str) -> Result<Value> {
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(rcgen::DnType::OrganizationName, "system:nodes");
     params.distinguished_name.push(rcgen::DnType::CommonName, format!("system:node:{node}"));
-    let pem = params.serialize_request(&rcgen::KeyPair::generate()?)?.pem()?;
+    let request = params.serialize_request(&rcgen::KeyPair::generate()?)?;
+    let request = pem("CERTIFICATE REQUEST", request.der());
     Ok(json!({
         "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": node},
         "spec": {
-            "request": base64::prelude::BASE64_STANDARD.encode(pem),
+            "request": base64::prelude::BASE64_STANDARD.encode(request),
             "signerName": "kubernetes.io/kube-apiserver-client-kubelet",
             "usages": ["digital signature", "client auth"],
         },

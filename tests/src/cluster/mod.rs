@@ -9,6 +9,7 @@ mod certificates;
 mod error;
 mod faults;
 mod kubeconfig;
+mod pem;
 mod pki;
 mod plane;
 mod server;
@@ -16,6 +17,7 @@ mod settings;
 
 pub use error::ClusterError;
 pub use faults::Snapshot;
+pub use pem::pem;
 pub use plane::{ControlPlane, Recipe};
 
 /// How long anything that should happen soon may take on a loaded machine.
