@@ -6,9 +6,14 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, PublicKeyData as _,
 };
+use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 
 use super::ClusterError;
+use super::pem::pem;
+
+const CERTIFICATE: &str = "CERTIFICATE";
+const KEY: &str = "PRIVATE KEY";
 
 /// An authority, whose certificate and key lie in files as well.
 pub(super) struct Authority {
@@ -60,7 +65,7 @@ impl Authority {
         params.key_usages =
             vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-        let pair = Pair { certificate: issuer.pem(), key: issuer.key().serialize_pem() };
+        let pair = Pair { certificate: pem(CERTIFICATE, issuer.der()), key: pem(KEY, issuer.key().serialized_der()) };
         let files = pair.write(directory, name)?;
         Ok(Self { issuer, files })
     }
@@ -72,7 +77,12 @@ impl Authority {
 
     /// Its certificate, as PEM.
     pub(super) fn certificate(&self) -> String {
-        self.issuer.pem()
+        pem(CERTIFICATE, self.issuer.der())
+    }
+
+    /// The same, as DER.
+    pub(super) fn certificate_der(&self) -> &CertificateDer<'static> {
+        self.issuer.der()
     }
 
     /// `sha256:` and the digest of its public key, as `kubeadm join --discovery-token-ca-cert-hash` has it.
@@ -93,7 +103,7 @@ impl Authority {
         }
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
-        Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
+        Ok(Pair { certificate: pem(CERTIFICATE, certificate.der()), key: pem(KEY, key.serialized_der()) })
     }
 }
 
@@ -119,8 +129,8 @@ pub(super) fn key_pair(directory: &Path, name: &str) -> Result<Files, ClusterErr
     let key = KeyPair::generate()?;
     let files =
         Files { certificate: directory.join(format!("{name}.pub")), key: directory.join(format!("{name}.key")) };
-    fs_err::write(&files.certificate, key.public_key_pem())?;
-    fs_err::write(&files.key, key.serialize_pem())?;
+    fs_err::write(&files.certificate, pem("PUBLIC KEY", &key.subject_public_key_info()))?;
+    fs_err::write(&files.key, pem(KEY, key.serialized_der()))?;
     Ok(files)
 }
 

@@ -4,10 +4,12 @@
 //! It is as strict as a cluster of kubeadm's: TLS everywhere, Node and RBAC authorization, NodeRestriction, bootstrap tokens,
 //! and nobody is anonymous but who asks for health or for `cluster-info`. What certificates a node needs it gets as there.
 
+mod anonymous;
 mod certificates;
 mod error;
 mod faults;
 mod kubeconfig;
+mod pem;
 mod pki;
 mod plane;
 mod server;
@@ -15,6 +17,7 @@ mod settings;
 
 pub use error::ClusterError;
 pub use faults::Snapshot;
+pub use pem::pem;
 pub use plane::{ControlPlane, Recipe};
 
 /// How long anything that should happen soon may take on a loaded machine.

@@ -13,7 +13,7 @@ use super::kubeconfig::User;
 use super::pki::Pki;
 use super::server::Server;
 use super::settings::{Settings, url};
-use super::{ClusterError, SOON, kubeconfig};
+use super::{ClusterError, SOON, anonymous, kubeconfig};
 use crate::peers::{ETCD, KUBERNETES};
 use crate::process;
 use crate::wait::wait_for;
@@ -163,6 +163,14 @@ impl ControlPlane {
         Ok(serde_json::from_str(&self.kubectl(&[&["get", "-o", "json"], args].concat())?)?)
     }
 
+    /// Asks the API server as somebody without credentials: the status and the body of the answer.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub fn ask(&self, path: &str) -> io::Result<(u16, String)> {
+        anonymous::get(self.address, self.pki.cluster.certificate_der(), path)
+    }
+
     /// The kubeconfig of the administrator.
     pub fn admin(&self) -> &Path {
         &self.admin
@@ -198,14 +206,6 @@ impl ControlPlane {
     /// It cannot be written.
     pub fn kubeconfig_of_token(&self) -> Result<PathBuf, ClusterError> {
         self.kubeconfig("token", &User::Token(&self.bootstrap_token()))
-    }
-
-    /// A kubeconfig of who has no credentials at all.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn kubeconfig_of_nobody(&self) -> Result<PathBuf, ClusterError> {
-        self.kubeconfig("nobody", &User::Nobody)
     }
 
     /// A token by which hosts may join; it does not expire.
@@ -290,10 +290,7 @@ impl ControlPlane {
 
     /// Waits until the API server answers and says that it is ready.
     pub(super) fn await_api_server(&self) -> Result<(), ClusterError> {
-        // It is quicker to knock than to send kubectl.
-        let listens = |plane: &Self| std::net::TcpStream::connect(plane.address).ok();
-        self.until("kube-apiserver to listen", START, listens)?;
-        let ready = |plane: &Self| plane.kubectl(&["get", "--raw", "/readyz"]).ok();
+        let ready = |plane: &Self| plane.ask("/readyz").ok().filter(|(status, _)| *status == 200);
         self.until("kube-apiserver to be ready", START, ready).map(drop)
     }
 
