@@ -10,6 +10,7 @@ use crate::bridge::{self, Bridge};
 use crate::cluster::{ClusterError, ControlPlane, Recipe};
 use crate::host::{Host, HostError, SOON};
 use crate::process::run;
+use crate::programs::Built;
 use crate::wait::{WaitedInVain, wait_for};
 
 /// What went wrong with it.
@@ -64,10 +65,19 @@ impl Joined {
     /// # Errors
     /// What does not come up.
     pub fn with(recipe: &Recipe, config: &str) -> Result<Self, JoinedError> {
+        Self::of(Built::here().map_err(HostError::from)?, recipe, config, &[])
+    }
+
+    /// The same with the programs of another build, and further arguments of the bridge.
+    ///
+    /// # Errors
+    /// What does not come up.
+    pub fn of(built: Built, recipe: &Recipe, config: &str, arguments: &[&str]) -> Result<Self, JoinedError> {
         let address = own_network()?;
         let plane = ControlPlane::start(&Recipe { address, ..recipe.clone() })?;
-        let host = Host::started(&format!("{}{config}", bridge::CONFIG))?;
-        let bridge = Bridge::start(&host, NODE, address, &plane.kubeconfig_of_node(NODE)?)?;
+        let mut host = Host::of(built, &format!("{}{config}", bridge::CONFIG))?;
+        host.start()?;
+        let bridge = Bridge::start_with(&host, NODE, address, &plane.kubeconfig_of_node(NODE)?, arguments)?;
         let joined = Self { bridge, host, plane };
         joined.apply(&json!({
             "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "barepod"}, "handler": "barepod",
