@@ -13,8 +13,12 @@ use crate::process::{Owned, tail};
 /// Debian's nobody and nogroup.
 const NOBODY: u32 = 65_534;
 
-/// What a daemon's configuration must say for a bridge.
-pub const CONFIG: &str = "bridgeUser: nobody\nsocketGroup: nogroup\n";
+/// What a daemon's configuration must say for a bridge. A test's host is not short of what this machine is short of.
+pub const CONFIG: &str = "\
+bridgeUser: nobody
+socketGroup: nogroup
+resources: {evictionHard: {nodefs.available: 0%, nodefs.inodesFree: 0%, memory.available: 0%}}
+";
 
 /// A bridge that runs.
 #[derive(Debug)]

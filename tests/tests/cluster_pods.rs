@@ -22,6 +22,10 @@ fn a_pod_is_bound_run_shown_and_gone_when_it_is_deleted() -> Result {
     assert_eq!((&pod["status"]["podIP"], &pod["status"]["hostIP"]), (&json!("10.77.0.1"), &json!("10.77.0.1")));
     assert_eq!(pod["status"]["observedGeneration"], pod["metadata"]["generation"]);
     assert_eq!(cluster.host.pod("one")?["metadata"]["uid"], pod["metadata"]["uid"]);
+    cluster.until("its events to be told", |cluster| {
+        let events = cluster.kubectl(&["events", "--for", "pod/one"]).ok()?;
+        ["Scheduled", "Accepted", "Started"].iter().all(|reason| events.contains(reason)).then_some(())
+    })?;
     cluster.kubectl(&["delete", "pod", "one", "--wait=false"])?;
     cluster.gone("one")?;
     assert!(!alive(pid), "its process lives");

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use barepod_tests::host::alive;
+use barepod_tests::host::{alive, signal};
 use barepod_tests::joined::{Joined, NODE, has_condition, shell};
 use barepod_tests::pods::IDLE;
 use barepod_tests::{Tier, tier};
@@ -145,5 +145,39 @@ fn a_cluster_restored_from_an_older_copy_ends_nothing() -> Result {
     cluster.until("the new one to be an orphan", |cluster| cluster.host.pod("new").ok().filter(orphan))?;
     assert_eq!(cluster.ready("old")?, old);
     assert!(alive(new));
+    Ok(())
+}
+
+#[test]
+fn a_host_that_has_lost_all_processes_starts_its_pods_from_the_ledger_while_the_api_server_is_away() -> Result {
+    let mut cluster = Joined::start()?;
+    let mut pod = shell("kept", "echo $WORD > /data/word; trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done");
+    pod["spec"]["securityContext"] = json!({"runAsUser": 0});
+    let directory = cluster.host.path("data");
+    std::fs::create_dir(&directory)?;
+    pod["spec"]["containers"][0]["env"] =
+        json!([{"name": "WORD", "valueFrom": {"secretKeyRef": {"name": "words", "key": "word"}}}]);
+    pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
+    pod["spec"]["volumes"] = json!([{"name": "data", "hostPath": {"path": directory, "type": "Directory"}}]);
+    let secret =
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "words"}, "stringData": {"word": "dear"}});
+    cluster.apply(&secret)?;
+    cluster.apply(&pod)?;
+    let pid = cluster.ready("kept")?;
+    cluster.plane.kill_api_server()?;
+    let shims = cluster.host.shims("kept")?;
+    cluster.host.kill_daemon()?;
+    for process in shims.into_iter().chain([pid]) {
+        signal(process, "KILL")?;
+    }
+    std::fs::remove_dir_all(cluster.host.path("run/barepod/shims"))?;
+    std::fs::remove_file(directory.join("word"))?;
+    cluster.host.start()?;
+    cluster.until("its process to have begun anew", |_| {
+        (std::fs::read_to_string(directory.join("word")).ok()?.trim() == "dear").then_some(())
+    })?;
+    cluster.plane.start_api_server()?;
+    let pod = cluster.pod_until("kept", "told of", |pod| *restarts(pod) == 1)?;
+    assert!(has_condition(&pod, "PodScheduled", "True"), "{pod}");
     Ok(())
 }

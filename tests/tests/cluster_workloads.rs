@@ -1,5 +1,6 @@
 //! Workloads of a real cluster on a barepod node, each run by Kubernetes' own controller.
 
+use barepod_tests::host::alive;
 use barepod_tests::joined::{Joined, NODE, has_condition, shell};
 use barepod_tests::pods::IDLE;
 use serde_json::{Value, json};
@@ -158,5 +159,30 @@ fn a_daemon_set_that_tolerates_everything_is_refused_quietly() -> Result {
     cluster.ready("other")?;
     let later = refused(&cluster).ok_or("it is refused no longer")?;
     assert_eq!(later["metadata"]["uid"], pod["metadata"]["uid"]);
+    Ok(())
+}
+
+#[test]
+fn a_pod_of_higher_priority_takes_the_place_of_another_when_that_has_ended() -> Result {
+    let cluster = Joined::start()?;
+    let most = format!("{}m", std::thread::available_parallelism()?.get() as u64 * 1000 - 300);
+    let class = json!({
+        "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "high"}, "value": 1000,
+    });
+    cluster.apply(&class)?;
+    let pod = |name: &str, class: Option<&str>| {
+        let mut pod = shell(name, IDLE);
+        pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": most}});
+        if let Some(class) = class {
+            pod["spec"]["priorityClassName"] = json!(class);
+        }
+        pod
+    };
+    cluster.apply(&pod("low", None))?;
+    let low = cluster.ready("low")?;
+    cluster.apply(&pod("high", Some("high")))?;
+    cluster.ready("high")?;
+    assert!(!alive(low), "both run");
+    cluster.gone("low")?;
     Ok(())
 }

@@ -98,8 +98,13 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         board: Arc::clone(&board),
         journal: Arc::clone(&journal),
     };
-    let machine =
-        Machine { reader: Arc::clone(&reader), capacity, state: dirs.state.clone(), boot_id: boot_id.clone() };
+    let machine = Machine {
+        reader: Arc::clone(&reader),
+        capacity,
+        state: dirs.state.clone(),
+        boot_id: boot_id.clone(),
+        thresholds: config.resources.thresholds,
+    };
     let (source, files) = FileSource::new(dirs.manifests(), reader, supervisor.clone(), rules.clone(), shown);
     tasks.spawn(source.run(stop.clone()));
 

@@ -11,6 +11,7 @@ use nix::sys::statvfs::statvfs;
 use nix::sys::sysinfo::sysinfo;
 use nix::sys::utsname::uname;
 
+use crate::config::thresholds::{Threshold, Thresholds};
 use crate::whole;
 
 /// What is known of it, and where the rest is found.
@@ -22,15 +23,9 @@ pub(crate) struct Machine {
     /// Where barepod's state lies: the disk that counts.
     pub(crate) state: PathBuf,
     pub(crate) boot_id: BootId,
+    /// With less than this it is short.
+    pub(crate) thresholds: Thresholds,
 }
-
-/// kubelet's `memory.available`, by default.
-const LEAST_MEMORY: u64 = 100 << 20;
-/// kubelet's `nodefs.available` and `nodefs.inodesFree`, by default, in hundredths of all.
-const LEAST_DISK: u64 = 10;
-const LEAST_INODES: u64 = 5;
-/// kubelet has no default for `pid.available`: where so few of a hundred are left, nothing new starts for long.
-const LEAST_PIDS: u64 = 5;
 
 impl Machine {
     pub(crate) async fn describe(&self) -> v1::HostResponse {
@@ -64,9 +59,10 @@ impl Machine {
 
     fn pressure(&self) -> v1::Pressure {
         v1::Pressure {
-            memory: memory(&word("/proc/meminfo")).unwrap_or_default(),
-            disk: disk(&self.state).unwrap_or_default(),
-            pid: pids(&word("/proc/loadavg"), &word("/proc/sys/kernel/pid_max")).unwrap_or_default(),
+            memory: memory(&word("/proc/meminfo"), self.thresholds.memory).unwrap_or_default(),
+            disk: disk(&self.state, &self.thresholds).unwrap_or_default(),
+            pid: pids(&word("/proc/loadavg"), &word("/proc/sys/kernel/pid_max"), self.thresholds.pids)
+                .unwrap_or_default(),
         }
     }
 }
@@ -91,30 +87,33 @@ fn os_image(release: &str) -> String {
     name.map_or("Linux", |name| name.trim_matches('"')).to_owned()
 }
 
-fn memory(table: &str) -> Option<String> {
-    let line = table.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let available = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10;
-    (available < LEAST_MEMORY).then(|| format!("{} MiB of memory are available", available >> 20))
+fn memory(table: &str, least: Threshold) -> Option<String> {
+    let amount = |name: &str| {
+        let line = table.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
+    };
+    let (available, all) = (amount("MemAvailable:")?, amount("MemTotal:")?);
+    least.is_crossed(available, all).then(|| format!("{} MiB of memory are available", available >> 20))
 }
 
-fn disk(state: &Path) -> Option<String> {
+fn disk(state: &Path, least: &Thresholds) -> Option<String> {
     let fs = statvfs(state).ok()?;
-    let scarce = |free: u64, all: u64, least: u64| all > 0 && free * 100 < all * least;
     let place = state.display();
-    if scarce(fs.blocks_available(), fs.blocks(), LEAST_DISK) {
-        let left = (fs.blocks_available() * fs.fragment_size()) >> 20;
-        return Some(format!("{left} MiB are left on the file system of {place}"));
+    let (free, all) = (fs.blocks_available() * fs.fragment_size(), fs.blocks() * fs.fragment_size());
+    if least.disk.is_crossed(free, all) {
+        return Some(format!("{} MiB are left on the file system of {place}", free >> 20));
     }
-    scarce(fs.files_available(), fs.files(), LEAST_INODES)
+    // Some file systems have as many as they have room.
+    (fs.files() > 0 && least.inodes.is_crossed(fs.files_available(), fs.files()))
         .then(|| format!("{} inodes are left on the file system of {place}", fs.files_available()))
 }
 
 /// Threads there are, after the slash of the fourth field of loadavg, beside what the kernel gives out.
-fn pids(load: &str, most: &str) -> Option<String> {
+fn pids(load: &str, most: &str, least: Threshold) -> Option<String> {
     let all: u64 = most.parse().ok()?;
     let used: u64 = load.split_whitespace().nth(3)?.split_once('/')?.1.parse().ok()?;
     let left = all.saturating_sub(used);
-    (left * 100 < all * LEAST_PIDS).then(|| format!("{left} process ids are left"))
+    least.is_crossed(left, all).then(|| format!("{left} process ids are left"))
 }
 
 #[cfg(test)]
@@ -123,14 +122,13 @@ mod tests {
 
     #[test]
     fn what_is_scarce_is_said_and_what_is_not_is_not() {
-        assert_eq!(
-            memory("MemTotal: 9 kB\nMemAvailable:    2048 kB\n").as_deref(),
-            Some("2 MiB of memory are available")
-        );
-        assert_eq!(memory("MemAvailable:    204800 kB\n"), None);
-        assert_eq!(pids("0.1 0.2 0.3 1/980 77", "1000").as_deref(), Some("20 process ids are left"));
-        assert_eq!(pids("0.1 0.2 0.3 1/98 77", "1000"), None);
-        assert_eq!(pids("", ""), None);
+        let (amount, part) = (Threshold::Amount(100 << 20), Threshold::Percent(5));
+        let said = memory("MemTotal: 9000000 kB\nMemAvailable:    2048 kB\n", amount);
+        assert_eq!(said.as_deref(), Some("2 MiB of memory are available"));
+        assert_eq!(memory("MemTotal: 9000000 kB\nMemAvailable:    204800 kB\n", amount), None);
+        assert_eq!(pids("0.1 0.2 0.3 1/980 77", "1000", part).as_deref(), Some("20 process ids are left"));
+        assert_eq!(pids("0.1 0.2 0.3 1/98 77", "1000", part), None);
+        assert_eq!(pids("", "", part), None);
     }
 
     #[test]
