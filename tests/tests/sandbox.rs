@@ -127,7 +127,7 @@ fn containers_that_share_processes_see_and_signal_each_other_and_a_first_process
     let inside = std::fs::read_to_string(format!("/proc/{b}/status"))?;
     let inside = inside.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
     let inside = inside.split_whitespace().last().unwrap_or_default().to_owned();
-    assert_eq!(host.asked("pod", "a", &format!("cat /proc/{inside}/root/tmp/of-b"))?, "mine", "as in Kubernetes");
+    assert_eq!(host.asked("pod", "a", &format!("cd /proc/{inside}/root && cat tmp/of-b"))?, "mine", "as in Kubernetes");
     let left = host.asked("pod", "a", "ls -A /proc/1/root 2>/dev/null | wc -l")?;
     assert_eq!(left, "0", "the first process shows nothing of the host");
 

@@ -28,8 +28,7 @@ const SHARED: &[(&str, &[&str])] = &[
 
 /// Those of what confines a pod: on another kernel, with another file system, with AppArmor.
 const CONFINED: &[(&str, &[&str])] = &[
-    // On Debian 12's kernel two do not hold yet: what Landlock leaves of /proc, and a profile that AppArmor does not know.
-    ("tests/tests/security.rs", &["--skip=a_presets_landlock_keeps", "--skip=an_app_armor_profile_is"]),
+    ("tests/tests/security.rs", &[]),
     ("tests/tests/hostile.rs", &["nobody_gets_out", "links_in_volumes", "on_its_way_into_a_pod"]),
 ];
 

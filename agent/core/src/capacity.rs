@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use barepod_model::{Amounts, ContainerName, Pod, PodUid, Reason, Resources};
+use barepod_model::{Amounts, ContainerKind, ContainerName, Pod, PodUid, Reason, Resources, total};
 use serde::{Deserialize, Serialize};
 
+use crate::ContainerRecord;
 use crate::admission::Blocker;
+use crate::container::is_outdated;
 use crate::cpus::CpuPool;
 use crate::planted::{self, Fault};
 use crate::pod::{PodMachine, Stage};
@@ -163,10 +165,37 @@ fn used_by_others(pods: &BTreeMap<PodUid, PodMachine>, uid: &PodUid) -> Amounts 
 pub(crate) fn booked(pod: &PodMachine) -> Amounts {
     match (has_something(pod), pod.journal.asked_pod()) {
         (false, _) => Amounts::default(),
-        (true, None) => pod.wanted.requests(),
+        (true, None) => held(pod),
         // What is being written is given to nobody else meanwhile.
-        (true, Some(asked)) => pod.wanted.requests().max(as_given(pod, asked)),
+        (true, Some(asked)) => held(pod).max(as_given(pod, asked)),
     }
+}
+
+/// What a pod was given, and, as long as it lives, what it was given before: a container that is to become smaller, or
+/// to go, has what it was started with until it has ended or its limits are changed.
+fn held(pod: &PodMachine) -> Amounts {
+    let given = pod.wanted.requests();
+    if planted::on(Fault::LeavingNotCounted) {
+        return given;
+    }
+    let living = pod.containers.iter().filter(|(_, machine)| !machine.is_idle());
+    let living: BTreeMap<_, _> =
+        living.filter_map(|(name, _)| Some((name, pod.record.containers.get(name)?))).collect();
+    let has = |rec: &ContainerRecord| rec.in_force.map(|resources| resources.requests()).unwrap_or_default();
+    let wanted = pod.wanted.containers.iter().map(|spec| {
+        let (kind, requests) = (spec.kind, spec.resources.requests());
+        match living.get(&spec.name) {
+            // It may live beside all others, whatever its successor is.
+            Some(rec) if is_outdated(rec) => (ContainerKind::Regular, requests.max(has(rec))),
+            Some(rec) => (kind, requests.max(has(rec))),
+            None => (kind, requests),
+        }
+    });
+    let is_wanted = |name: &ContainerName| pod.wanted.containers.iter().any(|spec| spec.name == *name);
+    let removed = living.iter().filter(|(name, _)| !is_wanted(name)).map(|(_, rec)| (ContainerKind::Regular, has(rec)));
+    let together = total(wanted.chain(removed));
+    let levels = living.values().map(|rec| rec.level_in_force).chain([pod.wanted.resources.level]);
+    levels.map(|level| together.as_said_by(level.as_ref())).fold(given, Amounts::max)
 }
 
 /// Whether a pod has been begun, and something of it lives or may live again.

@@ -73,6 +73,8 @@ faults! {
     CpuGivenTwice,
     /// Pods are begun whatever the host has left.
     ResourcesNotCounted,
+    /// What a container has that is on its way out, or is to become smaller, is given to others at once.
+    LeavingNotCounted,
     /// Another value behind the same reference replaces a process.
     ValueReplaces,
     /// What the policy refuses is done all the same.

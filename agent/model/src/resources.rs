@@ -214,6 +214,21 @@ impl Amounts {
     }
 }
 
+impl Amounts {
+    /// What a pod asks for whose containers ask for so much together: what it says itself goes before that.
+    #[must_use]
+    pub fn as_said_by(self, level: Option<&Resources>) -> Self {
+        let Some(level) = level else { return self };
+        Self {
+            cpu: level.cpu_request.unwrap_or(self.cpu),
+            memory: level.memory_request.unwrap_or(self.memory),
+            huge_two_mi: level.huge_pages.two_mi.unwrap_or(self.huge_two_mi),
+            huge_one_gi: level.huge_pages.one_gi.unwrap_or(self.huge_one_gi),
+            storage: self.storage,
+        }
+    }
+}
+
 impl Resources {
     /// What is asked for.
     #[must_use]
@@ -296,17 +311,7 @@ impl Pod {
     /// the sidecars before them.
     #[must_use]
     pub fn requests(&self) -> Amounts {
-        let containers = self.total(|container| container.resources.requests());
-        match &self.resources.level {
-            None => containers,
-            Some(level) => Amounts {
-                cpu: level.cpu_request.unwrap_or(containers.cpu),
-                memory: level.memory_request.unwrap_or(containers.memory),
-                huge_two_mi: level.huge_pages.two_mi.unwrap_or(containers.huge_two_mi),
-                huge_one_gi: level.huge_pages.one_gi.unwrap_or(containers.huge_one_gi),
-                storage: containers.storage,
-            },
-        }
+        self.container_requests().as_said_by(self.resources.level.as_ref())
     }
 
     /// What its containers ask for, whatever it says itself.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use barepod_core::{AttemptKey, Effect, HookOutcome, Input, Observation, PodRecord, ProbeOutcome, StartFailure, Sync};
 use barepod_model::{
-    Attempt, ContainerKey, ContainerKind, ExitStatus, Hook, HookKind, Pod, PodUid, Reason, RestartPolicy,
+    Amounts, Attempt, ContainerKey, ContainerKind, ContainerName, ExitStatus, Hook, HookKind, Pod, PodUid, Reason,
+    RestartPolicy,
 };
 
 use crate::clock::SimTime;
@@ -141,6 +142,7 @@ impl World<'_> {
                 } else {
                     if let Some(process) = self.host.containers.get_mut(&key) {
                         process.requests = pod.requests();
+                        process.own = requests_of(&pod, &key.container);
                     }
                     Input::Resized { key, generation }
                 };
@@ -215,6 +217,7 @@ impl World<'_> {
             pid: self.host.new_pid(),
             started: self.clock.stamp(),
             requests: spec.requests(),
+            own: requests_of(&spec, &key.container),
             stop: self.cause_at_start(key, &spec, polled),
             spec,
             end: None,
@@ -411,6 +414,11 @@ impl World<'_> {
         self.hear_later(Input::Forgotten { pod });
         Ok(())
     }
+}
+
+fn requests_of(pod: &Pod, name: &ContainerName) -> Amounts {
+    let spec = pod.containers.iter().find(|container| container.name == *name);
+    spec.map(|spec| spec.resources.requests()).unwrap_or_default()
 }
 
 fn failure(reason: Reason) -> StartFailure {

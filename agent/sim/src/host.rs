@@ -58,6 +58,8 @@ pub(crate) struct Process {
     pub(crate) stop: StopCause,
     /// What its pod had of the host when its limits were last set.
     pub(crate) requests: Amounts,
+    /// What it had of that itself.
+    pub(crate) own: Amounts,
     /// There is a reason to stop it that is its own: it is replaced, or a probe failed.
     pub(crate) own_cause: bool,
     /// Its preStop hook was asked for.

@@ -157,13 +157,16 @@ impl World<'_> {
         if self.summary.reboots > 0 {
             return Ok(());
         }
-        let mut others: BTreeMap<&PodUid, Amounts> = BTreeMap::new();
+        let mut others: BTreeMap<&PodUid, (Amounts, Amounts)> = BTreeMap::new();
         for (other, process) in self.host.containers.iter().filter(|(_, process)| process.populated) {
             let wishes = self.intents.pods.get(&other.pod).map(Intent::wishes).unwrap_or_default();
-            let least = wishes.iter().map(Pod::requests).fold(process.requests, least_of);
-            let known = others.entry(&other.pod).or_insert(least);
-            *known = least_of(*known, least);
+            let most = wishes.iter().map(Pod::requests).fold(process.requests, Amounts::max);
+            let (sum, known) = others.entry(&other.pod).or_default();
+            (*sum, *known) = (sum.plus(process.own), known.max(most));
         }
+        // A pod that is changed may have, for a while, more than it was ever given: what comes, and what goes.
+        let mut others: BTreeMap<_, _> =
+            others.into_iter().map(|(pod, (sum, most))| (pod, least_of(sum, most))).collect();
         others.remove(&key.pod);
         let wishes = self.intents.pods.get(&key.pod).map(Intent::wishes).unwrap_or_default();
         let own = wishes.iter().map(Pod::requests).fold(pod.requests(), least_of);

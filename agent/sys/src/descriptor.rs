@@ -85,6 +85,20 @@ fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
     done(unsafe { libc::syscall(libc::SYS_close_range, first as libc::c_uint, last as libc::c_uint, 0) })
 }
 
+/// The address family (`AF_UNIX`, `AF_INET`, ...) that a socket was made with, bound or not.
+///
+/// # Errors
+/// As getsockopt(2): `ENOTSOCK` of what is none.
+pub fn socket_domain(socket: impl AsFd) -> io::Result<libc::c_int> {
+    let mut domain: libc::c_int = 0;
+    let mut size = size_of::<libc::c_int>() as libc::socklen_t;
+    let fd = socket.as_fd().as_raw_fd();
+    let value = (&raw mut domain).cast();
+    // SAFETY: both are live, and `size` is that of the number.
+    done(unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_DOMAIN, value, &raw mut size) })?;
+    Ok(domain)
+}
+
 /// Takes over a descriptor that was inherited under this number; `None` if none is open there.
 ///
 /// The caller says that nothing else in this process owns the number: it is for numbers handed over by exec, once each.

@@ -28,6 +28,17 @@ pub fn send_signal(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     done(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal, none, 0) })
 }
 
+/// The same open file as that process has under this number, closed at exec. Linux 5.6.
+///
+/// # Errors
+/// As pidfd_getfd(2): `EBADF` where it has none, `ESRCH` when it has ended, `EPERM` where it may not be traced.
+pub fn descriptor_of(process: BorrowedFd<'_>, number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers only.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) })?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
 /// Moves this process into namespaces of another (a PID namespace: its later children). Linux 5.8.
 ///
 /// # Errors

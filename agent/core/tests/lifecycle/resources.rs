@@ -194,6 +194,50 @@ fn a_container_for_which_there_is_no_room_is_not_added() {
     assert_eq!(bench.starts(), [key_of(&db, "side", 0)]);
 }
 
+#[test]
+fn what_is_on_its_way_out_has_its_part_until_it_has_ended() {
+    let (mut removed, mut replaced) = (asking(pod("a", "db"), 1000), asking(pod("a", "db"), 500));
+    removed.containers.insert(0, container("side", ContainerKind::Regular));
+    removed.containers[0].resources.cpu_request = Some(MilliCpu(2000));
+    replaced.containers[0].launch.argv.push("another".into());
+    let large = asking(pod("a", "db"), 3000);
+    let cases = [
+        ("a container that is removed", removed, asking(pod("a", "db"), 1000), "side"),
+        ("one with a smaller successor", large, replaced, "main"),
+    ];
+    for (what, before, after, leaving) in cases {
+        let mut bench = bench();
+        let other = asking(pod("b", "other"), 2000);
+        bench.run(&before);
+        bench.apply(&after);
+        bench.apply(&other);
+        assert_eq!(bench.view(&other).reason, Some(Reason::OutOfcpu), "{what}");
+        bench.restart_daemon();
+        for spec in &before.containers {
+            let running = bench.running(&key_of(&before, spec.name.as_str(), 0));
+            bench.observed(&key_of(&before, spec.name.as_str(), 0), running);
+        }
+        bench.observed(&main_key(&other, 0), barepod_core::Observation::Absent);
+        assert_eq!(bench.view(&other).reason, Some(Reason::OutOfcpu), "{what}, after a restart of the daemon");
+
+        bench.ended(&key_of(&before, leaving, 0), ExitStatus::Code(0));
+
+        assert!(bench.starts().contains(&main_key(&other, 0)), "{what}: {:?}", bench.starts());
+    }
+}
+
+#[test]
+fn a_container_that_is_to_become_smaller_has_its_part_until_that_is_so() {
+    let mut bench = bench();
+    let (db, other) = (asking(pod("a", "db"), 3000), asking(pod("b", "other"), 2000));
+    bench.run(&db);
+    bench.apply(&asking(pod("a", "db"), 1000));
+    bench.apply(&other);
+    assert_eq!(bench.view(&other).reason, Some(Reason::OutOfcpu));
+    bench.tell(Input::Resized { key: main_key(&db, 0).container_key(), generation: 2 });
+    assert_eq!(bench.starts(), [main_key(&other, 0)]);
+}
+
 // ---- CPUs of one's own ----
 
 /// A host of four CPUs in two cores, of which one thread is reserved.

@@ -120,9 +120,10 @@ pub(super) fn sysctls(launch: &Launch) -> Vec<wire::Sysctl> {
     launch.confinement.sysctls.iter().map(one).collect()
 }
 
-/// The profile that exec changes to; empty for the host's own rules.
+/// The profile that exec changes to; empty for the host's own rules. One that is not loaded is looked for again, as where a
+/// container runtime finds it missing.
 fn app_armor(wanted: &AppArmor) -> Result<String, StartFailure> {
-    app_armor::profile(Path::new("/"), wanted).map_err(|error| failure(Reason::AppArmor, chain(&error)))
+    app_armor::profile(Path::new("/"), wanted).map_err(|error| failure(Reason::CreateContainerError, chain(&error)))
 }
 
 /// Of `6.1.0-18-amd64`: 6 and 1.
