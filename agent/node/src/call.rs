@@ -59,20 +59,26 @@ pub(crate) async fn call<T>(work: impl Future<Output = kube::Result<T>>) -> Resu
 /// Pauses between tries.
 #[derive(Debug, Clone)]
 pub(crate) struct Pauses {
+    first: Duration,
     next: Duration,
     longest: Duration,
 }
 
 impl Default for Pauses {
     fn default() -> Self {
-        Self { next: FIRST_PAUSE, longest: LONGEST_PAUSE }
+        Self::between(FIRST_PAUSE, LONGEST_PAUSE)
     }
 }
 
 impl Pauses {
     /// With another upper bound.
     pub(crate) fn up_to(longest: Duration) -> Self {
-        Self { longest, ..Self::default() }
+        Self::between(FIRST_PAUSE, longest)
+    }
+
+    /// From one to the other, each twice the one before.
+    pub(crate) fn between(first: Duration, longest: Duration) -> Self {
+        Self { first, next: first, longest }
     }
 
     /// The next one.
@@ -84,7 +90,7 @@ impl Pauses {
 
     /// All is well again.
     pub(crate) fn reset(&mut self) {
-        self.next = FIRST_PAUSE;
+        self.next = self.first;
     }
 }
 

@@ -91,6 +91,12 @@ impl Index {
         }
     }
 
+    /// Some pod runs here of which the API server shows no object, and nobody knows why.
+    pub(crate) fn lacks_some(&self) -> bool {
+        let is_orphan = |state: &State| state.api.is_none() && state.evidence.is_none() && state.here.is_some();
+        self.pods.values().any(|entry| is_orphan(&entry.state.borrow()))
+    }
+
     fn change(&mut self, uid: &str, change: impl FnOnce(&mut State)) {
         let start = || {
             let state = watch::Sender::new(State { listed: self.listed, asked: self.asked, ..State::default() });

@@ -24,13 +24,16 @@ mod status;
 mod worker;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio::sync::{mpsc, watch::Receiver};
+use tokio::time::Instant;
 
+use crate::call::Pauses;
 use crate::objects::Objects;
 use crate::registration::Known;
 use crate::services::Services;
@@ -39,6 +42,10 @@ use crate::watching::watch;
 use crate::{Daemon, Settings};
 use index::Index;
 use mirror::Mirrors;
+
+/// When pods that run here are listed no more, the list is made again: it may have been wrong.
+const FIRST_DOUBT: Duration = Duration::from_secs(5);
+const LAST_DOUBT: Duration = Duration::from_secs(60);
 
 /// What all workers share.
 pub(crate) struct Context {
@@ -56,25 +63,51 @@ pub(crate) async fn run(client: Client, daemon: Daemon, settings: Settings, node
     let (services, keep_services) = Services::new(client.clone());
     let objects = Objects::new(client.clone());
     let here = watcher::Config::default().fields(&format!("spec.nodeName={}", settings.name));
-    let mut api = std::pin::pin!(watch(Api::<Pod>::all(client.clone()), here));
+    let listed = || watch(Api::<Pod>::all(client.clone()), here.clone()).boxed();
+    let mut api = listed();
     let (tell, mut told) = mpsc::channel(256);
     let listen = daemon::listen(daemon.clone(), tell);
-    let context = Context { client, daemon, settings, node, objects, services, tokens: Tokens::default() };
-    let context = Arc::new(context);
+    let tokens = Tokens::default();
+    let context = Arc::new(Context { client: client.clone(), daemon, settings, node, objects, services, tokens });
     let (mirrors, tell_mirrors) = Mirrors::new(Arc::clone(&context));
     let mut index = Index::new(context, tell_mirrors);
     let bring_together = async {
+        let mut doubts = Pauses::between(FIRST_DOUBT, LAST_DOUBT);
+        let mut list_again = None;
         loop {
             // Each branch is cancel-safe: streams and channels lose nothing that is not taken.
             tokio::select! {
                 Some(event) = api.next() => match event {
-                    Ok(event) => index.api(event),
+                    Ok(event) => {
+                        let is_listed = matches!(event, watcher::Event::InitDone);
+                        index.api(event);
+                        match index.lacks_some() {
+                            false => {
+                                doubts.reset();
+                                list_again = None;
+                            }
+                            // A watch does not show what a list has left out.
+                            true if is_listed => list_again = Some(Instant::now() + doubts.pause()),
+                            true => {}
+                        }
+                    }
                     Err(error) => tracing::warn!("the cluster's pods are not up to date: {error}; trying again"),
                 },
+                () = reached(list_again) => {
+                    list_again = None;
+                    api = listed();
+                }
                 Some(news) = told.recv() => index.daemon(news),
                 uid = index.done() => index.retire(&uid),
             }
         }
     };
     tokio::join!(keep_services, listen, mirrors.run(), bring_together);
+}
+
+async fn reached(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }

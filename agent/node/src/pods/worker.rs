@@ -23,6 +23,8 @@ use crate::tokens::Owner;
 /// Between tries of what was refused: a policy may change, a preset be installed.
 const LONGEST_REFUSAL: Duration = Duration::from_secs(60);
 
+/// So long what was said of an object's removal is taken for true.
+const CONFIRM: Duration = Duration::from_secs(5);
 /// Who made a volume.
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 /// The provisioner of directories of barepod's nodes (`barepod-operator`).
@@ -184,7 +186,11 @@ impl Worker {
     /// Nothing of it is left: first its end is told, then its object goes.
     async fn finish(&mut self, pod: &Pod, last: Option<Value>) -> Result<Next, StepError> {
         if !status::is_terminal(pod) {
-            self.tell(pod, &status::ended(last, pod.metadata.generation)).await?;
+            match self.tell(pod, &status::ended(last, pod.metadata.generation)).await {
+                // What is gone needs no status.
+                Err(StepError::Api(error)) if error.is_not_found() || error.is_conflict() => {}
+                told => told?,
+            }
         }
         let parameters = DeleteParams {
             grace_period_seconds: Some(0),
@@ -192,9 +198,10 @@ impl Worker {
             ..DeleteParams::default()
         };
         match call(self.api(pod).delete(&pod.name_any(), &parameters)).await {
-            Ok(_) => Ok(Next::News),
-            // It is gone, or another has its name.
-            Err(error) if error.is_not_found() || error.is_conflict() => Ok(Next::News),
+            // The watch will say so. If it does not, it is asked for again.
+            Ok(_) => Ok(Next::In(CONFIRM)),
+            // It is gone, or another has its name; or somebody says so.
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(Next::In(CONFIRM)),
             Err(error) => Err(error.into()),
         }
     }
@@ -380,8 +387,7 @@ impl Worker {
                 self.told = Some((told.resource_version(), hash));
                 Ok(())
             }
-            // Its object is gone, or is another pod's: the watch will say so.
-            Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+            // Its object is gone, or is another pod's: the watch will say so, if that is true.
             Err(error) if error.is_final() => {
                 tracing::error!(uid = self.uid, "the API server does not take a status: {error}");
                 self.told = Some((version, hash));
