@@ -12,6 +12,7 @@ pub mod joined;
 pub mod listen;
 pub mod logs;
 pub mod mounts;
+pub mod network;
 pub mod peers;
 pub mod pods;
 pub mod process;

@@ -3,8 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use barepod_tests::bridge::Bridge;
+use barepod_tests::cluster::false_server::{Answer, FalseApiServer, Times};
 use barepod_tests::host::{alive, signal};
-use barepod_tests::joined::{Joined, NODE, has_condition, shell};
+use barepod_tests::joined::{ADDRESS, Joined, NODE, has_condition, shell};
 use barepod_tests::pods::IDLE;
 use barepod_tests::{Tier, tier};
 use serde_json::{Value, json};
@@ -179,5 +181,55 @@ fn a_host_that_has_lost_all_processes_starts_its_pods_from_the_ledger_while_the_
     cluster.plane.start_api_server()?;
     let pod = cluster.pod_until("kept", "told of", |pod| *restarts(pod) == 1)?;
     assert!(has_condition(&pod, "PodScheduled", "True"), "{pod}");
+    Ok(())
+}
+
+/// What an API server may answer though it is not so.
+const LIES: [(&str, Answer); 10] = [
+    ("list", Answer::Status(404)),
+    ("watch", Answer::Status(404)),
+    ("list", Answer::Status(500)),
+    ("watch", Answer::Status(500)),
+    ("list", Answer::RetryAfter(1)),
+    ("list", Answer::EmptyList),
+    ("list", Answer::HalfList),
+    ("watch", Answer::WatchError(410)),
+    ("list", Answer::Cut),
+    ("list", Answer::CutAfter(100)),
+];
+
+#[test]
+fn an_api_server_that_lies_ends_nothing_and_is_believed_again_when_it_says_the_truth() -> Result {
+    let mut cluster = Joined::start()?;
+    let server = FalseApiServer::start(&cluster.plane)?;
+    let kubeconfig = server.kubeconfig_of_node(&cluster.plane, NODE)?;
+    cluster.bridge.kill()?;
+    cluster.bridge = Bridge::start(&cluster.host, NODE, ADDRESS.into(), &kubeconfig)?;
+    let names = ["a", "b", "c", "d"];
+    names.iter().try_for_each(|name| cluster.apply(&shell(name, IDLE)))?;
+    let pids = names.iter().map(|name| cluster.ready(name)).collect::<std::result::Result<Vec<_>, _>>()?;
+    for (verb, lie) in LIES {
+        let told = format!("{lie:?} to {verb}");
+        let rule = server.answer(lie, Times::Always, move |asked| asked.is(verb, "pods"));
+        if verb == "list" {
+            // A watch that is only cut goes on where it was.
+            server.answer(Answer::WatchError(410), Times::First(1), |asked| asked.is("watch", "pods"));
+        }
+        server.cut_connections();
+        cluster.until(&format!("the lie {told} to be told"), |_| (rule.hits() >= 1).then_some(()))?;
+        rule.end();
+        cluster.until(&format!("the truth to be known after {told}"), |cluster| {
+            let known = |name: &&str| cluster.host.pod(name).is_ok_and(|pod| pod["status"]["reason"] != "Orphaned");
+            names.iter().all(known).then_some(())
+        })?;
+        for (name, pid) in names.iter().zip(&pids) {
+            assert_eq!(cluster.host.pid(name), Some(*pid), "{name} after {told}");
+        }
+        // And it is listened to: a pod comes and goes.
+        cluster.apply(&shell("passing", IDLE))?;
+        cluster.ready("passing")?;
+        cluster.kubectl(&["delete", "pod", "passing", "--wait=false"])?;
+        cluster.gone("passing")?;
+    }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! made again.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
@@ -20,6 +21,53 @@ struct Watching<K: 'static> {
     stream: Option<BoxStream<'static, watcher::Result<Event<K>>>>,
     pauses: Pauses,
     has_failed: bool,
+    /// The list has been taken whole; from then on there may be nothing to tell for long.
+    is_listed: bool,
+}
+
+/// How long a list may bring nothing.
+const SILENCE: Duration = Duration::from_secs(10);
+
+impl<K> Watching<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    async fn next(&mut self) -> Option<watcher::Result<Event<K>>> {
+        loop {
+            if std::mem::take(&mut self.has_failed) {
+                tokio::time::sleep(self.pauses.pause()).await;
+            }
+            let (api, config) = (self.api.clone(), self.config.clone());
+            let stream = self.stream.get_or_insert_with(|| watcher::watcher(api, config).boxed());
+            let item = match self.is_listed {
+                true => stream.next().await?,
+                false => match tokio::time::timeout(SILENCE, stream.next()).await {
+                    Ok(item) => item?,
+                    Err(_) => {
+                        tracing::warn!("the API server begins a list and does not end it; asking anew");
+                        self.begin_anew();
+                        continue;
+                    }
+                },
+            };
+            match &item {
+                Ok(Event::Init) => self.is_listed = false,
+                Ok(Event::InitDone) => {
+                    self.is_listed = true;
+                    self.pauses.reset();
+                }
+                Ok(Event::InitApply(_) | Event::Apply(_) | Event::Delete(_)) => self.pauses.reset(),
+                Err(_) => self.begin_anew(),
+            }
+            return Some(item);
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        self.stream = None;
+        self.has_failed = true;
+        self.is_listed = false;
+    }
 }
 
 /// The events of all objects that the configuration selects, for ever. After an error a new list begins.
@@ -27,21 +75,10 @@ pub(crate) fn watch<K>(api: Api<K>, config: Config) -> impl Stream<Item = watche
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let watching = Watching { api, config, stream: None, pauses: Pauses::default(), has_failed: false };
+    let pauses = Pauses::default();
+    let watching = Watching { api, config, stream: None, pauses, has_failed: false, is_listed: false };
     stream::unfold(watching, |mut watching| async move {
-        if std::mem::take(&mut watching.has_failed) {
-            tokio::time::sleep(watching.pauses.pause()).await;
-        }
-        let Watching { api, config, stream, .. } = &mut watching;
-        let item = stream.get_or_insert_with(|| watcher::watcher(api.clone(), config.clone()).boxed()).next().await?;
-        match &item {
-            Ok(Event::Init) => {}
-            Ok(Event::InitApply(_) | Event::InitDone | Event::Apply(_) | Event::Delete(_)) => watching.pauses.reset(),
-            Err(_) => {
-                watching.stream = None;
-                watching.has_failed = true;
-            }
-        }
+        let item = watching.next().await?;
         Some((item, watching))
     })
 }
