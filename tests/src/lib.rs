@@ -10,6 +10,7 @@ pub mod host;
 pub mod listen;
 pub mod logs;
 pub mod mounts;
+pub mod network;
 pub mod peers;
 pub mod pods;
 pub mod process;

@@ -22,6 +22,9 @@ pub enum ClusterError {
     /// A key or certificate.
     #[error("cannot make a certificate")]
     Certificate(#[from] rcgen::Error),
+    /// What TLS is made of.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
     /// A server ended by itself.
     #[error("{server} ended with {status}; its last words:\n{words}")]
     Ended {

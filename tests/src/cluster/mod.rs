@@ -7,6 +7,7 @@
 mod anonymous;
 mod certificates;
 mod error;
+pub mod false_server;
 mod faults;
 mod kubeconfig;
 mod pem;

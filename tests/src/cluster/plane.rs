@@ -99,6 +99,11 @@ impl ControlPlane {
         Ok(plane)
     }
 
+    /// Where the API server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// `https://ADDRESS:PORT`.
     pub fn server(&self) -> String {
         url(self.address.ip(), self.address.port())
@@ -192,12 +197,17 @@ impl ControlPlane {
         self.pki.kubeconfig(server, &format!("system:node:{name}"), Some("system:nodes"))
     }
 
-    /// A new kubeconfig of a user that RBAC has to know.
+    /// A new kubeconfig of any user, for an API server at this URL.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn kubeconfig_of_user(&self, name: &str) -> Result<PathBuf, ClusterError> {
-        self.pki.kubeconfig(&self.server(), name, None)
+    pub fn kubeconfig_of_user_at(
+        &self,
+        name: &str,
+        group: Option<&str>,
+        server: &str,
+    ) -> Result<PathBuf, ClusterError> {
+        self.pki.kubeconfig(server, name, group)
     }
 
     /// A kubeconfig of who has the bootstrap token and nothing else.
@@ -205,7 +215,17 @@ impl ControlPlane {
     /// # Errors
     /// It cannot be written.
     pub fn kubeconfig_of_token(&self) -> Result<PathBuf, ClusterError> {
-        self.kubeconfig("token", &User::Token(&self.bootstrap_token()))
+        self.kubeconfig_of_token_at(&self.server())
+    }
+
+    /// The same for an API server at another URL.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn kubeconfig_of_token_at(&self, server: &str) -> Result<PathBuf, ClusterError> {
+        let path = self.scratch.join(format!("token-{}.kubeconfig", self.next()));
+        fs_err::write(&path, kubeconfig::text(server, &self.ca(), &User::Token(&self.bootstrap_token())))?;
+        Ok(path)
     }
 
     /// A token by which hosts may join; it does not expire.
@@ -254,12 +274,6 @@ impl ControlPlane {
     /// The ends of all logs.
     pub fn last_words(&self) -> String {
         self.servers.all().map(Server::last_words).join("\n")
-    }
-
-    fn kubeconfig(&self, name: &str, user: &User<'_>) -> Result<PathBuf, ClusterError> {
-        let path = self.scratch.join(format!("{name}.kubeconfig"));
-        fs_err::write(&path, kubeconfig::text(&self.server(), &self.ca(), user))?;
-        Ok(path)
     }
 
     /// A file with these manifests.
