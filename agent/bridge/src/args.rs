@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use barepod_node::Taint;
-use clap::{Parser, ValueEnum};
+use barepod_telemetry::LogFormat;
+use clap::Parser;
 
 /// Connects this host's barepodd with a Kubernetes cluster: the host becomes a node, and pods bound to it run here.
 #[derive(Debug, Parser)]
@@ -45,16 +46,6 @@ pub(crate) struct Args {
     /// How to write the bridge's own log [default: journald where the service manager connects it, else text].
     #[arg(long, value_enum)]
     pub(crate) log_format: Option<LogFormat>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// Lines for people, on standard error.
-    Text,
-    /// One JSON object a line, on standard error.
-    Json,
-    /// To the journal, with fields.
-    Journald,
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 
 mod args;
 mod client;
-mod telemetry;
 
 use std::process::ExitCode;
 
@@ -27,7 +26,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> anyhow::Result<()> {
-    telemetry::init(args.log_format)?;
+    barepod_telemetry::init(args.log_format)?;
     // Its own cryptography, whatever else is linked in.
     rustls::crypto::ring::default_provider().install_default().ok();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
