@@ -212,10 +212,11 @@ fn texts(files: Vec<v1::ManifestFile>) -> Vec<(String, String)> {
     files.into_iter().map(|file| (file.name, file.text)).collect()
 }
 
-/// A pod of another source is its source's to end, or it would only come back.
+/// A pod of another source is its source's to end, or it would only come back; but for one that its source has forgotten.
 fn owned_by_file(view: &PodView) -> Result<(), Status> {
     match view.pod.as_ref().map(|pod| pod.source) {
         Some(Source::File) | None => Ok(()),
+        Some(Source::Kubernetes | Source::Nomad) if view.reason == Some(Reason::Orphaned) => Ok(()),
         Some(source @ (Source::Kubernetes | Source::Nomad)) => {
             let message = format!("this pod is owned by {source}; delete it there");
             Err(refusal(Code::FailedPrecondition, Reason::NotOwner.as_str(), message))

@@ -14,7 +14,7 @@ use barepod_model::{Pod, PodUid, Reason, Source};
 use barepod_policy::Subject;
 use barepod_reader::{Diagnostics, ReadPod, Reader};
 
-use crate::board::Board;
+use crate::board::{Board, is_named};
 use crate::journal::Journal;
 use crate::supervisor::{Handle, Request};
 
@@ -92,8 +92,10 @@ impl ClusterSource {
     /// then comes from an older copy of the cluster's store.
     async fn end_predecessors(&self, pod: &Pod) -> Result<(), Denied> {
         let is_other = |view: &Arc<PodView>| {
-            let is_named = view.name.as_ref().is_some_and(|(ns, name)| *ns == pod.namespace && *name == pod.name);
-            is_named && view.uid != pod.uid && view.deletion.is_none() && is_of_cluster(view)
+            is_named(view, pod.namespace.as_str(), pod.name.as_str())
+                && view.uid != pod.uid
+                && view.deletion.is_none()
+                && is_of_cluster(view)
         };
         for view in self.board.list().into_iter().filter(is_other) {
             if view.pod.as_deref().and_then(created) > created(pod) {
