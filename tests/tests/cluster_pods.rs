@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use barepod_tests::bridge::{as_bridge, reachable};
-use barepod_tests::host::{SOON, alive};
+use barepod_tests::host::{SOON, alive, signal};
 use barepod_tests::joined::{Joined, NODE, has_condition, shell};
 use barepod_tests::pods::IDLE;
 use barepod_tests::wait_for;
@@ -45,11 +45,35 @@ fn a_pod_that_ends_tells_how_and_is_not_started_again() -> Result {
     let pod = cluster.pod_until("badly", "failed", |pod| phase(pod, "Failed"))?;
     let end = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
     assert_eq!((&end["exitCode"], &end["reason"], &end["message"]), (&json!(7), &json!("Error"), &json!("why\n")));
-    // The host forgets it, as after a reboot: what has ended is not begun anew.
-    let uid = pod["metadata"]["uid"].clone();
     cluster.kubectl(&["delete", "pod", "badly", "--wait=false"])?;
     cluster.gone("badly")?;
-    assert!(!cluster.host.log().contains(&format!("attempt 1 runs as pid uid={uid}")));
+    let begun = |name: &str| {
+        let is_begin = |line: &&str| line.contains("runs as pid") && line.contains(&format!("pod=\"{name}\""));
+        cluster.host.log().lines().filter(is_begin).count()
+    };
+    assert_eq!((begun("well"), begun("badly")), (1, 1));
+    Ok(())
+}
+
+#[test]
+fn a_host_that_has_forgotten_its_pods_starts_those_that_are_wanted_and_none_that_has_ended() -> Result {
+    let mut cluster = Joined::start()?;
+    let mut done = shell("done", "exit 0");
+    done["spec"]["restartPolicy"] = json!("Never");
+    cluster.apply(&done)?;
+    cluster.apply(&shell("wanted", IDLE))?;
+    let pid = cluster.ready("wanted")?;
+    cluster.pod_until("done", "done", |pod| pod["status"]["phase"] == "Succeeded")?;
+    let shims = cluster.host.shims("wanted")?;
+    cluster.host.kill_daemon()?;
+    for process in shims.into_iter().chain([pid]) {
+        signal(process, "KILL")?;
+    }
+    std::fs::remove_dir_all(cluster.host.path("run/barepod/shims"))?;
+    std::fs::remove_dir_all(cluster.host.path("var/lib/barepod/ledger"))?;
+    cluster.host.start()?;
+    cluster.until("the wanted one to run anew", |cluster| cluster.host.pid("wanted").filter(|now| *now != pid))?;
+    assert!(cluster.host.pod("done").is_err(), "what has ended has been begun anew");
     Ok(())
 }
 
@@ -146,6 +170,9 @@ fn a_pod_of_the_host_is_mirrored_counted_and_ended_by_nobody_in_the_cluster() ->
     let cluster = Joined::start()?;
     let mut own = barepod_tests::pods::idle("own");
     own["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "300m"}});
+    let mut nowhere = barepod_tests::pods::idle("nowhere");
+    nowhere["metadata"]["namespace"] = json!("the-cluster-lacks-it");
+    cluster.host.apply_object(&nowhere)?;
     cluster.host.apply_object(&own)?;
     let pid = cluster.host.running("own")?;
     let mirror = format!("own-{NODE}");

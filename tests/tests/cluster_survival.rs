@@ -147,6 +147,37 @@ fn a_cluster_restored_from_an_older_copy_ends_nothing() -> Result {
     cluster.until("the new one to be an orphan", |cluster| cluster.host.pod("new").ok().filter(orphan))?;
     assert_eq!(cluster.ready("old")?, old);
     assert!(alive(new));
+    // Who knows better ends it.
+    let refused = cluster.host.barepod(&["delete", "old"]).unwrap_err().to_string();
+    assert!(refused.contains("owned by kubernetes"), "{refused}");
+    cluster.host.barepod(&["delete", "new"])?;
+    assert!(!alive(new));
+    Ok(())
+}
+
+#[test]
+fn a_daemon_that_is_replaced_makes_neither_its_node_nor_a_pod_unready() -> Result {
+    let mut cluster = Joined::start()?;
+    cluster.apply(&shell("stays", IDLE))?;
+    let pid = cluster.ready("stays")?;
+    let since = |object: &Value| {
+        let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+        let ready = conditions.into_iter().find(|condition| condition["type"] == "Ready").cloned();
+        ready.map(|condition| (condition["status"].clone(), condition["lastTransitionTime"].clone()))
+    };
+    let both =
+        |cluster: &Joined| Some((since(&cluster.get(&["node", NODE])?)?, since(&cluster.get(&["pod", "stays"])?)?));
+    let before = both(&cluster).ok_or("no conditions")?;
+    cluster.host.kill_daemon()?;
+    cluster.until("the bridge to miss it", |cluster| {
+        cluster.bridge.last_words().contains("barepodd cannot be asked:").then_some(())
+    })?;
+    cluster.host.start()?;
+    // It answers again when a new pod runs.
+    cluster.apply(&shell("later", IDLE))?;
+    cluster.ready("later")?;
+    assert_eq!(both(&cluster).ok_or("no conditions")?, before);
+    assert_eq!(cluster.host.pid("stays"), Some(pid));
     Ok(())
 }
 

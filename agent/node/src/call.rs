@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use kube::runtime::utils::Backoff;
-
 /// How long one call may take. A server that is frozen answers nothing at all.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// First pause after a failure; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Status must be true again soon after the API server is back.
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why a call brought nothing.
 #[derive(Debug, thiserror::Error)]
@@ -50,10 +48,12 @@ impl CallError {
 
 /// One call.
 pub(crate) async fn call<T>(work: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
-    match tokio::time::timeout(LIMIT, work).await {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(CallError::Late),
-    }
+    Ok(within(work).await??)
+}
+
+/// What follows from calls that somebody else makes.
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> Result<T, CallError> {
+    tokio::time::timeout(LIMIT, work).await.map_err(|_| CallError::Late)
 }
 
 /// Pauses between tries.
@@ -94,18 +94,11 @@ impl Pauses {
     }
 }
 
-/// For kube's watchers.
-impl Iterator for Pauses {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        Some(self.pause())
-    }
-}
-
-impl Backoff for Pauses {
-    fn reset(&mut self) {
-        Pauses::reset(self);
+/// Sleeps so long, or for ever.
+pub(crate) async fn sleep(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -7,13 +7,11 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
-use crate::Daemon;
 use crate::call::Pauses;
+use crate::{Daemon, SOURCE};
 
 /// Who says so.
 const COMPONENT: &str = "barepod";
-/// As the daemon calls where a cluster's pods come from.
-const SOURCE: &str = "kubernetes";
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Events that say what pods of a cluster come by, from now on. One that the API server does not take is lost: events are

@@ -12,6 +12,7 @@
 
 mod call;
 mod events;
+mod json;
 mod node;
 mod objects;
 mod pods;
@@ -29,6 +30,9 @@ pub use settings::{Settings, Taint};
 
 /// The daemon, as this crate uses it.
 pub type Daemon = barepod_api::v1::barepod_client::BarepodClient<tonic::transport::Channel>;
+
+/// As the daemon calls where a cluster's pods come from.
+const SOURCE: &str = "kubernetes";
 
 /// Keeps the node until `stop`. Neither the API server nor the daemon need be there at any time: both are tried until they
 /// answer.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::json::without_nulls;
 use crate::watching::watch_one;
 
 /// What kind of object.
@@ -61,7 +62,8 @@ impl Drop for Watched {
 /// An object as long as somebody refers to it.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    watched: Arc<Watched>,
+    /// Held, for what nobody holds is not watched.
+    _watched: Arc<Watched>,
     seen: watch::Receiver<Seen>,
 }
 
@@ -82,7 +84,7 @@ impl Objects {
         };
         let watched = Arc::clone(all.entry(name.clone()).or_insert_with(start));
         let seen = watched.seen.clone();
-        Watch { watched, seen }
+        Watch { seen, _watched: watched }
     }
 }
 
@@ -100,7 +102,6 @@ impl Watch {
     /// Returns when it has become another. Cancel-safe.
     pub(crate) async fn changed(&mut self) {
         if self.seen.changed().await.is_err() {
-            let _held = &self.watched;
             std::future::pending().await
         }
     }
@@ -146,9 +147,7 @@ async fn tell(
 
 /// Without what is null, and with its name.
 fn named(mut object: Value, name: &Name) -> Value {
-    if let Some(fields) = object.as_object_mut() {
-        fields.retain(|_, value| !value.is_null());
-    }
+    without_nulls(&mut object);
     object["apiVersion"] = json!("v1");
     object["metadata"] = json!({"name": name.name, "namespace": name.namespace});
     object

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::call::{CallError, call};
+use crate::json::includes;
 use crate::{Daemon, Settings, node};
 
 const LEASE_NAMESPACE: &str = "kube-node-lease";
@@ -25,6 +26,8 @@ const LEASE_SECONDS: i32 = 40;
 const PERIOD: Duration = Duration::from_secs(10);
 /// `nodeStatusReportFrequency`.
 const REPORT: Duration = Duration::from_secs(300);
+/// How long the daemon may be silent: as long as the node itself may.
+const PATIENCE: Duration = Duration::from_secs(LEASE_SECONDS.unsigned_abs() as u64);
 /// After a failure it is tried sooner.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -44,11 +47,13 @@ pub(crate) struct Registration {
     known: watch::Sender<Option<Known>>,
     /// What was told last, and when.
     told: Option<(Value, Instant)>,
+    /// Since when the daemon does not answer.
+    silent_since: Option<Instant>,
 }
 
 impl Registration {
     pub(crate) fn new(client: Client, daemon: Daemon, settings: Settings) -> Self {
-        Self { client, daemon, settings, known: watch::Sender::new(None), told: None }
+        Self { client, daemon, settings, known: watch::Sender::new(None), told: None, silent_since: None }
     }
 
     /// The node, once it is registered.
@@ -61,7 +66,7 @@ impl Registration {
         let status = async {
             loop {
                 let pause = match self.look().await {
-                    Ok(()) => PERIOD,
+                    Ok(pause) => pause,
                     Err(error) => {
                         tracing::warn!(
                             node = self.settings.name,
@@ -76,18 +81,35 @@ impl Registration {
         tokio::join!(lease, status);
     }
 
-    async fn look(&mut self) -> Result<(), CallError> {
+    /// When to look again.
+    async fn look(&mut self) -> Result<Duration, CallError> {
         let api: Api<Node> = Api::all(self.client.clone());
         let host = match tokio::time::timeout(PERIOD, self.daemon.host(v1::HostRequest {})).await {
             Ok(Ok(answer)) => answer.into_inner(),
-            Ok(Err(status)) => return self.tell_not_ready(&api, status.message()).await,
-            Err(_) => return self.tell_not_ready(&api, "barepodd does not answer").await,
+            Ok(Err(status)) => return self.bear(&api, status.message()).await,
+            Err(_) => return self.bear(&api, "barepodd does not answer").await,
         };
+        self.silent_since = None;
         match call(api.get(&self.settings.name)).await {
-            Ok(there) => self.keep(&api, there, &host).await,
-            Err(error) if error.is_not_found() => self.register(&api, &host).await,
-            Err(error) => Err(error),
+            Ok(there) => self.keep(&api, there, &host).await?,
+            Err(error) if error.is_not_found() => self.register(&api, &host).await?,
+            Err(error) => return Err(error),
         }
+        Ok(PERIOD)
+    }
+
+    /// A daemon that is being replaced is away for a moment, and its pods run on: only one that stays away makes the node
+    /// unready, and with it, in the cluster's eyes, all its pods.
+    async fn bear(&mut self, api: &Api<Node>, message: &str) -> Result<Duration, CallError> {
+        let since = *self.silent_since.get_or_insert_with(|| {
+            tracing::warn!(node = self.settings.name, "barepodd cannot be asked: {message}");
+            Instant::now()
+        });
+        if since.elapsed() < PATIENCE {
+            return Ok(AGAIN);
+        }
+        self.tell_not_ready(api, message).await?;
+        Ok(PERIOD)
     }
 
     async fn register(&mut self, api: &Api<Node>, host: &v1::HostResponse) -> Result<(), CallError> {
@@ -141,7 +163,6 @@ impl Registration {
     }
 
     async fn tell_not_ready(&mut self, api: &Api<Node>, message: &str) -> Result<(), CallError> {
-        tracing::warn!(node = self.settings.name, "barepodd cannot be asked: {message}");
         self.told = None;
         match call(api.get(&self.settings.name)).await {
             Ok(there) => {
@@ -166,16 +187,6 @@ fn patch(mut status: Value) -> Patch<Value> {
 fn conditions(node: &Node) -> Vec<Value> {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.filter_map(|condition| serde_json::to_value(condition).ok()).collect()
-}
-
-/// Whether all that `wanted` says is so.
-fn includes(is: &Value, wanted: &Value) -> bool {
-    match (is, wanted) {
-        (Value::Object(is), Value::Object(wanted)) => {
-            wanted.iter().all(|(key, value)| is.get(key).is_some_and(|is| includes(is, value)))
-        }
-        (is, wanted) => is == wanted,
-    }
 }
 
 /// Renews the Lease while the node is registered. It belongs to the Node, and goes with it.

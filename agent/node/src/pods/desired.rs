@@ -4,6 +4,8 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
+use crate::json::without_nulls;
+
 /// The pod as JSON. It changes when, and only when, something of it changes that matters on the host.
 pub(crate) fn pod(pod: &Pod) -> String {
     let spec = pod.spec.as_ref().and_then(|spec| serde_json::to_value(spec).ok()).unwrap_or_default();
@@ -53,12 +55,6 @@ pub(crate) fn volume(volume: &PersistentVolume) -> Value {
     });
     without_nulls(&mut object["spec"]);
     object
-}
-
-fn without_nulls(object: &mut Value) {
-    if let Some(fields) = object.as_object_mut() {
-        fields.retain(|_, value| !value.is_null());
-    }
 }
 
 #[cfg(test)]

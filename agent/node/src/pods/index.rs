@@ -14,9 +14,7 @@ use super::daemon::News;
 use super::mirror::{self, Told};
 use super::state::{Evidence, State};
 use super::worker::Worker;
-
-/// As the daemon calls where a cluster's pods come from.
-const SOURCE: &str = "kubernetes";
+use crate::SOURCE;
 
 /// A pod's name with its namespace.
 type Name = (String, String);
@@ -187,13 +185,15 @@ impl Index {
     pub(crate) fn daemon(&mut self, news: News) {
         match news {
             News::Begin => self.showing = Some(HashSet::new()),
-            News::Present(pod) if pod.source != SOURCE => self.tell_mirrors(Told::Here(Arc::new(*pod))),
             News::Gone(pod) if pod.source != SOURCE => self.tell_mirrors(Told::Gone(Arc::new(*pod))),
             News::Present(pod) => {
                 if let Some(showing) = &mut self.showing {
                     showing.insert(pod.uid.clone());
                 }
                 let pod = Arc::new(*pod);
+                if pod.source != SOURCE {
+                    return self.tell_mirrors(Told::Here(pod));
+                }
                 self.change(&pod.uid.clone(), |state| state.here = Some(pod));
             }
             News::Gone(pod) => {
@@ -206,7 +206,7 @@ impl Index {
             News::Synced => {
                 let seen = self.showing.take().unwrap_or_default();
                 self.asked = true;
-                self.tell_mirrors(Told::AllHere);
+                self.tell_mirrors(Told::AllHere(seen.clone()));
                 self.change_all(|uid, state| {
                     state.asked = true;
                     if !seen.contains(uid) {

@@ -1,7 +1,7 @@
 //! Pods of other sources, shown to the cluster: mirror pods, as kubelet's static pods have them. A node may make no others,
 //! and they may refer to nothing; so they say what runs and what it has of the host, and their deletion ends nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,15 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use super::{Context, status};
-use crate::call::{CallError, Pauses, call};
+use crate::call::{CallError, Pauses, call, sleep};
 
 /// On every mirror pod (`pkg/kubelet/types/pod_update.go`).
 const MIRROR: &str = "kubernetes.io/config.mirror";
 const SOURCE: &str = "kubernetes.io/config.source";
 const HASH: &str = "kubernetes.io/config.hash";
+
+/// Between tries of what the API server refuses.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Namespace and name, as the cluster has them.
 type Name = (String, String);
@@ -31,8 +34,8 @@ pub(crate) enum Told {
     Here(Arc<v1::Pod>),
     /// One is gone.
     Gone(Arc<v1::Pod>),
-    /// All that are there have been told.
-    AllHere,
+    /// All that are there have been told, which are among these UIDs.
+    AllHere(HashSet<String>),
     /// The cluster shows a mirror.
     Shown(Arc<Pod>),
     /// It shows one no longer.
@@ -52,6 +55,8 @@ pub(crate) struct Mirrors {
     told: mpsc::UnboundedReceiver<Told>,
     here: HashMap<Name, Arc<v1::Pod>>,
     shown: HashMap<Name, Arc<Pod>>,
+    /// Those of which something has been told, and those that could not be kept.
+    due: HashSet<Name>,
     /// Both sides have told all: what one of them lacks is not there.
     knows_here: bool,
     knows_shown: bool,
@@ -61,8 +66,8 @@ impl Mirrors {
     /// The keeper, and the way to it.
     pub(crate) fn new(context: Arc<Context>) -> (Self, mpsc::UnboundedSender<Told>) {
         let (tell, told) = mpsc::unbounded_channel();
-        let (here, shown) = (HashMap::new(), HashMap::new());
-        (Self { context, told, here, shown, knows_here: false, knows_shown: false }, tell)
+        let (here, shown, due) = (HashMap::new(), HashMap::new(), HashSet::new());
+        (Self { context, told, here, shown, due, knows_here: false, knows_shown: false }, tell)
     }
 
     pub(crate) async fn run(mut self) {
@@ -71,17 +76,14 @@ impl Mirrors {
         if node.wait_for(Option::is_some).await.is_err() {
             return;
         }
-        let mut pauses = Pauses::default();
+        let mut pauses = Pauses::up_to(LONGEST_PAUSE);
         loop {
             let pause = match self.keep().await {
-                Ok(()) => {
+                true => {
                     pauses.reset();
                     None
                 }
-                Err(error) => {
-                    tracing::warn!("mirror pods are not up to date: {error}; trying again");
-                    Some(pauses.pause())
-                }
+                false => Some(pauses.pause()),
             };
             // Each branch is cancel-safe: a message that is not taken stays in the channel.
             tokio::select! {
@@ -99,16 +101,40 @@ impl Mirrors {
 
     fn hear(&mut self, told: Told) {
         match told {
-            Told::Here(pod) => drop(self.here.insert(self.name_of(&pod), pod)),
-            Told::Gone(pod) => drop(self.here.remove(&self.name_of(&pod))),
-            Told::AllHere => self.knows_here = true,
-            Told::Shown(pod) => drop(self.shown.insert((pod.namespace().unwrap_or_default(), pod.name_any()), pod)),
-            Told::Hidden(name) => drop(self.shown.remove(&name)),
+            Told::Here(pod) => {
+                let name = self.name_of(&pod);
+                self.due.insert(name.clone());
+                self.here.insert(name, pod);
+            }
+            Told::Gone(pod) => {
+                let name = self.name_of(&pod);
+                self.here.remove(&name);
+                self.due.insert(name);
+            }
+            Told::AllHere(uids) => {
+                self.knows_here = true;
+                self.look_at_all();
+                self.here.retain(|_, pod| uids.contains(&pod.uid));
+            }
+            Told::Shown(pod) => {
+                let name = (pod.namespace().unwrap_or_default(), pod.name_any());
+                self.due.insert(name.clone());
+                self.shown.insert(name, pod);
+            }
+            Told::Hidden(name) => {
+                self.shown.remove(&name);
+                self.due.insert(name);
+            }
             Told::AllShown(names) => {
                 self.knows_shown = true;
+                self.look_at_all();
                 self.shown.retain(|name, _| names.contains(name));
             }
         }
+    }
+
+    fn look_at_all(&mut self) {
+        self.due.extend(self.here.keys().chain(self.shown.keys()).cloned());
     }
 
     /// As kubelet names a static pod's.
@@ -116,19 +142,28 @@ impl Mirrors {
         (pod.namespace.clone(), format!("{}-{}", pod.name, self.context.settings.name))
     }
 
-    async fn keep(&mut self) -> Result<(), CallError> {
+    /// Whether all is as it should be. What cannot be kept, such as a mirror in a namespace that the cluster lacks, stays due
+    /// and keeps no other from it.
+    async fn keep(&mut self) -> bool {
         if !(self.knows_here && self.knows_shown) {
-            return Ok(());
+            return true;
         }
-        let stale: Vec<_> = self.shown.keys().filter(|name| !self.here.contains_key(*name)).cloned().collect();
-        for name in stale {
-            self.remove(&name).await?;
+        for name in std::mem::take(&mut self.due) {
+            let kept = match self.here.get(&name).cloned() {
+                Some(pod) => self.show(&name, &pod).await,
+                None if self.shown.contains_key(&name) => self.remove(&name).await,
+                None => Ok(()),
+            };
+            if let Err(error) = kept {
+                tracing::warn!(
+                    namespace = name.0,
+                    pod = name.1,
+                    "a mirror pod is not up to date: {error}; trying again"
+                );
+                self.due.insert(name);
+            }
         }
-        let here: Vec<_> = self.here.iter().map(|(name, pod)| (name.clone(), Arc::clone(pod))).collect();
-        for (name, pod) in here {
-            self.show(&name, &pod).await?;
-        }
-        Ok(())
+        self.due.is_empty()
     }
 
     async fn show(&mut self, name: &Name, pod: &v1::Pod) -> Result<(), CallError> {
@@ -264,13 +299,6 @@ fn shown_container(container: &Value) -> Value {
 fn of_host(mut port: Value) -> Value {
     port["hostPort"] = port["containerPort"].clone();
     port
-}
-
-async fn sleep(pause: Option<Duration>) {
-    match pause {
-        Some(pause) => tokio::time::sleep(pause).await,
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use barepod_api::v1;
 use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
 use serde_json::{Map, Value, json};
 
+use crate::json::{includes, without_nulls};
+
 /// Conditions that a node sets (`pkg/kubelet/types/pod_status.go`). All others are others', and stay as they are.
 const OWN: [&str; 7] = [
     "PodReadyToStartContainers",
@@ -187,42 +189,6 @@ fn conditions(is: &Value, wanted: &Value) -> Vec<Value> {
 fn is_same(is: &Value, wanted: &Value) -> bool {
     let said = |condition: &Value, field: &str| condition[field].as_str().unwrap_or_default().to_owned();
     includes(is, wanted) && ["reason", "message"].iter().all(|field| said(is, field) == said(wanted, field))
-}
-
-/// Whether all that `wanted` says is so; lists have to be the same, one by one.
-fn includes(is: &Value, wanted: &Value) -> bool {
-    match (is, wanted) {
-        (Value::Object(is), Value::Object(wanted)) => {
-            wanted.iter().all(|(key, value)| includes(is.get(key).unwrap_or(&Value::Null), value))
-        }
-        (Value::Array(is), Value::Array(wanted)) => {
-            is.len() == wanted.len() && is.iter().zip(wanted).all(|(is, wanted)| includes(is, wanted))
-        }
-        // What the API server leaves out because it is empty.
-        (Value::Null, wanted) => is_empty(wanted),
-        (is, wanted) => is == wanted,
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Object(fields) => fields.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        Value::String(text) => text.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
-fn without_nulls(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, value| !value.is_null());
-            fields.values_mut().for_each(without_nulls);
-        }
-        Value::Array(list) => list.iter_mut().for_each(without_nulls),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }
 
 #[cfg(test)]

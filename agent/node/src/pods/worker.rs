@@ -1,6 +1,6 @@
 //! One pod: looks at what is, and does the next thing that brings both sides together.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,7 @@ use tonic::Code;
 use super::needs::Needs;
 use super::state::{Evidence, State};
 use super::{Context, desired, status};
-use crate::call::{CallError, Pauses, call};
+use crate::call::{CallError, Pauses, call, sleep, within};
 use crate::objects::Watch;
 use crate::tokens::Owner;
 
@@ -35,6 +35,8 @@ const PROVISIONER: &str = "barepod.dev/local";
 struct Claims {
     objects: Vec<String>,
     provisioned: Vec<String>,
+    /// A claim or its volume is not there yet.
+    lacks_some: bool,
 }
 
 /// What is to be waited for.
@@ -63,8 +65,7 @@ pub(crate) struct Worker {
     news: watch::Receiver<State>,
     /// What it refers to, while it is here or is to be.
     watches: Vec<(crate::objects::Name, Watch)>,
-    needs: Needs,
-    /// What the daemon has taken last, as a hash.
+    /// What the daemon has taken last, as a hash: the pod, and the objects that are watched.
     bound: Option<u64>,
     /// Why it does not take it.
     refused: Option<(String, String)>,
@@ -84,7 +85,6 @@ impl Worker {
             uid: uid.to_owned(),
             news,
             watches: Vec::new(),
-            needs: Needs::default(),
             bound: None,
             refused: None,
             renew_at: None,
@@ -225,27 +225,47 @@ impl Worker {
         Ok(next)
     }
 
-    /// Tells the daemon of it, if that is new.
+    /// Tells the daemon of it, if anything of it is new, or if the daemon has lost it.
     async fn bind(&mut self, pod: &Pod, here: Option<&v1::Pod>) -> Result<Next, StepError> {
-        let request = self.request(pod).await?;
-        let hash = hash_of(&request);
-        let is_orphan = here.is_some_and(|here| here.reason == "Orphaned");
-        if self.bound != Some(hash) || is_orphan || (here.is_none() && self.refused.is_some()) {
-            match self.context.daemon.clone().bind(request).await {
-                Ok(answer) => {
-                    let answer = answer.into_inner();
-                    for warning in &answer.warnings {
-                        tracing::debug!(uid = self.uid, field = warning.field, "{}", warning.message);
-                    }
-                    self.bound = Some(hash);
-                    self.refused = None;
-                    self.refusals.reset();
-                }
-                Err(status) => return self.not_taken(pod, &status),
-            }
+        let needs = Needs::of(pod);
+        self.watch(&needs);
+        let objects = within(self.objects()).await?;
+        let wanted = desired::pod(pod);
+        let hash = hash_of(&(&wanted, &objects));
+        let is_known = here.is_some_and(|here| here.reason != "Orphaned");
+        let is_due = self.renew_at.is_some_and(|at| at <= SystemTime::now());
+        if self.bound == Some(hash) && is_known && !is_due {
+            return Ok(self.until_renewal());
         }
+        let claims = self.claims(pod, &needs).await?;
+        let request = v1::BindRequest {
+            pod: wanted,
+            objects: [objects, claims.objects].concat(),
+            tokens: self.tokens(pod, &needs).await?,
+            provisioned_volumes: claims.provisioned,
+            ..self.surroundings(pod, &needs).await?
+        };
+        match self.context.daemon.clone().bind(request).await {
+            Ok(answer) => {
+                for warning in &answer.into_inner().warnings {
+                    tracing::debug!(uid = self.uid, field = warning.field, "{}", warning.message);
+                }
+                self.refused = None;
+                self.refusals.reset();
+            }
+            Err(status) => return self.not_taken(pod, &status),
+        }
+        if claims.lacks_some {
+            // A node may not watch claims.
+            return Ok(Next::In(CONFIRM));
+        }
+        self.bound = Some(hash);
+        Ok(self.until_renewal())
+    }
+
+    fn until_renewal(&self) -> Next {
         let renewal = self.renew_at.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
-        Ok(renewal.map_or(Next::News, Next::In))
+        renewal.map_or(Next::News, Next::In)
     }
 
     fn not_taken(&mut self, pod: &Pod, status: &tonic::Status) -> Result<Next, StepError> {
@@ -263,30 +283,26 @@ impl Worker {
         Ok(Next::In(self.refusals.pause()))
     }
 
-    /// The pod with all that it refers to. Waits until each is known, be it that there is none.
-    async fn request(&mut self, pod: &Pod) -> Result<v1::BindRequest, StepError> {
-        let needs = Needs::of(pod);
-        self.watch(&needs);
-        self.needs = needs;
+    /// All objects that it refers to. Waits until each is known, be it that there is none.
+    async fn objects(&mut self) -> Vec<String> {
         let mut objects = Vec::new();
         for (_, watch) in &mut self.watches {
             objects.extend(watch.get().await.map(|object| object.to_string()));
         }
-        let claims = self.claims(pod).await?;
-        objects.extend(claims.objects);
-        let tokens = self.tokens(pod).await?;
+        objects
+    }
+
+    /// What a request says of the node and of the services.
+    async fn surroundings(&self, pod: &Pod, needs: &Needs) -> Result<v1::BindRequest, StepError> {
         let namespace = pod.namespace().unwrap_or_default();
-        let variables = self.context.services.variables(&namespace, self.needs.service_links).await;
+        let variables = within(self.context.services.variables(&namespace, needs.service_links)).await?;
         let node = self.context.node.borrow().clone().unwrap_or_default();
         Ok(v1::BindRequest {
-            pod: desired::pod(pod),
-            objects,
-            tokens,
             service_variables: variables.into_iter().collect(),
-            provisioned_volumes: claims.provisioned,
             node_name: self.context.settings.name.clone(),
             node_labels: node.labels.into_iter().collect(),
             node_addresses: node.addresses.iter().map(ToString::to_string).collect(),
+            ..v1::BindRequest::default()
         })
     }
 
@@ -300,37 +316,44 @@ impl Worker {
     }
 
     /// Claims, and the volumes they are bound to. What is not there yet is waited for by the daemon.
-    async fn claims(&self, pod: &Pod) -> Result<Claims, StepError> {
+    async fn claims(&self, pod: &Pod, needs: &Needs) -> Result<Claims, StepError> {
         let client = &self.context.client;
         let claims: Api<PersistentVolumeClaim> = namespaced(client, pod);
         let volumes: Api<PersistentVolume> = Api::all(client.clone());
         let mut found = Claims::default();
-        for name in &self.needs.claims {
-            let Some(claim) = call(claims.get_opt(name)).await? else { continue };
+        for name in &needs.claims {
+            let Some(claim) = call(claims.get_opt(name)).await? else {
+                found.lacks_some = true;
+                continue;
+            };
             found.objects.push(desired::claim(&claim).to_string());
             let volume = claim.spec.and_then(|spec| spec.volume_name).filter(|name| !name.is_empty());
-            if let Some(name) = volume
-                && let Some(volume) = call(volumes.get_opt(&name)).await?
-            {
-                if volume.annotations().get(PROVISIONED_BY).is_some_and(|by| by == PROVISIONER) {
-                    found.provisioned.push(name);
-                }
-                found.objects.push(desired::volume(&volume).to_string());
+            let volume = match volume {
+                Some(name) => call(volumes.get_opt(&name)).await?,
+                None => None,
+            };
+            let Some(volume) = volume else {
+                found.lacks_some = true;
+                continue;
+            };
+            if volume.annotations().get(PROVISIONED_BY).is_some_and(|by| by == PROVISIONER) {
+                found.provisioned.push(volume.name_any());
             }
+            found.objects.push(desired::volume(&volume).to_string());
         }
         Ok(found)
     }
 
-    async fn tokens(&mut self, pod: &Pod) -> Result<Vec<v1::ServiceAccountToken>, StepError> {
+    async fn tokens(&mut self, pod: &Pod, needs: &Needs) -> Result<Vec<v1::ServiceAccountToken>, StepError> {
         let owner = Owner {
             namespace: pod.namespace().unwrap_or_default(),
-            service_account: self.needs.service_account.clone(),
+            service_account: needs.service_account.clone(),
             pod: pod.name_any(),
             uid: self.uid.clone(),
         };
         let mut tokens = Vec::new();
         self.renew_at = None;
-        for wanted in &self.needs.tokens {
+        for wanted in &needs.tokens {
             let token = self.context.tokens.get(&self.context.client, &owner, wanted).await?;
             self.renew_at = Some(self.renew_at.map_or(token.renew_at, |at| at.min(token.renew_at)));
             tokens.push(v1::ServiceAccountToken {
@@ -372,7 +395,7 @@ impl Worker {
 
     /// Makes the API server's status this one.
     async fn tell(&mut self, pod: &Pod, status: &Value) -> Result<(), StepError> {
-        let hash = hash_of_value(status);
+        let hash = hash_of(&status.to_string());
         let version = pod.resource_version();
         if self.told.as_ref().is_some_and(|(told, last)| *last == hash && (told.is_none() || *told == version)) {
             return Ok(());
@@ -434,27 +457,9 @@ async fn any_changed(watches: &mut [(crate::objects::Name, Watch)]) {
     futures::future::select_all(changes).await;
 }
 
-async fn sleep(pause: Option<Duration>) {
-    match pause {
-        Some(pause) => tokio::time::sleep(pause).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// What a request says, but for the variables of services: those take force at a container's start.
-fn hash_of(request: &v1::BindRequest) -> u64 {
+fn hash_of(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    request.pod.hash(&mut hasher);
-    request.objects.hash(&mut hasher);
-    for token in &request.tokens {
-        (&token.audience, token.expiration_seconds, &token.token).hash(&mut hasher);
-    }
-    hasher.finish()
-}
-
-fn hash_of_value(value: &Value) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.to_string().hash(&mut hasher);
+    value.hash(&mut hasher);
     hasher.finish()
 }
 
