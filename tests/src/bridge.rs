@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -23,15 +24,34 @@ impl Bridge {
     /// # Errors
     /// The program is not built, or does not start.
     pub fn start(host: &Host, name: &str, address: IpAddr, kubeconfig: &Path) -> Result<Self, HostError> {
-        let socket = host.path("run/barepod/barepod.sock").display().to_string();
+        let absent = host.path("bootstrap-kubeconfig-that-is-not-there");
+        let files = [kubeconfig, &absent, &own_directory(host, &format!("pki-{name}"))?];
+        Self::run(host, files, address, name, &["--node-name", name])
+    }
+
+    /// The bridge of a host that has joined by `barepod kube join`, with further arguments: who it is it finds there.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn of_joined(host: &Host, address: IpAddr, more: &[&str]) -> Result<Self, HostError> {
+        own_directory(host, "var/lib/barepod-bridge")?;
+        let kubernetes = host.path("etc/barepod/kubernetes");
+        let (kubeconfig, bootstrap) = (kubernetes.join("kubeconfig"), kubernetes.join("bootstrap-kubeconfig"));
+        Self::run(host, [&kubeconfig, &bootstrap, &host.path("var/lib/barepod-bridge/pki")], address, "joined", more)
+    }
+
+    fn run(host: &Host, files: [&Path; 3], address: IpAddr, name: &str, more: &[&str]) -> Result<Self, HostError> {
+        let [kubeconfig, bootstrap, certificates] = files.map(|path| path.display().to_string());
         let options = [
-            ("--socket", socket),
-            ("--kubeconfig", kubeconfig.display().to_string()),
-            ("--node-name", name.to_owned()),
+            ("--socket", host.path("run/barepod/barepod.sock").display().to_string()),
+            ("--kubeconfig", kubeconfig),
+            ("--bootstrap-kubeconfig", bootstrap),
+            ("--cert-dir", certificates),
             ("--node-ip", address.to_string()),
             ("--log-format", "text".to_owned()),
         ];
-        let arguments = options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]).collect();
+        let arguments = options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]);
+        let arguments = arguments.chain(more.iter().map(|argument| (*argument).to_owned())).collect();
         let log = host.path(&format!("bridge-{name}.log"));
         let mut bridge = Self { process: None, program: host.program("barepod-bridge")?, arguments, log };
         bridge.launch()?;
@@ -78,8 +98,21 @@ impl Bridge {
         self.process.as_ref().map(Owned::id)
     }
 
+    /// All that it said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The end of what it said.
     pub fn last_words(&self) -> String {
-        tail(&std::fs::read_to_string(&self.log).unwrap_or_default(), 20)
+        tail(&self.log(), 20)
     }
+}
+
+/// A directory on the host that only its bridge may enter.
+fn own_directory(host: &Host, name: &str) -> Result<PathBuf, HostError> {
+    let own = host.path(name);
+    std::fs::create_dir_all(&own)?;
+    std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o700))?;
+    Ok(own)
 }

@@ -64,13 +64,33 @@ impl Joined {
         let address = IpAddr::from(Ipv4Addr::LOCALHOST);
         let bridge = Bridge::start(&host, NODE, address, &plane.kubeconfig_of_node(NODE)?)?;
         let joined = Self { bridge, host, plane };
-        joined.apply(&json!({
+        joined.prepare()?;
+        Ok(joined)
+    }
+
+    /// The same by `barepod kube join` with a token, and further arguments of the bridge.
+    ///
+    /// # Errors
+    /// What does not come up.
+    pub fn by_token(recipe: &Recipe, arguments: &[&str]) -> Result<Self, JoinedError> {
+        let plane = ControlPlane::start(recipe)?;
+        let host = Host::started("")?;
+        let joining = join(&host, &plane, &plane.bootstrap_token(), &[]);
+        host.barepod(&joining.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let bridge = Bridge::of_joined(&host, IpAddr::from(Ipv4Addr::LOCALHOST), arguments)?;
+        let joined = Self { bridge, host, plane };
+        joined.prepare()?;
+        Ok(joined)
+    }
+
+    /// What pods need, and a node that is ready.
+    fn prepare(&self) -> Result<(), JoinedError> {
+        self.apply(&json!({
             "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "barepod"}, "handler": "barepod",
         }))?;
-        joined.until("the node to be ready", |joined| {
+        self.until("the node to be ready", |joined| {
             joined.get(&["node", NODE]).filter(|node| has_condition(node, "Ready", "True")).map(drop)
-        })?;
-        Ok(joined)
+        })
     }
 
     /// Waits; what was said last is in the error.
@@ -134,6 +154,14 @@ impl Joined {
     pub fn kubectl(&self, args: &[&str]) -> Result<String, JoinedError> {
         Ok(self.plane.kubectl(args)?)
     }
+}
+
+/// The arguments of `barepod kube join` for this host to become the node of this cluster.
+pub fn join(host: &Host, plane: &ControlPlane, token: &str, more: &[&str]) -> Vec<String> {
+    let (server, hash, root) = (plane.server(), plane.ca_hash(), host.path("").display().to_string());
+    let arguments = ["kube", "join", &server, "--token", token, "--discovery-token-ca-cert-hash", &hash];
+    let arguments = [&arguments[..], &["--node-name", NODE, "--root", &root], more].concat();
+    arguments.into_iter().map(str::to_owned).collect()
 }
 
 /// Whether an object's condition has this status.

@@ -200,6 +200,14 @@ impl ControlPlane {
         self.kubeconfig("token", &User::Token(&self.bootstrap_token()))
     }
 
+    /// A kubeconfig of who has another token, such as that of a ServiceAccount.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn kubeconfig_with_token(&self, name: &str, token: &str) -> Result<PathBuf, ClusterError> {
+        self.kubeconfig(name, &User::Token(token))
+    }
+
     /// A kubeconfig of who has no credentials at all.
     ///
     /// # Errors
