@@ -49,12 +49,30 @@ impl Bridge {
         kubeconfig: &Path,
         more: &[&str],
     ) -> Result<Self, HostError> {
-        let socket = host.path("run/barepod/barepod.sock").display().to_string();
         let credentials = hand_over(host, kubeconfig, &format!("kubeconfig-{name}"))?;
+        let absent = host.path("bootstrap-kubeconfig-that-is-not-there");
+        let files = [&*credentials, &absent, &own_directory(host, &format!("pki-{name}"))?];
+        Self::run(host, files, address, name, &[&["--node-name", name], more].concat())
+    }
+
+    /// The bridge of a host that has joined by `barepod kube join`, with further arguments: who it is it finds there.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn of_joined(host: &Host, address: IpAddr, more: &[&str]) -> Result<Self, HostError> {
+        own_directory(host, "var/lib/barepod-bridge")?;
+        let kubernetes = host.path("etc/barepod/kubernetes");
+        let (kubeconfig, bootstrap) = (kubernetes.join("kubeconfig"), kubernetes.join("bootstrap-kubeconfig"));
+        Self::run(host, [&kubeconfig, &bootstrap, &host.path("var/lib/barepod-bridge/pki")], address, "joined", more)
+    }
+
+    fn run(host: &Host, files: [&Path; 3], address: IpAddr, name: &str, more: &[&str]) -> Result<Self, HostError> {
+        let [kubeconfig, bootstrap, certificates] = files.map(|path| path.display().to_string());
         let options = [
-            ("--socket", socket),
-            ("--kubeconfig", credentials.display().to_string()),
-            ("--node-name", name.to_owned()),
+            ("--socket", host.path("run/barepod/barepod.sock").display().to_string()),
+            ("--kubeconfig", kubeconfig),
+            ("--bootstrap-kubeconfig", bootstrap),
+            ("--cert-dir", certificates),
             ("--node-ip", address.to_string()),
             ("--log-format", "text".to_owned()),
         ];
@@ -106,9 +124,14 @@ impl Bridge {
         self.process.as_ref().map(Owned::id)
     }
 
+    /// All that it said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The end of what it said.
     pub fn last_words(&self) -> String {
-        tail(&std::fs::read_to_string(&self.log).unwrap_or_default(), 20)
+        tail(&self.log(), 20)
     }
 }
 
@@ -139,4 +162,13 @@ pub fn reachable(host: &Host, name: &str) -> Result<PathBuf, HostError> {
 /// Makes a program run as the bridge does.
 pub fn as_bridge(command: &mut Command) -> &mut Command {
     command.uid(NOBODY).gid(NOBODY)
+}
+
+/// A directory on the host that only its bridge may enter.
+fn own_directory(host: &Host, name: &str) -> Result<PathBuf, HostError> {
+    let own = host.path(name);
+    std::fs::create_dir_all(&own)?;
+    std::fs::set_permissions(&own, Permissions::from_mode(0o700))?;
+    chown(&own, Some(NOBODY), Some(NOBODY))?;
+    Ok(own)
 }

@@ -79,13 +79,34 @@ impl Joined {
         host.start()?;
         let bridge = Bridge::start_with(&host, NODE, address, &plane.kubeconfig_of_node(NODE)?, arguments)?;
         let joined = Self { bridge, host, plane };
-        joined.apply(&json!({
+        joined.prepare()?;
+        Ok(joined)
+    }
+
+    /// The same by `barepod kube join` with a token, and further arguments of the bridge.
+    ///
+    /// # Errors
+    /// What does not come up.
+    pub fn by_token(recipe: &Recipe, arguments: &[&str]) -> Result<Self, JoinedError> {
+        let address = own_network()?;
+        let plane = ControlPlane::start(&Recipe { address, ..recipe.clone() })?;
+        let host = Host::started(bridge::CONFIG)?;
+        let joining = join(&host, &plane, &plane.bootstrap_token(), &[]);
+        host.barepod(&joining.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let bridge = Bridge::of_joined(&host, address, arguments)?;
+        let joined = Self { bridge, host, plane };
+        joined.prepare()?;
+        Ok(joined)
+    }
+
+    /// What pods need, and a node that is ready.
+    fn prepare(&self) -> Result<(), JoinedError> {
+        self.apply(&json!({
             "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "barepod"}, "handler": "barepod",
         }))?;
-        joined.until("the node to be ready", |joined| {
+        self.until("the node to be ready", |joined| {
             joined.get(&["node", NODE]).filter(|node| has_condition(node, "Ready", "True")).map(drop)
-        })?;
-        Ok(joined)
+        })
     }
 
     /// Waits; what was said last is in the error.
@@ -160,6 +181,14 @@ fn own_network() -> Result<IpAddr, JoinedError> {
         run(Command::new("ip").args(arguments)).map_err(HostError::from)?;
     }
     Ok(ADDRESS.into())
+}
+
+/// The arguments of `barepod kube join` for this host to become the node of this cluster.
+pub fn join(host: &Host, plane: &ControlPlane, token: &str, more: &[&str]) -> Vec<String> {
+    let (server, hash, root) = (plane.server(), plane.ca_hash(), host.path("").display().to_string());
+    let arguments = ["kube", "join", &server, "--token", token, "--discovery-token-ca-cert-hash", &hash];
+    let arguments = [&arguments[..], &["--node-name", NODE, "--root", &root], more].concat();
+    arguments.into_iter().map(str::to_owned).collect()
 }
 
 /// Whether an object's condition has this status.

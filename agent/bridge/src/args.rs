@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use barepod_credentials::NodeName;
 use barepod_node::Taint;
 use barepod_telemetry::LogFormat;
 use clap::Parser;
@@ -11,17 +12,30 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "barepod-bridge", version, max_term_width = 100)]
 pub(crate) struct Args {
-    /// Credentials of system:node:NAME, and where the API server is.
-    #[arg(long, value_name = "FILE", default_value = "/etc/barepod/kubeconfig")]
+    /// Credentials of system:node:NAME, and where the API server is. Written, if it is not there, once the bootstrap kubeconfig
+    /// has led to a certificate.
+    #[arg(long, value_name = "FILE", default_value = "/etc/barepod/kubernetes/kubeconfig")]
     pub(crate) kubeconfig: PathBuf,
+
+    /// What the first certificate is asked for with, as `barepod kube join` writes it.
+    #[arg(long, value_name = "FILE", default_value = "/etc/barepod/kubernetes/bootstrap-kubeconfig")]
+    pub(crate) bootstrap_kubeconfig: PathBuf,
+
+    /// Where the node's certificates and keys are kept.
+    #[arg(long, value_name = "DIRECTORY", default_value = "/var/lib/barepod-bridge/pki")]
+    pub(crate) cert_dir: PathBuf,
+
+    /// Ask the cluster for a serving certificate, and renew it.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(crate) rotate_server_certificates: bool,
 
     /// The daemon's socket.
     #[arg(long, value_name = "FILE", default_value = "/run/barepod/barepod.sock")]
     pub(crate) socket: PathBuf,
 
-    /// The node's name [default: the host's].
+    /// The node's name [default: that of its kubeconfig, else the host's].
     #[arg(long, value_name = "NAME")]
-    pub(crate) node_name: Option<String>,
+    pub(crate) node_name: Option<NodeName>,
 
     /// Addresses that its pods are reached by, the main one first [default: the host's].
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
@@ -35,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KEY=VALUE:EFFECT", value_delimiter = ',')]
     pub(crate) register_with_taints: Vec<Taint>,
 
-    /// Credentials of the controllers: without them, this bridge runs none. One bridge of a cluster is enough.
+    /// Credentials of the controllers: without them, this bridge runs none. Of several that have them, one does the work.
     #[arg(long, value_name = "FILE")]
     pub(crate) controllers_kubeconfig: Option<PathBuf>,
 

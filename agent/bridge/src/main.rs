@@ -2,12 +2,12 @@
 //! on the host; all network is here.
 
 mod args;
-mod client;
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use barepod_node::Settings;
+use barepod_credentials::{Kubeconfig, NodeName, User};
+use barepod_node::{Access, Files, Settings};
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -35,49 +35,71 @@ fn run(args: Args) -> anyhow::Result<()> {
 
 async fn bridge(args: Args) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
-    let settings = settings(&args)?;
+    let name = node_name(&args)?;
+    let settings = settings(&args, &name)?;
     let daemon = barepod_api::reach(&args.socket);
-    let client = client::of(&args.kubeconfig).await?;
     tokio::spawn(end_at_signal(stop.clone())?);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), node = settings.name, "begins");
     if let Some(kubeconfig) = &args.controllers_kubeconfig {
-        let controllers = barepod_operator::run(client::of(kubeconfig).await?);
-        let stop = stop.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = controllers => {}
-            }
-        });
+        let client = barepod_node::connect(kubeconfig).await?;
+        tokio::spawn(controllers(barepod_operator::run(client, identity(&name)), stop.clone()));
     }
-    barepod_node::run(client, daemon, settings, stop).await;
+    if let Some(access) = Access::gain(files(&args), name, &stop).await? {
+        let access = access.with_serving_certificate(args.rotate_server_certificates);
+        barepod_node::run(access, daemon, settings, stop).await;
+    }
     tracing::info!("ended; pods run on");
     Ok(())
 }
 
-fn settings(args: &Args) -> anyhow::Result<Settings> {
-    let name = match &args.node_name {
-        Some(name) => name.clone(),
-        None => host_name().context("this host has no name: give one with --node-name")?,
-    };
+async fn controllers(all: impl Future<Output = ()>, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = all => {}
+    }
+}
+
+/// Tells this process from every other that would lead.
+fn identity(name: &NodeName) -> String {
+    format!("{name}_{}", uuid::Uuid::new_v4())
+}
+
+fn files(args: &Args) -> Files {
+    Files {
+        kubeconfig: args.kubeconfig.clone(),
+        bootstrap_kubeconfig: args.bootstrap_kubeconfig.clone(),
+        certificates: args.cert_dir.clone(),
+    }
+}
+
+/// As it was said here, or when the host joined, or as the host is called.
+fn node_name(args: &Args) -> anyhow::Result<NodeName> {
+    if let Some(name) = &args.node_name {
+        return Ok(name.clone());
+    }
+    let said = [&args.kubeconfig, &args.bootstrap_kubeconfig].into_iter().find_map(|path| {
+        let kubeconfig = Kubeconfig::read(path).ok()??;
+        match kubeconfig.user {
+            User::Certificate(identity) => identity.certificate().node(),
+            User::File(_) | User::Token(_) | User::Nobody => kubeconfig.node,
+        }
+    });
+    said.map_or_else(NodeName::of_host, Ok).context("this host's own name will not do")
+}
+
+fn settings(args: &Args, name: &NodeName) -> anyhow::Result<Settings> {
     let labels = args.node_labels.iter().map(|label| {
         let split = label.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
         split.with_context(|| format!("{label:?} is no label; write key=value"))
     });
     Ok(Settings {
-        name,
+        name: name.to_string(),
         addresses: args.node_ip.clone(),
         labels: labels.collect::<anyhow::Result<_>>()?,
         taints: args.register_with_taints.clone(),
         port: None,
         max_pods: args.max_pods,
     })
-}
-
-/// As kubelet names a node: in small letters.
-fn host_name() -> Option<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?.trim().to_lowercase();
-    (!name.is_empty()).then_some(name)
 }
 
 fn end_at_signal(stop: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {

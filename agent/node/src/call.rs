@@ -40,6 +40,11 @@ impl CallError {
         self.code() == Some(409)
     }
 
+    /// The server does not know who asks.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        self.code() == Some(401)
+    }
+
     /// The server understood, and will say the same again.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self.code(), Some(400 | 403 | 422))

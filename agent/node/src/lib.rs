@@ -6,11 +6,13 @@
 //!       ▲        ──what they need──▶ objects, tokens, services
 //!       └──status, events──────────  pods, events ◀──Watch── barepodd
 //!       └──Node, Lease─────────────  registration ◀──Host─── barepodd
+//!       └──certificates────────────  credentials
 //! ```
 //!
 //! Unknown is not deleted: what the API server does not say, for whatever reason, ends no pod. See [`pods`] for what does.
 
 mod call;
+mod credentials;
 mod events;
 mod json;
 mod node;
@@ -22,10 +24,10 @@ mod settings;
 mod tokens;
 mod watching;
 
-use kube::Client;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use credentials::{Access, AccessError, ConnectionError, Files, connect};
 pub use settings::{Settings, Taint};
 
 /// The daemon, as this crate uses it.
@@ -36,10 +38,15 @@ const SOURCE: &str = "kubernetes";
 
 /// Keeps the node until `stop`. Neither the API server nor the daemon need be there at any time: both are tried until they
 /// answer.
-pub async fn run(client: Client, daemon: Daemon, settings: Settings, stop: CancellationToken) {
+pub async fn run(access: Access, daemon: Daemon, settings: Settings, stop: CancellationToken) {
     let tasks = TaskTracker::new();
+    let client = access.client();
+    tasks.spawn(until(stop.clone(), access.keep_client()));
     let registration = registration::Registration::new(client.clone(), daemon.clone(), settings.clone());
     let node = registration.node();
+    if let Some(keeper) = access.serving_keeper() {
+        tasks.spawn(until(stop.clone(), keeper.run(daemon.clone(), settings.clone(), node.clone())));
+    }
     tasks.spawn(until(stop.clone(), registration.run()));
     tasks.spawn(until(stop.clone(), events::forward(client.clone(), daemon.clone(), settings.name.clone())));
     tasks.spawn(until(stop, pods::run(client, daemon, settings, node)));

@@ -13,6 +13,8 @@ use crate::Settings;
 const VERSION: &str = concat!("v1.36.3-barepod.", env!("CARGO_PKG_VERSION"));
 /// Without this the attach-detach controller passes the node over.
 const ATTACH_DETACH: &str = "volumes.kubernetes.io/controller-managed-attach-detach";
+/// What a RuntimeClass finds barepod's nodes by.
+const MARK: &str = "barepod.dev/node";
 /// kubelet's `nodeStatusMaxImages`.
 const MOST_IMAGES: usize = 50;
 
@@ -37,6 +39,7 @@ pub(crate) fn metadata(settings: &Settings, host: &v1::HostResponse) -> Value {
 fn labels(settings: &Settings, host: &v1::HostResponse) -> BTreeMap<String, String> {
     let mut labels: BTreeMap<String, String> = host.labels.clone().into_iter().collect();
     labels.extend(settings.labels.clone());
+    labels.insert(MARK.to_owned(), "true".to_owned());
     labels.insert("kubernetes.io/hostname".to_owned(), settings.name.to_lowercase());
     for (new, old) in [("kubernetes.io/os", "beta.kubernetes.io/os"), ("kubernetes.io/arch", "beta.kubernetes.io/arch")]
     {
@@ -182,7 +185,7 @@ mod tests {
             (&labels["kubernetes.io/hostname"], &labels["beta.kubernetes.io/os"]),
             (&json!("host-1"), &json!("linux"))
         );
-        assert_eq!(labels["disk"], "fast");
+        assert_eq!((&labels["disk"], &labels["barepod.dev/node"]), (&json!("fast"), &json!("true")));
         assert_eq!(object["spec"]["taints"][0]["effect"], "NoSchedule");
         let status = &object["status"];
         assert_eq!(status["addresses"][0], json!({"type": "InternalIP", "address": "10.1.2.3"}));

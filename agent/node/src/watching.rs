@@ -84,7 +84,7 @@ where
 }
 
 /// One object as it is, whenever that changes; `None` if there is none.
-pub(crate) fn watch_one<K>(api: Api<K>, name: &str) -> impl Stream<Item = watcher::Result<Option<K>>> + Send
+pub(crate) fn watch_one<K>(api: Api<K>, name: &str) -> impl Stream<Item = watcher::Result<Option<K>>> + Send + use<K>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {

@@ -218,6 +218,16 @@ impl ControlPlane {
         self.kubeconfig_of_token_at(&self.server())
     }
 
+    /// A kubeconfig of who has another token, such as that of a ServiceAccount.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn kubeconfig_with_token(&self, name: &str, token: &str) -> Result<PathBuf, ClusterError> {
+        let path = self.scratch.join(format!("{name}-{}.kubeconfig", self.next()));
+        fs_err::write(&path, kubeconfig::text(&self.server(), &self.ca(), &User::Token(token)))?;
+        Ok(path)
+    }
+
     /// The same for an API server at another URL.
     ///
     /// # Errors

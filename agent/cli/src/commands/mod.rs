@@ -8,6 +8,7 @@ mod describe;
 mod events;
 mod exec;
 mod get;
+mod kube;
 mod logs;
 mod policy;
 mod preset;
@@ -29,6 +30,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let Args { socket, namespace, command } = args;
     let command = match command {
         Command::Version(version) => return version::run(&socket, &version).await,
+        Command::Kube(args) => return kube::run(args).await,
         Command::Policy(args) => return policy::run(&socket, args).await,
         Command::Preset(preset) => {
             let surroundings = preset::Surroundings { socket: &socket, namespace: &namespace };
@@ -48,7 +50,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Condition(args) => condition::run(client, namespace, args).await,
         Command::Delete(args) => delete::run(client, namespace, args).await,
         Command::Events(args) => events::run(client, namespace, args).await,
-        Command::Version(_) | Command::Policy(_) | Command::Preset(_) => {
+        Command::Version(_) | Command::Kube(_) | Command::Policy(_) | Command::Preset(_) => {
             unreachable!("answered above, for they need no daemon")
         }
     }

@@ -1,0 +1,206 @@
+//! The client of the API server: one that notices soon when nobody is at the other end any more, and whose credentials are
+//! exchanged while it is in use.
+//!
+//! With new credentials come new connections, and a TLS configuration of their own: a session that is resumed, or a connection
+//! that is kept, would go on under the old ones. What is under way on the old connections ends there; the API server looks at
+//! credentials when a request begins.
+
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use barepod_credentials::Identity;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use kube::client::{Body, ConfigExt as _};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+use tokio::sync::watch;
+use tower::{BoxError, Service, ServiceBuilder};
+
+/// A connection that is not made by then is tried again: a network that was away may be back.
+const CONNECT: Duration = Duration::from_secs(3);
+/// A watch only listens: without this it would not notice that its server has gone without a word.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+const PROBES: u32 = 3;
+
+/// Why a kubeconfig leads to no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// It cannot be read.
+    #[error("cannot use {}", .path.display())]
+    Kubeconfig {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<KubeconfigError>,
+    },
+    /// TLS or credentials in it cannot be used.
+    #[error("{} leads to no cluster", .path.display())]
+    Client {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
+}
+
+/// A client with the credentials of a kubeconfig; of a certificate of the node's own, if it is given.
+pub(crate) async fn connect(kubeconfig: &Path, identity: Option<&Identity>) -> Result<Client, ConnectionError> {
+    let path = || kubeconfig.to_owned();
+    let unusable = |source| ConnectionError::Kubeconfig { path: path(), source: Box::new(source) };
+    let file = Kubeconfig::read_from(kubeconfig).map_err(unusable)?;
+    let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(unusable)?;
+    if let Some(identity) = identity {
+        config.auth_info = auth(identity);
+    }
+    with(&config).map_err(|source| ConnectionError::Client { path: path(), source: Box::new(source) })
+}
+
+fn auth(identity: &Identity) -> AuthInfo {
+    AuthInfo {
+        client_certificate_data: Some(BASE64_STANDARD.encode(identity.chain())),
+        client_key_data: Some(BASE64_STANDARD.encode(identity.key()).into()),
+        ..AuthInfo::default()
+    }
+}
+
+fn with(config: &Config) -> kube::Result<Client> {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_connect_timeout(Some(CONNECT));
+    connector.set_nodelay(true);
+    connector.set_keepalive(Some(KEEPALIVE));
+    connector.set_keepalive_interval(Some(KEEPALIVE));
+    connector.set_keepalive_retries(Some(PROBES));
+    let https = config.rustls_https_connector_with_connector(connector)?;
+    let client = legacy::Client::builder(TokioExecutor::new()).build::<_, Body>(https);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .map_err(BoxError::from)
+        .service(client);
+    Ok(Client::new(service, config.default_namespace.clone()))
+}
+
+/// What stands between a client and its connections.
+#[derive(Clone)]
+pub(crate) struct Exchange(Arc<Inner>);
+
+struct Inner {
+    present: RwLock<Present>,
+    /// The API server has refused the present credentials.
+    refused: watch::Sender<bool>,
+}
+
+#[derive(Clone)]
+struct Present {
+    client: Client,
+    /// How often credentials were exchanged before these.
+    generation: u64,
+}
+
+impl Exchange {
+    pub(crate) fn new(client: Client) -> Self {
+        let present = RwLock::new(Present { client, generation: 0 });
+        Self(Arc::new(Inner { present, refused: watch::Sender::new(false) }))
+    }
+
+    /// A client that asks with the credentials that are the present ones then.
+    pub(crate) fn client(&self) -> Client {
+        let namespace = self.present().client.default_namespace().to_owned();
+        Client::new(self.clone(), namespace)
+    }
+
+    /// From now on these.
+    pub(crate) fn put(&self, client: Client) {
+        let mut present = self.0.present.write().unwrap_or_else(PoisonError::into_inner);
+        *present = Present { client, generation: present.generation + 1 };
+        self.0.refused.send_replace(false);
+    }
+
+    /// Whether the API server refuses the present credentials.
+    pub(crate) fn refused(&self) -> watch::Receiver<bool> {
+        self.0.refused.subscribe()
+    }
+
+    fn present(&self) -> Present {
+        self.0.present.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An answer to credentials that have been exchanged since says nothing of these.
+    fn heard(&self, generation: u64, status: StatusCode) {
+        let present = self.0.present.read().unwrap_or_else(PoisonError::into_inner);
+        if present.generation == generation {
+            let is_refused = status == StatusCode::UNAUTHORIZED;
+            self.0.refused.send_if_modified(|before| std::mem::replace(before, is_refused) != is_refused);
+        }
+    }
+}
+
+impl Service<Request<Body>> for Exchange {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (exchange, Present { client, generation }) = (self.clone(), self.present());
+        Box::pin(async move {
+            let response = client.send(request).await?;
+            exchange.heard(generation, response.status());
+            Ok(response)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that answers each request so.
+    fn answering(code: u16, word: &'static str) -> Client {
+        let service = tower::service_fn(move |_: Request<Body>| async move {
+            let response = Response::builder().status(code).body(Body::from(word.as_bytes().to_vec()));
+            response.map_err(BoxError::from)
+        });
+        Client::new(service, "default")
+    }
+
+    async fn ask(client: &Client) -> Option<String> {
+        client.request_text(Request::get("/").body(Vec::new()).unwrap()).await.ok()
+    }
+
+    #[tokio::test]
+    async fn a_client_asks_with_the_credentials_that_were_put_last() {
+        let exchange = Exchange::new(answering(200, "one"));
+        let client = exchange.client();
+        assert_eq!(ask(&client).await.as_deref(), Some("one"));
+        exchange.put(answering(200, "two"));
+        assert_eq!(ask(&client).await.as_deref(), Some("two"));
+    }
+
+    #[tokio::test]
+    async fn credentials_are_refused_until_others_are_put_or_the_server_thinks_better() {
+        let exchange = Exchange::new(answering(401, "{}"));
+        let (client, refused) = (exchange.client(), exchange.refused());
+        assert!(!*refused.borrow());
+        assert_eq!(ask(&client).await, None);
+        assert!(*refused.borrow());
+        exchange.put(answering(403, "{}"));
+        assert!(!*refused.borrow());
+        assert_eq!(ask(&client).await, None);
+        assert!(!*refused.borrow());
+    }
+}
