@@ -191,7 +191,7 @@ impl Host {
         let log = std::fs::OpenOptions::new().append(true).create(true).open(self.path("barepodd.log"))?;
         let Programs { daemon, shim, prober } = self.programs.clone();
         let daemon = daemon.map_or_else(|| self.built.host("barepodd"), Ok)?;
-        let mut command = self.network.as_ref().map_or_else(|| Command::new(&daemon), |host| host.command(&daemon));
+        let mut command = self.in_network(&daemon);
         let shim = shim.map_or_else(|| self.built.musl("barepod-shim"), Ok)?;
         let prober = prober.map_or_else(|| self.built.host("barepod-prober"), Ok)?;
         command.arg("--root").arg(self.scratch.path()).arg("--shim").arg(shim).arg("--prober").arg(prober);
@@ -210,6 +210,11 @@ impl Host {
     /// The network that the daemon and its pods are in from the next start on, instead of the machine's.
     pub fn set_network(&mut self, network: &NetworkHost) {
         self.network = Some(network.clone());
+    }
+
+    /// A program, to be run where this host's network is.
+    pub fn in_network(&self, program: &Path) -> Command {
+        self.network.as_ref().map_or_else(|| Command::new(program), |network| network.command(program))
     }
 
     /// The daemon's pid.
