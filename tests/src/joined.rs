@@ -101,9 +101,7 @@ impl Joined {
 
     /// What pods need, and a node that is ready.
     fn prepare(&self) -> Result<(), JoinedError> {
-        self.apply(&json!({
-            "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "barepod"}, "handler": "barepod",
-        }))?;
+        self.plane.install()?;
         self.until("the node to be ready", |joined| {
             joined.get(&["node", NODE]).filter(|node| has_condition(node, "Ready", "True")).map(drop)
         })

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
-use barepod_tests::bridge::{Bridge, CONFIG};
+use barepod_tests::bridge::{Bridge, CONFIG, hand_over};
 use barepod_tests::cluster::{ControlPlane, Recipe};
 use barepod_tests::host::{Host, alive};
-use barepod_tests::joined::{Joined, NODE, has_condition, join, shell};
+use barepod_tests::joined::{ADDRESS, Joined, NODE, has_condition, join, shell};
 use barepod_tests::pods::IDLE;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -123,7 +123,9 @@ fn plain_server() -> Result<String> {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let mut stream = stream;
-            stream.read(&mut [0; 1024]).ok();
+            if stream.read(&mut [0; 1024]).is_ok_and(|asked| asked == 0) {
+                continue;
+            }
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").ok();
         }
     });
@@ -280,7 +282,7 @@ fn a_serving_certificate_waits_for_the_command_that_the_node_says() -> Result {
 
     assert!(serving(&cluster, "True")?.contains("valid until"));
     let (well, said) = kube(&cluster.host, "status")?;
-    assert!(well && said.contains("Serving certificate:") && said.contains("127.0.0.1; until"), "{said}");
+    assert!(well && said.contains("Serving certificate:") && said.contains(&format!("{ADDRESS}; until")), "{said}");
     Ok(())
 }
 
@@ -305,13 +307,10 @@ fn serving_request(name: &str, address: IpAddr) -> Result<Value> {
 #[test]
 fn the_approver_approves_what_is_the_nodes_and_leaves_what_is_not() -> Result {
     let mut cluster = Joined::by_token(&Recipe::default(), &[])?;
-    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/kubernetes");
-    cluster.kubectl(&["apply", "-k", &packaging.display().to_string()])?;
-    let token = cluster.kubectl(&["create", "token", "-n", "barepod-system", "barepod-controllers"])?;
-    let controllers = cluster.plane.kubeconfig_with_token("controllers", token.trim())?;
+    let controllers = hand_over(&cluster.host, &cluster.plane.kubeconfig_of_controllers()?, "controllers")?;
     cluster.bridge.kill()?;
     let with = ["--controllers-kubeconfig", &controllers.display().to_string()];
-    cluster.bridge = Bridge::of_joined(&cluster.host, IpAddr::from(Ipv4Addr::LOCALHOST), &with)?;
+    cluster.bridge = Bridge::of_joined(&cluster.host, ADDRESS.into(), &with)?;
 
     assert!(serving(&cluster, "True")?.contains("valid until"));
 
@@ -324,7 +323,7 @@ fn the_approver_approves_what_is_the_nodes_and_leaves_what_is_not() -> Result {
     })?;
     assert!(said.contains("10.9.8.7 is not among the addresses of Node host-1"), "{said}");
     assert_eq!(cluster.plane.get(&["csr", "foreign"])?["status"], json!({}));
-    let own = serving_request("own", IpAddr::from(Ipv4Addr::LOCALHOST))?;
+    let own = serving_request("own", ADDRESS.into())?;
     cluster.plane.kubectl_create_as(&node, &own.to_string())?;
     cluster.until("one of its own to be approved", |cluster| {
         cluster.get(&["csr", "own"]).filter(|request| has_condition(request, "Approved", "True"))

@@ -31,7 +31,8 @@ impl Database {
 #[test]
 fn postgresql_keeps_its_name_its_data_and_its_place_in_the_service_over_all_its_successors() -> Result {
     let mut cluster = Joined::start()?;
-    let controllers = hand_over(&cluster.host, cluster.plane.admin(), "controllers")?.display().to_string();
+    let controllers =
+        hand_over(&cluster.host, &cluster.plane.kubeconfig_of_controllers()?, "controllers")?.display().to_string();
     let kubeconfig = cluster.plane.kubeconfig_of_node(NODE)?;
     cluster.bridge.kill()?;
     let more = ["--controllers-kubeconfig", &controllers];

@@ -24,6 +24,8 @@ const START: Duration = Duration::from_secs(120);
 /// How long kubectl may take.
 const COMMAND: Duration = Duration::from_secs(120);
 
+/// What users are given to install.
+const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/kubernetes");
 const BOOTSTRAP: &str = include_str!("bootstrap.yaml");
 const AUTHENTICATION: &str = include_str!("authentication.yaml");
 
@@ -158,6 +160,23 @@ impl ControlPlane {
     pub fn kubectl_create_as(&self, kubeconfig: &Path, manifests: &str) -> Result<String, ClusterError> {
         let path = self.manifests(manifests)?;
         self.kubectl_as(kubeconfig, &["create", "-f", &path])
+    }
+
+    /// Installs what a cluster needs for nodes of barepod, as its users do.
+    ///
+    /// # Errors
+    /// kubectl fails: what it says is in the error.
+    pub fn install(&self) -> Result<(), ClusterError> {
+        self.kubectl(&["apply", "-k", MANIFESTS]).map(drop)
+    }
+
+    /// A kubeconfig of who the controllers are, once all is [installed](Self::install).
+    ///
+    /// # Errors
+    /// There is no such ServiceAccount, or it cannot be written.
+    pub fn kubeconfig_of_controllers(&self) -> Result<PathBuf, ClusterError> {
+        let token = self.kubectl(&["create", "token", "-n", "barepod-system", "barepod-controllers"])?;
+        self.kubeconfig_with_token("controllers", token.trim())
     }
 
     /// An object, such as `pod/name`.
