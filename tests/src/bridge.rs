@@ -1,6 +1,8 @@
 //! A host's bridge to a cluster: the real program, beside a scratch host's daemon, as a user without rights.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
+use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
@@ -24,8 +26,8 @@ resources: {evictionHard: {nodefs.available: 0%, nodefs.inodesFree: 0%, memory.a
 #[derive(Debug)]
 pub struct Bridge {
     process: Option<Owned>,
-    program: PathBuf,
-    arguments: Vec<String>,
+    /// The program and all its arguments.
+    command: Vec<OsString>,
     log: PathBuf,
 }
 
@@ -76,10 +78,14 @@ impl Bridge {
             ("--node-ip", address.to_string()),
             ("--log-format", "text".to_owned()),
         ];
-        let arguments = options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]);
-        let arguments = arguments.chain(more.iter().map(|argument| (*argument).to_owned())).collect();
+        // Only root may enter the host's network, so it is entered first.
+        let mut command = host.in_network(Path::new("setpriv"));
+        command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()]);
+        command.arg(reachable(host, "barepod-bridge")?);
+        command.args(options.iter().flat_map(|(option, value)| [*option, value])).args(more);
+        let command = [command.get_program()].into_iter().chain(command.get_args()).map(OsStr::to_owned).collect();
         let log = host.path(&format!("bridge-{name}.log"));
-        let mut bridge = Self { process: None, program: reachable(host, "barepod-bridge")?, arguments, log };
+        let mut bridge = Self { process: None, command, log };
         bridge.launch()?;
         Ok(bridge)
     }
@@ -90,9 +96,9 @@ impl Bridge {
     /// It does not start.
     pub fn launch(&mut self) -> Result<(), HostError> {
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).env("BAREPOD_LOG", "info,barepod_node=debug");
-        as_bridge(&mut command).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut command = Command::new(&self.command[0]);
+        command.args(&self.command[1..]).env("BAREPOD_LOG", "info,barepod_node=debug").env("NO_COLOR", "1");
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.process = Some(Owned::spawn(&mut command)?);
         Ok(())
     }
@@ -152,9 +158,16 @@ pub fn hand_over(host: &Host, file: &Path, name: &str) -> Result<PathBuf, HostEr
 /// # Errors
 /// It is not built, or cannot be put there.
 pub fn reachable(host: &Host, name: &str) -> Result<PathBuf, HostError> {
-    let (built, place) = (host.program(name)?, host.path(name));
-    if !place.exists() && std::fs::hard_link(&built, &place).is_err() {
-        std::fs::copy(&built, &place)?;
+    Ok(put(&host.program(name)?, host.path(name))?)
+}
+
+/// The same for any program: in a directory of the host that every user reaches.
+///
+/// # Errors
+/// It cannot be put there.
+pub fn put(built: &Path, place: PathBuf) -> io::Result<PathBuf> {
+    if !place.exists() && std::fs::hard_link(built, &place).is_err() {
+        std::fs::copy(built, &place)?;
     }
     Ok(place)
 }

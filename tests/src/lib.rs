@@ -6,6 +6,7 @@
 pub mod bridge;
 pub mod cache;
 pub mod cluster;
+pub mod fleet;
 pub mod guest;
 pub mod host;
 pub mod joined;

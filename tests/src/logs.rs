@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use barepod_logs::files;
 
 use crate::host::Host;
+use crate::process::tail;
 
 /// One line of a CRI log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,16 @@ pub fn directory(host: &Host, pod: &str, container: &str) -> io::Result<PathBuf>
         [one] => Ok(one.clone()),
         other => Err(io::Error::other(format!("{} pods named {pod} have logs", other.len()))),
     }
+}
+
+/// The end of all that a host's containers have written, as far as it can be read.
+pub fn last_words(host: &Host) -> String {
+    let below =
+        |directory: PathBuf| std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = below(host.path("var/log/barepod/pods")).flat_map(below).flat_map(below);
+    let words = files
+        .filter_map(|file| Some(format!("{}:\n{}", file.display(), tail(&std::fs::read_to_string(&file).ok()?, 5))));
+    words.collect::<Vec<_>>().join("\n")
 }
 
 /// The lines of one file.

@@ -35,6 +35,24 @@ pub const ETCD: Peer = Peer {
     linker_flags: "-s -w",
 };
 
+/// The proxy that makes Services answer on a host.
+pub const KUBE_PROXY: Peer = Peer {
+    name: "kube-proxy",
+    module: include_str!("../peers/kube-proxy/go.mod"),
+    sums: include_str!("../peers/kube-proxy/go.sum"),
+    programs: &[("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy")],
+    linker_flags: KUBERNETES_FLAGS,
+};
+
+/// The cluster's name server.
+pub const COREDNS: Peer = Peer {
+    name: "coredns",
+    module: include_str!("../peers/coredns/go.mod"),
+    sums: include_str!("../peers/coredns/go.sum"),
+    programs: &[("coredns", "github.com/coredns/coredns")],
+    linker_flags: "-s -w",
+};
+
 /// What `kubectl top` and the autoscaler ask.
 pub const METRICS_SERVER: Peer = Peer {
     name: "metrics-server",
@@ -45,7 +63,7 @@ pub const METRICS_SERVER: Peer = Peer {
 };
 
 /// All of them, in the order in which they are built.
-pub const ALL: [Peer; 3] = [ETCD, KUBERNETES, METRICS_SERVER];
+pub const ALL: [Peer; 5] = [ETCD, KUBERNETES, KUBE_PROXY, COREDNS, METRICS_SERVER];
 
 /// One Go module and what is built of it.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,11 @@ use serde_json::{Value, json};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-const CONFIG: &str = "crashLoopBackOff: {initialSeconds: 0, maxSeconds: 0}\nnodeLabels: {disk: fast}\n";
+const CONFIG: &str = "\
+crashLoopBackOff: {initialSeconds: 0, maxSeconds: 0}
+nodeLabels: {disk: fast}
+clusterDNS: [10.96.0.10]
+";
 
 fn running(host: &Host, name: &str, change: impl FnOnce(&mut Value)) -> Result<u32> {
     let mut pod = pods::idle(name);
@@ -83,6 +87,11 @@ fn a_pod_has_the_names_and_the_resolver_it_asks_for() -> Result {
     assert_eq!(asked(&host, "pod", "getent hosts two | tr -s ' ' | cut -d' ' -f1")?, "10.1.2.3");
     let wanted = "nameserver 127.0.0.53\nsearch a.example\noptions ndots:2 edns0";
     assert_eq!(asked(&host, "pod", "cat /etc/resolv.conf")?, wanted);
+    let cluster = "nameserver 10.96.0.10\nsearch default.svc.cluster.local svc.cluster.local cluster.local";
+    running(&host, "of-cluster", |_| {})?;
+    assert!(asked(&host, "of-cluster", "cat /etc/resolv.conf")?.starts_with(cluster));
+    running(&host, "of-host", |pod| pod["spec"]["hostNetwork"] = json!(true))?;
+    assert!(!asked(&host, "of-host", "cat /etc/resolv.conf")?.contains("10.96.0.10"));
     running(&host, "other", |pod| pod["spec"]["hostnameOverride"] = json!("a.b.example"))?;
     assert_eq!(asked(&host, "other", "uname -n")?, "a.b.example");
     Ok(())

@@ -167,11 +167,23 @@ fn capabilities_are_added_and_dropped_in_the_order_that_container_runtimes_have(
 }
 
 #[test]
-fn who_is_not_root_gets_added_capabilities_by_files_alone_as_in_containers() -> Result {
+fn who_is_not_root_has_the_capabilities_that_are_added_by_name_and_no_others() -> Result {
     let host = Host::started("")?;
-    let pid = with_context(&host, "pod", json!({"runAsUser": 1234, "capabilities": {"add": ["NET_BIND_SERVICE"]}}))?;
-    assert_eq!(status(pid, "CapEff")?, "0".repeat(16));
-    assert_eq!(u64::from_str_radix(&status(pid, "CapBnd")?, 16)?, 1 << 10);
+    let net_bind = format!("{:016x}", 1 << 10);
+    let pid = with_context(&host, "named", json!({"runAsUser": 1234, "capabilities": {"add": ["NET_BIND_SERVICE"]}}))?;
+    for set in ["CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb"] {
+        assert_eq!(status(pid, set)?, net_bind, "{set}");
+    }
+    assert_eq!(status_of_exec(&host, "named", "CapEff")?, net_bind);
+    assert_eq!(asked(&host, "named", "timeout 1 busybox nc -l -p 99; echo $?")?, "124", "it listens until it is ended");
+    for (name, context) in
+        [("nobody-asked", json!({"runAsUser": 1234})), ("privileged", json!({"runAsUser": 1234, "privileged": true}))]
+    {
+        let pid = with_context(&host, name, context)?;
+        for set in ["CapEff", "CapPrm", "CapInh", "CapAmb"] {
+            assert_eq!(status(pid, set)?, "0".repeat(16), "{set} of {name}");
+        }
+    }
     Ok(())
 }
 

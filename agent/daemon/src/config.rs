@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) log_max_files: u32,
     /// Who is asked by probes and hooks that name no host.
     pub(crate) probe_address: IpAddr,
+    /// Name servers of the cluster, for pods whose DNS policy begins with it.
+    pub(crate) cluster_dns: Vec<IpAddr>,
     /// Labels of this host, beside those that every node has.
     pub(crate) node_labels: BTreeMap<String, String>,
     /// What pods may have of the host.
@@ -49,6 +51,7 @@ impl Default for Config {
             log_max_files: 5,
             // Pods share the host's network, and a service there may listen on the loopback alone.
             probe_address: Ipv4Addr::LOCALHOST.into(),
+            cluster_dns: Vec::new(),
             node_labels: BTreeMap::new(),
             resources: resources::ResourceRules::default(),
             seccomp_default: true,
@@ -80,6 +83,8 @@ struct Raw {
     container_log_max_size: Option<String>,
     container_log_max_files: Option<u32>,
     probe_address: Option<String>,
+    #[serde(rename = "clusterDNS")]
+    cluster_dns: Vec<String>,
     node_labels: BTreeMap<String, String>,
     resources: resources::Raw,
     seccomp_default: Option<bool>,
@@ -130,6 +135,7 @@ fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         })?,
         None => defaults.probe_address,
     };
+    let cluster_dns = cluster_dns(&raw.cluster_dns).map_err(|message| value("clusterDNS", message))?;
     for (key, label) in &raw.node_labels {
         let plain = |text: &str, more: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
         if key.is_empty() || !plain(key, "-_./") || label.len() > 63 || !plain(label, "-_.") {
@@ -146,10 +152,23 @@ fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         log_max_size,
         log_max_files,
         probe_address,
+        cluster_dns,
         node_labels: raw.node_labels,
         resources,
         seccomp_default: raw.seccomp_default.unwrap_or(defaults.seccomp_default),
     })
+}
+
+/// A resolver takes three.
+fn cluster_dns(raw: &[String]) -> Result<Vec<IpAddr>, String> {
+    if raw.len() > 3 {
+        return Err(format!("{} are too many name servers; a resolver takes 3", raw.len()));
+    }
+    let parse = |text: &String| {
+        text.parse()
+            .map_err(|_| format!("{text:?} is no address; write for example [10.96.0.10], the address of kube-dns"))
+    };
+    raw.iter().map(parse).collect()
 }
 
 fn backoff(raw: &RawBackoff, defaults: BackoffFigures) -> Result<BackoffFigures, String> {
@@ -216,6 +235,8 @@ mod tests {
             ("crashLoopBackOff: {initialSeconds: 500}", "crashLoopBackOff"),
             ("crashLoopBackOff: {initialSeconds: -1}", "crashLoopBackOff"),
             ("probeAddress: localhost", "probeAddress"),
+            ("clusterDNS: [kube-dns]", "clusterDNS"),
+            ("clusterDNS: [10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4]", "clusterDNS"),
             ("nodeLabels: {disk: very fast}", "nodeLabels"),
             ("resources: {cpuManagerPolicy: static}", "reservedSystemCPUs"),
             ("resources: {cpuManagerPolicy: static, reservedSystemCPUs: 2-1}", "reservedSystemCPUs"),

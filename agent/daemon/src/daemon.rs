@@ -59,6 +59,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         ledger,
         shim_binary: args.shim_binary(),
         logs: LogRules { max_size: config.log_max_size, max_files: config.log_max_files },
+        cluster_dns: config.cluster_dns.clone(),
         boot_id: boot_id.clone(),
         board: Arc::clone(&board),
         journal: Arc::clone(&journal),

@@ -25,6 +25,7 @@ mod usage;
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
@@ -63,7 +64,8 @@ pub fn prepare_pod(dirs: &Dirs, pod: &Pod) -> Result<Warnings, VolumeError> {
 }
 
 /// Makes everything a container has before an attempt: sub paths, shared directories, directories of its user, files made
-/// for it, the place of its view. The answer is what its view shows. The attempt before may still run.
+/// for it, the place of its view. The answer is what its view shows. The attempt before may still run. `cluster_dns` are the
+/// cluster's name servers; none where the host is told of none.
 ///
 /// # Errors
 /// See [`VolumeError`].
@@ -72,6 +74,7 @@ pub fn prepare_container(
     pod: &Pod,
     container: &Container,
     attempt: Attempt,
+    cluster_dns: &[IpAddr],
 ) -> Result<Vec<Placement>, VolumeError> {
     let key = ContainerKey { pod: pod.uid.clone(), container: container.name.clone() };
     let launch = &container.launch;
@@ -86,7 +89,8 @@ pub fn prepare_container(
     }
     take_ownership(&placements, launch)?;
     forget_before(dirs, &key, attempt)?;
-    placements.extend(files::write(&dirs.files(&key, attempt), launch, &placements)?);
+    let etc = etc::files(launch, &pod.namespace, cluster_dns);
+    placements.extend(files::write(&dirs.files(&key, attempt), launch, &placements, etc)?);
     let log = dirs.termination_log(&key, attempt);
     placements.extend(last_words::place(&log, &container.termination_message, &placements)?);
     make_root(dirs, &key, launch)?;

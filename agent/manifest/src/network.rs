@@ -2,15 +2,13 @@
 
 use std::net::IpAddr;
 
-use barepod_model::{Dns, DnsBase, HostAlias, Namespace, NetworkFiles, PodName, Reason};
+use barepod_model::{CLUSTER_DOMAIN, Dns, DnsBase, HostAlias, Namespace, NetworkFiles, PodName, Reason};
 use k8s_openapi::api::core::v1;
 
 use crate::error::{Finding, Findings};
 use crate::names;
 use crate::place::FieldPath;
 
-/// The cluster domain that Kubernetes assumes where nobody says otherwise.
-const CLUSTER_DOMAIN: &str = "cluster.local";
 /// The kernel's longest host name.
 const MAX_HOST_NAME: usize = 64;
 /// As far as kubelet lets a host name go by itself.
@@ -118,8 +116,10 @@ fn address(text: &str, path: &FieldPath, out: &mut Findings) {
 
 fn dns(spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) -> Dns {
     let base = match spec.dns_policy.as_deref() {
-        // Without a cluster there is no cluster DNS, and kubelet falls back to the host's as well.
-        None | Some("" | "Default" | "ClusterFirst" | "ClusterFirstWithHostNet") => DnsBase::Host,
+        // As kubelet has it (`pkg/kubelet/network/dns`): who asks for the host's network gets the host's resolver with it.
+        None | Some("" | "ClusterFirst") if spec.host_network == Some(true) => DnsBase::Host,
+        None | Some("" | "ClusterFirst" | "ClusterFirstWithHostNet") => DnsBase::Cluster,
+        Some("Default") => DnsBase::Host,
         Some("None") => DnsBase::Nothing,
         Some(other) => {
             let message = format!("there is no DNS policy {other:?}");

@@ -38,7 +38,7 @@ pub struct Launch {
     pub owned_dirs: Vec<OwnedDir>,
     /// Size of its private `/dev/shm`.
     pub shm_size: Bytes,
-    /// Capabilities it keeps, by kernel number (`CAP_*`), in bounding, permitted, effective and inheritable sets.
+    /// Capabilities it keeps, by kernel number (`CAP_*`), in bounding, permitted and effective sets.
     pub capabilities: Vec<u32>,
     /// `no_new_privs` before exec.
     pub no_new_privileges: bool,
@@ -100,6 +100,14 @@ pub struct AsWritten {
 }
 
 impl Launch {
+    /// Those of its capabilities that are in its ambient set. Of a user other than root nothing is left after exec but these:
+    /// in a container, files of the image have what the manifest adds; the files of a host do not. Of a privileged container's
+    /// capabilities nobody asked for any by name, and its user gets none, as in Kubernetes.
+    #[must_use]
+    pub fn ambient_capabilities(&self) -> &[u32] {
+        if self.user.uid == 0 || self.confinement.privileged { &[] } else { &self.capabilities }
+    }
+
     /// Whether a process started with `self` may go on when `wanted` is asked for. What only follows the container's
     /// limits (tuned files, the size of `/dev/shm`), values looked up elsewhere, and whether it is listened to take force
     /// at its next start.

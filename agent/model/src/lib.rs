@@ -37,7 +37,7 @@ pub use lifecycle::{
     ContainerRestart, ExitCodes, Hook, HookKind, Lifecycle, RestartAction, RestartRule, TerminationMessage,
     TerminationMessagePolicy,
 };
-pub use network::{Dns, DnsBase, HostAlias, NetworkFiles};
+pub use network::{CLUSTER_DOMAIN, Dns, DnsBase, HostAlias, NetworkFiles};
 pub use notify::{Notify, NotifyAccess, NotifyRequest};
 pub use pattern::{InvalidPattern, Pattern};
 pub use pod::{

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The domain of clusters of which nobody says otherwise.
+pub const CLUSTER_DOMAIN: &str = "cluster.local";
+
 /// What the pod asks for beyond the host's own files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct NetworkFiles {
@@ -39,9 +42,11 @@ pub struct Dns {
 /// What a pod's `resolv.conf` begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub enum DnsBase {
-    /// The host's own (`Default`; also `ClusterFirst`, where there is no cluster).
+    /// The host's own (`Default`, and `ClusterFirst` with `hostNetwork: true`).
     #[default]
     Host,
+    /// The cluster's, where the host is told of it; else the host's (`ClusterFirst`, `ClusterFirstWithHostNet`).
+    Cluster,
     /// Nothing (`None`).
     Nothing,
 }

@@ -83,9 +83,11 @@ macro_rules! built_in {
 
 /// The presets in `configs/presets`, and what lies beside them.
 const PRESETS: &[(&str, &str)] = built_in![
+    "coredns.yaml",
     "etcd.yaml",
     "host.yaml",
     "kafka.yaml",
+    "kube-proxy.yaml",
     "loki.yaml",
     "minio.yaml",
     "mongodb.yaml",

@@ -133,7 +133,12 @@ fn settle(start: &Start, kept: Option<&Kept>, streams: Theirs, report: &mut Repo
     identity::set_umask(if start.umask == 0 { DEFAULT_UMASK } else { start.umask });
     let confine = Confine::new(start.confinement.clone(), start.no_new_privileges);
     confine.while_root(report)?;
-    become_user(start.user.as_ref(), &start.capabilities, start.no_new_privileges)?;
+    let powers = Powers {
+        capabilities: &start.capabilities,
+        ambient: &start.ambient_capabilities,
+        no_new_privileges: start.no_new_privileges,
+    };
+    become_user(start.user.as_ref(), powers)?;
     Ok(confine)
 }
 
@@ -160,7 +165,12 @@ fn prepare_exec(exec: &Exec, standard: [impl AsFd; 3], report: &mut Report) -> R
     identity::set_umask(DEFAULT_UMASK);
     let confine = Confine::new(exec.confinement.clone(), exec.no_new_privileges);
     confine.while_root(report)?;
-    become_user(exec.user.as_ref(), &exec.capabilities, exec.no_new_privileges)?;
+    let powers = Powers {
+        capabilities: &exec.capabilities,
+        ambient: &exec.ambient_capabilities,
+        no_new_privileges: exec.no_new_privileges,
+    };
+    become_user(exec.user.as_ref(), powers)?;
     execute(&exec.argv, &exec.env, &exec.cwd, &confine)
 }
 
@@ -277,21 +287,39 @@ fn lower_to_hard(resource: u32, soft: u64) {
     }
 }
 
-/// Capabilities as container runtimes give them: bounding, permitted and effective; nothing inheritable or ambient.
-pub(crate) fn become_user(user: Option<&User>, capabilities: &[u32], no_new_privileges: bool) -> Result<(), Failure> {
+/// Capabilities as container runtimes give them: bounding, permitted and effective, and nothing inheritable but what is
+/// ambient.
+pub(crate) fn become_user(user: Option<&User>, powers: Powers<'_>) -> Result<(), Failure> {
+    let Powers { capabilities, ambient, no_new_privileges } = powers;
     let invalid = || io::Error::from_raw_os_error(INVALID);
     let user = user.ok_or_else(invalid).at(Stage::User, "no user is given")?;
     let kept: capability::Set = capabilities.iter().copied().collect();
     capability::limit_bounding(kept).at(Stage::User, "capability bounding set")?;
     identity::set_groups(&user.groups).at(Stage::User, "groups")?;
     identity::set_gid(user.gid).at(Stage::User, &format!("gid {}", user.gid))?;
+    if !ambient.is_empty() {
+        capability::keep_over_change_of_user().at(Stage::User, "capabilities")?;
+    }
     identity::set_uid(user.uid).at(Stage::User, &format!("uid {}", user.uid))?;
     capability::clear_ambient().at(Stage::User, "ambient capabilities")?;
     capability::set(kept).at(Stage::User, "capabilities")?;
+    if !ambient.is_empty() {
+        capability::raise_ambient(ambient.iter().copied().collect()).at(Stage::User, "ambient capabilities")?;
+    }
     if no_new_privileges {
         process::forbid_new_privileges().at(Stage::User, "no_new_privs")?;
     }
     Ok(())
+}
+
+/// What a process may do beyond what its user may.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Powers<'a> {
+    /// All others are dropped.
+    pub(crate) capabilities: &'a [u32],
+    /// Of these, what a user other than root has in effect as well.
+    pub(crate) ambient: &'a [u32],
+    pub(crate) no_new_privileges: bool,
 }
 
 fn working_directory(cwd: &str) -> &str {

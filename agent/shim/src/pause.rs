@@ -15,7 +15,7 @@ use barepod_sys::poll::{Interest, Poll};
 use barepod_sys::signal::{self, Signals};
 use barepod_sys::{descriptor, identity, proc, process, wait};
 
-use crate::child::become_user;
+use crate::child::{Powers, become_user};
 use crate::failure::{At as _, Failure};
 use crate::layout;
 use crate::view;
@@ -82,7 +82,8 @@ fn settle(root: &Path) -> Result<(), Failure> {
     let null = File::options().read(true).write(true).open("/dev/null").at(Stage::Prepare, "/dev/null")?;
     identity::set_umask(0);
     view::enter(&nothing(root))?;
-    become_user(Some(&User { uid: NOBODY, gid: NOBODY, groups: Vec::new() }), &[], true)?;
+    let powers = Powers { no_new_privileges: true, ..Powers::default() };
+    become_user(Some(&User { uid: NOBODY, gid: NOBODY, groups: Vec::new() }), powers)?;
     // also where the host is set up to let processes be looked into that have changed their user
     process::close_to_others().at(Stage::Limits, "dumpable")?;
     [0, 1].into_iter().try_for_each(|number| descriptor::duplicate_to(&null, number)).at(Stage::Prepare, "/dev/null")

@@ -79,12 +79,43 @@ pub fn permitted() -> io::Result<Set> {
 /// # Errors
 /// As capset(2).
 pub fn set(kept: Set) -> io::Result<()> {
-    let kept = kept.0 & permitted()?.0;
+    store(Set(kept.0 & permitted()?.0), Set::default())
+}
+
+fn store(kept: Set, inheritable: Set) -> io::Result<()> {
     let mut header = Header { version: VERSION, pid: 0 };
-    let word = |bits: u64| Word { effective: bits as u32, permitted: bits as u32, inheritable: 0 };
-    let words = [word(kept & u64::from(u32::MAX)), word(kept >> 32)];
+    let word = |shift: u32| {
+        let kept = (kept.0 >> shift) as u32;
+        Word { effective: kept, permitted: kept, inheritable: (inheritable.0 >> shift) as u32 }
+    };
+    let words = [word(0), word(32)];
     // SAFETY: header and words are live and of the layout that version 3 has.
     done(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, words.as_ptr()) })
+}
+
+/// Makes a change from root to another user keep the permitted set, until the next exec.
+///
+/// # Errors
+/// As prctl(2).
+pub fn keep_over_change_of_user() -> io::Result<()> {
+    // SAFETY: this prctl takes numbers and touches no memory.
+    done(unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) })
+}
+
+/// Adds what of these is permitted now to the inheritable and the ambient set: an exec keeps it in effect for a user other than
+/// root.
+///
+/// # Errors
+/// As capset(2) and prctl(2).
+pub fn raise_ambient(raised: Set) -> io::Result<()> {
+    let raised = Set(raised.0 & permitted()?.0);
+    store(permitted()?, raised)?;
+    for number in (0..=HIGHEST).filter(|&number| raised.contains(number)) {
+        let raise = libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong;
+        // SAFETY: this prctl takes numbers and touches no memory.
+        done(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, raise, number as libc::c_ulong, 0, 0) })?;
+    }
+    Ok(())
 }
 
 /// Empties the ambient set.

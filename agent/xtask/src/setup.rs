@@ -39,7 +39,7 @@ const POSTGRESQL: Package = Package {
     reason: "the service that is run, crashed and healed",
 };
 
-const PACKAGES: [Package; 14] = [
+const PACKAGES: [Package; 15] = [
     Package {
         file: "/bin/busybox",
         name: "busybox-static",
@@ -62,6 +62,7 @@ const PACKAGES: [Package; 14] = [
     Package { file: "qemu-img", name: "qemu-utils", purpose: Purpose::Test, reason: "makes the guest's disk" },
     Package { file: "mmdebstrap", name: "mmdebstrap", purpose: Purpose::Test, reason: "makes the guest's image" },
     Package { file: "mkfs.ext4", name: "e2fsprogs", purpose: Purpose::Test, reason: "makes the guest's file system" },
+    Package { file: "nft", name: "nftables", purpose: Purpose::Test, reason: "what kube-proxy writes its rules with" },
     Package { file: "runsv", name: "runit", purpose: Purpose::Bench, reason: "a peer" },
     Package { file: "s6-supervise", name: "s6", purpose: Purpose::Bench, reason: "a peer" },
     Package { file: "supervise", name: "daemontools", purpose: Purpose::Bench, reason: "a peer" },

@@ -79,6 +79,7 @@ pub(crate) async fn exec(
         user: Some(launch::user(launched)),
         cgroup: Some(launch::cgroup(&host.groups.leaf(key, process.attempt))),
         capabilities: launched.capabilities.clone(),
+        ambient_capabilities: launched.ambient_capabilities().to_vec(),
         no_new_privileges: launched.no_new_privileges,
         tty,
         oom_score_adj: host

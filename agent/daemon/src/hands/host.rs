@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{Read as _, Seek as _};
+use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,6 +44,8 @@ pub(crate) struct Host {
     pub(crate) ledger: Ledger,
     pub(crate) shim_binary: PathBuf,
     pub(crate) logs: LogRules,
+    /// The cluster's name servers.
+    pub(crate) cluster_dns: Vec<IpAddr>,
     pub(crate) boot_id: BootId,
     pub(crate) board: Arc<Board>,
     pub(crate) journal: Arc<Journal>,

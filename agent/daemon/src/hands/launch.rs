@@ -45,7 +45,8 @@ impl Draft {
         };
         let (attempt, container_key) = (key.attempt, key.container_key());
         let mounts = host.mounts.generation();
-        let mut placements = volumes::prepare_container(&host.dirs, pod, container, attempt).map_err(|e| config(&e))?;
+        let mut placements = volumes::prepare_container(&host.dirs, pod, container, attempt, &host.cluster_dns)
+            .map_err(|e| config(&e))?;
         if container.launch.notify.is_some() {
             placements.push(notify::placement(&host.dirs.shim(&container_key)).map_err(|e| create(&e))?);
         }
@@ -291,6 +292,7 @@ fn start(
         hostname: launch.hostname.clone(),
         view: Some(view),
         capabilities: launch.capabilities.clone(),
+        ambient_capabilities: launch.ambient_capabilities().to_vec(),
         no_new_privileges: launch.no_new_privileges,
         rlimits: launch.rlimits.iter().map(rlimit).collect(),
         oom_score_adj: 0,

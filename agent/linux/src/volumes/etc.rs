@@ -2,8 +2,9 @@
 //! what the pod adds to them, put together as kubelet does it.
 
 use std::fs;
+use std::net::IpAddr;
 
-use barepod_model::{Dns, DnsBase, HostAlias, Launch, NetworkFiles, RenderedFile};
+use barepod_model::{CLUSTER_DOMAIN, Dns, DnsBase, HostAlias, Launch, Namespace, NetworkFiles, RenderedFile};
 
 /// What resolvers take, as in Kubernetes' validation.
 const MAX_NAMESERVERS: usize = 3;
@@ -11,14 +12,22 @@ const MAX_SEARCHES: usize = 32;
 const MAX_SEARCH_LINE: usize = 2048;
 const MAX_SEARCH: usize = 253;
 
-/// The files with the names under which they are kept.
-pub(super) fn files(launch: &Launch) -> [(&'static str, RenderedFile); 3] {
+/// kubelet's, by which names of a cluster are looked up as such before they are asked for as they stand.
+const CLUSTER_OPTIONS: &str = "ndots:5";
+
+/// The files with the names under which they are kept. `cluster_dns` are the cluster's name servers.
+pub(super) fn files(
+    launch: &Launch,
+    namespace: &Namespace,
+    cluster_dns: &[IpAddr],
+) -> [(&'static str, RenderedFile); 3] {
     let file =
         |path: &str, contents| RenderedFile { path: path.into(), contents, mode: 0o644, follows_resources: false };
     let host = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let resolv_conf = resolv_conf(host("/etc/resolv.conf"), &launch.network.dns, namespace, cluster_dns);
     [
         ("hosts", file("/etc/hosts", hosts(&host("/etc/hosts"), &launch.hostname, &launch.network))),
-        ("resolv.conf", file("/etc/resolv.conf", resolv_conf(host("/etc/resolv.conf"), &launch.network.dns))),
+        ("resolv.conf", file("/etc/resolv.conf", resolv_conf)),
         ("hostname", file("/etc/hostname", format!("{}\n", launch.hostname))),
     ]
 }
@@ -66,12 +75,14 @@ fn alias(alias: &HostAlias) -> String {
 }
 
 /// The host's file as it is where the pod says nothing; else made anew from both.
-fn resolv_conf(host: String, dns: &Dns) -> String {
-    if *dns == Dns::default() {
+fn resolv_conf(host: String, dns: &Dns, namespace: &Namespace, cluster_dns: &[IpAddr]) -> String {
+    let base = if dns.base == DnsBase::Cluster && cluster_dns.is_empty() { DnsBase::Host } else { dns.base };
+    if *dns == (Dns { base: dns.base, ..Dns::default() }) && base == DnsBase::Host {
         return host;
     }
-    let mut resolver = match dns.base {
+    let mut resolver = match base {
         DnsBase::Host => Resolver::parse(&host),
+        DnsBase::Cluster => Resolver::of_cluster(Resolver::parse(&host), namespace, cluster_dns),
         DnsBase::Nothing => Resolver::default(),
     };
     resolver.add(dns);
@@ -89,6 +100,18 @@ struct Resolver {
 }
 
 impl Resolver {
+    /// The cluster's servers, which ask the host's where they know nothing, and its domains before the host's.
+    fn of_cluster(host: Self, namespace: &Namespace, servers: &[IpAddr]) -> Self {
+        let own = [format!("{namespace}.svc."), "svc.".to_owned(), String::new()];
+        let own = own.map(|below| format!("{below}{CLUSTER_DOMAIN}"));
+        let others = host.searches.into_iter().filter(|search| !own.contains(search)).collect::<Vec<_>>();
+        Self {
+            nameservers: servers.iter().map(ToString::to_string).collect(),
+            searches: own.iter().cloned().chain(others).collect(),
+            options: vec![CLUSTER_OPTIONS.to_owned()],
+        }
+    }
+
     /// Name servers add up, of several search lines the last counts, of options the last of each name.
     fn parse(text: &str) -> Self {
         let mut found = Self::default();
@@ -199,15 +222,39 @@ mod tests {
     const HOST: &str =
         "# by hand\nnameserver 10.0.0.1\nnameserver 1.1.1.1\nsearch old\nsearch a. b .\noptions ndots:5 rotate\n";
 
+    fn resolved(dns: &Dns, cluster_dns: &[IpAddr]) -> String {
+        resolv_conf(HOST.to_owned(), dns, &Namespace::new("shop").unwrap(), cluster_dns)
+    }
+
+    fn of_host(dns: &Dns) -> String {
+        resolved(dns, &["10.96.0.10".parse().unwrap()])
+    }
+
+    #[test]
+    fn the_cluster_s_servers_and_domains_come_first_where_the_host_knows_them() {
+        let plain = Dns { base: DnsBase::Cluster, ..Dns::default() };
+        assert_eq!(
+            of_host(&plain),
+            "nameserver 10.96.0.10\nsearch shop.svc.cluster.local svc.cluster.local cluster.local a b\noptions ndots:5\n"
+        );
+        let more = Dns { base: DnsBase::Cluster, ..dns(DnsBase::Host) };
+        assert_eq!(
+            of_host(&more),
+            "nameserver 10.96.0.10\nnameserver 1.1.1.1\nnameserver 9.9.9.9\n\
+             search shop.svc.cluster.local svc.cluster.local cluster.local a b c\noptions ndots:2 edns0\n"
+        );
+        assert_eq!(resolved(&plain, &[]), HOST, "without them the host's own");
+    }
+
     #[test]
     fn what_the_pod_says_of_dns_is_added_to_what_the_host_says() {
-        assert_eq!(resolv_conf(HOST.to_owned(), &Dns::default()), HOST, "the host's own file, to the letter");
+        assert_eq!(of_host(&Dns::default()), HOST, "the host's own file, to the letter");
         assert_eq!(
-            resolv_conf(HOST.to_owned(), &dns(DnsBase::Host)),
+            of_host(&dns(DnsBase::Host)),
             "nameserver 10.0.0.1\nnameserver 1.1.1.1\nnameserver 9.9.9.9\nsearch a b c\noptions ndots:2 rotate edns0\n"
         );
         assert_eq!(
-            resolv_conf(HOST.to_owned(), &dns(DnsBase::Nothing)),
+            of_host(&dns(DnsBase::Nothing)),
             "nameserver 1.1.1.1\nnameserver 9.9.9.9\nsearch b c\noptions ndots:2 edns0\n"
         );
     }
@@ -216,7 +263,8 @@ mod tests {
     fn what_no_resolver_reads_is_left_out() {
         let mut much = dns(DnsBase::Host);
         much.searches = (0..40).map(|n| format!("{n:0>80}")).collect();
-        let text = resolv_conf("nameserver 10.0.0.1\nnameserver 10.0.0.2\n".to_owned(), &much);
+        let host = "nameserver 10.0.0.1\nnameserver 10.0.0.2\n".to_owned();
+        let text = resolv_conf(host, &much, &Namespace::new("shop").unwrap(), &[]);
         assert_eq!(text.matches("nameserver").count(), 3);
         let line = text.lines().find(|line| line.starts_with("search")).unwrap();
         assert!(line.len() <= "search ".len() + MAX_SEARCH_LINE && line.len() > 1900, "{}", line.len());

@@ -10,7 +10,7 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Uid, fchown};
 
 use super::error::{VolumeError, at};
-use super::{etc, remove};
+use super::remove;
 use crate::view::{Manner, Place, Placement};
 
 /// Writes all of them anew into `directory`, which only root can enter, and says where they go.
@@ -18,6 +18,7 @@ pub(super) fn write(
     directory: &Path,
     launch: &Launch,
     placements: &[Placement],
+    etc: [(&str, RenderedFile); 3],
 ) -> Result<Vec<Placement>, VolumeError> {
     remove::tree(directory)?;
     let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
@@ -27,7 +28,7 @@ pub(super) fn write(
         let source = directory.join(number.to_string());
         written.push(write_one(source, file, &launch.user)?);
     }
-    for (name, file) in etc::files(launch) {
+    for (name, file) in etc {
         if wants(&file.path, placements, &written) {
             written.push(write_one(directory.join(name), &file, &Credentials { uid: 0, gid: 0, groups: Vec::new() })?);
         }

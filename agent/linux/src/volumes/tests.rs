@@ -29,7 +29,7 @@ impl Scratch {
 
     fn prepare(&self) -> Result<Vec<Placement>, VolumeError> {
         prepare_pod(&self.dirs, &self.pod)?;
-        prepare_container(&self.dirs, &self.pod, &self.pod.containers[0], Attempt(0))
+        prepare_container(&self.dirs, &self.pod, &self.pod.containers[0], Attempt(0), &[])
     }
 
     fn host_path(&self, name: &str, kind: HostPathType) -> Volume {

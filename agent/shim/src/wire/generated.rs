@@ -222,6 +222,9 @@ pub struct Start {
     /// absent: none
     #[prost(message, optional, tag = "32")]
     pub notify: ::core::option::Option<Notify>,
+    /// of those kept, what a user other than root has in effect too
+    #[prost(uint32, repeated, tag = "33")]
+    pub ambient_capabilities: ::prost::alloc::vec::Vec<u32>,
 }
 /// A socket for the words of sd_notify(3): `notify/socket` in the shim's directory. `view` shows that directory to the
 /// process, and not the socket alone, since a later shim binds another one in its place.
@@ -883,6 +886,9 @@ pub struct Exec {
     pub oom_score_adj: i32,
     #[prost(message, optional, tag = "12")]
     pub confinement: ::core::option::Option<Confinement>,
+    /// as in Start
+    #[prost(uint32, repeated, tag = "13")]
+    pub ambient_capabilities: ::prost::alloc::vec::Vec<u32>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExecResult {
