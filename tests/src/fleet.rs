@@ -55,18 +55,19 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Brings all up, and waits until all nodes are ready. `config` is at the end of each daemon's configuration; `prepare` sees
+    /// Brings all up, with a control plane of this recipe, and waits until all nodes are ready. `config` is at the end of each daemon's configuration; `prepare` sees
     /// each host before its daemon starts.
     ///
     /// # Errors
     /// What does not come up.
     pub fn start(
         hosts: u8,
+        recipe: &Recipe,
         config: &str,
         prepare: impl Fn(&Host) -> Result<(), HostError>,
     ) -> Result<Self, FleetError> {
         let network = Network::new(hosts)?;
-        let plane = ControlPlane::start(&Recipe { address: network.address(), ..Recipe::default() })?;
+        let plane = ControlPlane::start(&Recipe { address: network.address(), ..recipe.clone() })?;
         plane.install()?;
         let mut nodes = Vec::new();
         for (number, place) in network.hosts().iter().enumerate() {

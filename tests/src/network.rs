@@ -79,6 +79,22 @@ impl Network {
         &self.hosts
     }
 
+    /// Pulls the cable of a host out: nobody in the network reaches it any more, and nobody is told.
+    ///
+    /// # Errors
+    /// There is no such host.
+    pub fn cut(&self, number: u8) -> Result<(), NetworkError> {
+        ip(&["link", "set", &cable(&self.bridge, number), "down"])
+    }
+
+    /// Puts it in again.
+    ///
+    /// # Errors
+    /// There is no such host.
+    pub fn mend(&self, number: u8) -> Result<(), NetworkError> {
+        ip(&["link", "set", &cable(&self.bridge, number), "up"])
+    }
+
     fn make(&mut self, hosts: u8) -> Result<(), NetworkError> {
         let bridge = self.bridge.clone();
         ip(&["link", "add", &bridge, "type", "bridge"])?;

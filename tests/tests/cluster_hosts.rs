@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use barepod_tests::bridge::put;
+use barepod_tests::cluster::Recipe;
 use barepod_tests::fleet::{Fleet, Node};
 use barepod_tests::host::Host;
 use barepod_tests::joined::has_condition;
@@ -39,7 +40,7 @@ struct Databases {
 
 impl Databases {
     fn start() -> Result<Self> {
-        let fleet = Fleet::start(3, "clusterDNS: [10.96.0.10]\n", programs)?;
+        let fleet = Fleet::start(3, &Recipe::default(), "clusterDNS: [10.96.0.10]\n", programs)?;
         fleet.plane.kubectl_apply(&ADDONS.replace("SERVER", &fleet.plane.server()))?;
         fleet.plane.kubectl(&["create", "namespace", NAMESPACE])?;
         fleet.plane.kubectl(&["label", "namespace", NAMESPACE, "barepod.dev/host-network=true"])?;
