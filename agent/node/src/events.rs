@@ -74,6 +74,7 @@ async fn tell(recorder: &Recorder, event: v1::Event) {
         action: event.reason,
         secondary: None,
     };
+    tracing::debug!(reason = told.reason, note = told.note, "tells an event");
     match tokio::time::timeout(LIMIT, recorder.publish(&told, &about)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!("an event is lost: {error}"),

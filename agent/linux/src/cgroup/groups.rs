@@ -259,18 +259,22 @@ impl Groups {
         self.remove_everywhere(&self.container_path(key))
     }
 
-    /// Removes the groups of a pod. They must be empty: its shims have ended.
+    /// Removes the groups of a pod. They must be empty: its shims have ended, or do so in this moment. May wait for that.
     ///
     /// # Errors
     /// `Remove`.
     pub fn remove_pod(&self, pod: &PodUid) -> Result<(), CgroupError> {
-        self.remove_everywhere(&self.pod_path(pod))
+        let path = self.pod_path(pod);
+        self.everywhere().try_for_each(|mount| remove_when_empty(&mount.join(&path)))
     }
 
     /// The cgroup2 mount goes first: if something lives there, nothing is touched.
     fn remove_everywhere(&self, relative: &Path) -> Result<(), CgroupError> {
-        let mounts = self.hierarchy.mounts().into_iter().chain(self.hierarchy.optional_mounts());
-        mounts.into_iter().try_for_each(|mount| remove(&mount.join(relative)))
+        self.everywhere().try_for_each(|mount| remove(&mount.join(relative)))
+    }
+
+    fn everywhere(&self) -> impl Iterator<Item = &Path> {
+        self.hierarchy.mounts().into_iter().chain(self.hierarchy.optional_mounts())
     }
 
     /// Every pod that has a group on this host, whoever made it, with the attempts that have one.
@@ -350,7 +354,7 @@ fn make_new(path: &Path) -> Result<(), CgroupError> {
     fs::create_dir(path).map_err(|source| CgroupError::Make { path: path.to_owned(), source })
 }
 
-/// What stood by in a group for a shim that died leaves it in this moment.
+/// A shim that has said its last word, or what stood by for one that died, leaves its group in this moment.
 fn remove_when_empty(path: &Path) -> Result<(), CgroupError> {
     let begin = Instant::now();
     loop {

@@ -124,6 +124,16 @@ fn has_succeeded(status: &Value) -> bool {
     !all.is_empty() && all.iter().all(|container| container["state"]["terminated"]["exitCode"] == 0)
 }
 
+/// Nothing of a pod has run yet, and nothing has gone wrong with it.
+pub(crate) fn is_beginning(status: &Value) -> bool {
+    let all = ["initContainerStatuses", "containerStatuses"].into_iter().flat_map(|key| status[key].as_array());
+    let is_made = |container: &Value| {
+        let reason = container["state"]["waiting"]["reason"].as_str();
+        matches!(reason, Some("ContainerCreating" | "PodInitializing")) && container["restartCount"] == 0
+    };
+    status["phase"] == "Pending" && all.flatten().all(is_made)
+}
+
 /// Whether the API server's object says that the pod has ended for good: it is never started again.
 pub(crate) fn is_terminal(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -216,6 +226,21 @@ mod tests {
             "hostIP": "10.0.0.1", "podIP": "10.0.0.1",
             "hostIPs": [{"ip": "10.0.0.1"}], "podIPs": [{"ip": "10.0.0.1"}],
         })
+    }
+
+    #[test]
+    fn a_pod_begins_until_something_of_it_runs_or_fails() {
+        let status = |phase: &str, state: Value, restarts: u32| json!({"phase": phase, "containerStatuses": [{"state": state, "restartCount": restarts}]});
+        let waiting = |reason: &str| json!({"waiting": {"reason": reason}});
+        assert!(is_beginning(&status("Pending", waiting("ContainerCreating"), 0)));
+        for (phase, state, restarts) in [
+            ("Running", waiting("ContainerCreating"), 0),
+            ("Pending", waiting("CreateContainerError"), 0),
+            ("Pending", waiting("ContainerCreating"), 1),
+            ("Pending", json!({"running": {}}), 0),
+        ] {
+            assert!(!is_beginning(&status(phase, state.clone(), restarts)), "{phase} {state} {restarts}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use barepod_api::v1::{self, end_request};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
@@ -25,6 +25,8 @@ const LONGEST_REFUSAL: Duration = Duration::from_secs(60);
 
 /// So long what was said of an object's removal is taken for true.
 const CONFIRM: Duration = Duration::from_secs(5);
+/// So long nothing is told of a pod that only begins: mostly it is over before anybody has read it.
+const BEGINNING: Duration = Duration::from_millis(500);
 /// Who made a volume.
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 /// The provisioner of directories of barepod's nodes (`barepod-operator`).
@@ -48,6 +50,15 @@ enum Next {
     In(Duration),
     /// Nothing: it is over.
     Nothing,
+}
+
+impl Next {
+    fn not_after(self, pause: Duration) -> Self {
+        match self {
+            Next::In(other) => Next::In(other.min(pause)),
+            Next::News | Next::Nothing => Next::In(pause),
+        }
+    }
 }
 
 /// Why a step could not be done now.
@@ -74,6 +85,8 @@ pub(crate) struct Worker {
     ended: Option<Option<u64>>,
     /// The resource version of the object after the last status that was told, and that status.
     told: Option<(Option<String>, u64)>,
+    /// When it was first seen here.
+    begun: Option<Instant>,
     pauses: Pauses,
     refusals: Pauses,
 }
@@ -90,6 +103,7 @@ impl Worker {
             renew_at: None,
             ended: None,
             told: None,
+            begun: None,
             pauses: Pauses::default(),
             refusals: Pauses::up_to(LONGEST_REFUSAL),
         }
@@ -214,7 +228,12 @@ impl Worker {
         match (here, &self.refused) {
             (Some(here), _) => {
                 self.pass_gates_on(pod, here).await?;
-                self.tell(pod, &status::of(here, &self.addresses())).await?;
+                let status = status::of(here, &self.addresses());
+                let left = BEGINNING.saturating_sub(self.begun.get_or_insert_with(Instant::now).elapsed());
+                if self.told.is_none() && status::is_beginning(&status) && !left.is_zero() {
+                    return Ok(next.not_after(left));
+                }
+                self.tell(pod, &status).await?;
             }
             (None, Some((reason, message))) => {
                 let status = status::refused(pod, reason, message, &self.addresses());
@@ -404,6 +423,7 @@ impl Worker {
             self.told = Some((version, hash));
             return Ok(());
         };
+        tracing::debug!(uid = self.uid, "tells {patch}");
         let patch = Patch::Strategic(json!({"metadata": {"uid": self.uid}, "status": patch}));
         match call(self.api(pod).patch_status(&pod.name_any(), &PatchParams::default(), &patch)).await {
             Ok(told) => {
