@@ -139,6 +139,46 @@ fn a_pod_is_resized_in_place_and_both_sides_say_so() -> Result {
 }
 
 #[test]
+fn a_pod_s_own_resources_are_changed_in_place() -> Result {
+    let cluster = Joined::start()?;
+    let resources = |cpu: &str, memory: &str| json!({"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": cpu, "memory": memory}});
+    let mut pod = shell("whole", IDLE);
+    pod["spec"]["resources"] = resources("100m", "64Mi");
+    cluster.apply(&pod)?;
+    let pid = cluster.ready("whole")?;
+    let patch = json!({"spec": {"resources": resources("200m", "96Mi")}}).to_string();
+    cluster.kubectl(&["patch", "pod", "whole", "--subresource=resize", "--type=merge", "-p", &patch])?;
+    let pod = cluster.pod_until("whole", "larger", |pod| pod["status"]["resources"]["limits"]["memory"] == "96Mi")?;
+    assert_eq!(pod["status"]["allocatedResources"], json!({"cpu": "200m", "memory": "96Mi"}), "{}", pod["status"]);
+    assert_eq!(cluster.host.pid("whole"), Some(pid));
+    Ok(())
+}
+
+#[test]
+fn a_pod_that_restarts_all_its_containers_is_placed_on_a_node_that_can() -> Result {
+    let cluster = Joined::start()?;
+    let directory = cluster.host.path("dir");
+    std::fs::create_dir(&directory)?;
+    let mut pod = shell("pair", "[ -e /dir/done ] || { touch /dir/done; sleep 0.2; exit 7; }; exec sleep 1000000");
+    pod["spec"]["volumes"] = json!([{"name": "dir", "hostPath": {"path": directory, "type": "Directory"}}]);
+    let rule = json!([{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [7]}}]);
+    let main = &mut pod["spec"]["containers"][0];
+    main["restartPolicy"] = json!("Never");
+    main["restartPolicyRules"] = rule;
+    main["securityContext"] = json!({"runAsUser": 0});
+    main["volumeMounts"] = json!([{"name": "dir", "mountPath": "/dir"}]);
+    let beside = json!({"name": "beside", "image": "host", "command": ["/bin/sh", "-c", IDLE]});
+    pod["spec"]["containers"].as_array_mut().ok_or("no containers")?.push(beside);
+    cluster.apply(&pod)?;
+    let shown = cluster.pod_until("pair", "started again as a whole", |pod| {
+        let statuses = pod["status"]["containerStatuses"].as_array();
+        statuses.is_some_and(|all| all.iter().all(|one| one["restartCount"] == 1 && one["ready"] == true))
+    })?;
+    assert_eq!(shown["spec"]["nodeName"], NODE);
+    Ok(())
+}
+
+#[test]
 fn a_daemon_set_that_tolerates_everything_is_refused_quietly() -> Result {
     let cluster = Joined::start()?;
     let mut template = template("everywhere", IDLE);

@@ -15,6 +15,9 @@ const VERSION: &str = concat!("v1.36.3-barepod.", env!("CARGO_PKG_VERSION"));
 const ATTACH_DETACH: &str = "volumes.kubernetes.io/controller-managed-attach-detach";
 /// What a RuntimeClass finds barepod's nodes by.
 const MARK: &str = "barepod.dev/node";
+/// What a scheduler and an API server of the same version may ask of this node and not of every other
+/// (`k8s.io/component-helpers/nodedeclaredfeatures`), in the order of the alphabet. Only what a test shows.
+const FEATURES: [&str; 2] = ["InPlacePodLevelResourcesVerticalScaling", "RestartAllContainersOnContainerExits"];
 /// kubelet's `nodeStatusMaxImages`.
 const MOST_IMAGES: usize = 50;
 
@@ -69,6 +72,7 @@ pub(crate) fn status(settings: &Settings, host: &v1::HostResponse, known: &[Valu
         "capacity": amounts(host.capacity.as_ref(), settings.max_pods_with(host)),
         "allocatable": amounts(host.allocatable.as_ref(), settings.max_pods_with(host)),
         "conditions": conditions(host, known, now),
+        "declaredFeatures": FEATURES,
         "daemonEndpoints": {"kubeletEndpoint": {"Port": settings.port.unwrap_or(0)}},
         "images": images,
         "nodeInfo": {

@@ -17,11 +17,11 @@ use base64::prelude::BASE64_STANDARD;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt as _};
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower::{BoxError, Service, ServiceBuilder};
 
 /// A connection that is not made by then is tried again: a network that was away may be back.
@@ -29,6 +29,11 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// A watch only listens: without this it would not notice that its server has gone without a word.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 const PROBES: u32 = 3;
+/// So many calls at a time, each on a connection of its own: two hundred pods at once are no reason for as many handshakes. Watches
+/// are apart, for they do not end.
+const CALLS: usize = 16;
+/// A connection that nobody has used for so long is closed.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// Why a kubeconfig leads to no client.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +87,9 @@ fn with(config: &Config) -> kube::Result<Client> {
     connector.set_keepalive_interval(Some(KEEPALIVE));
     connector.set_keepalive_retries(Some(PROBES));
     let https = config.rustls_https_connector_with_connector(connector)?;
-    let client = legacy::Client::builder(TokioExecutor::new()).build::<_, Body>(https);
+    let mut client = legacy::Client::builder(TokioExecutor::new());
+    client.pool_max_idle_per_host(CALLS).pool_idle_timeout(IDLE).pool_timer(TokioTimer::new());
+    let client = client.build::<_, Body>(https);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
@@ -99,6 +106,7 @@ struct Inner {
     present: RwLock<Present>,
     /// The API server has refused the present credentials.
     refused: watch::Sender<bool>,
+    calls: Semaphore,
 }
 
 #[derive(Clone)]
@@ -111,7 +119,7 @@ struct Present {
 impl Exchange {
     pub(crate) fn new(client: Client) -> Self {
         let present = RwLock::new(Present { client, generation: 0 });
-        Self(Arc::new(Inner { present, refused: watch::Sender::new(false) }))
+        Self(Arc::new(Inner { present, refused: watch::Sender::new(false), calls: Semaphore::new(CALLS) }))
     }
 
     /// A client that asks with the credentials that are the present ones then.
@@ -156,8 +164,13 @@ impl Service<Request<Body>> for Exchange {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (exchange, Present { client, generation }) = (self.clone(), self.present());
+        let exchange = self.clone();
         Box::pin(async move {
+            let _turn = match is_watch(&request) {
+                true => None,
+                false => Some(exchange.0.calls.acquire().await?),
+            };
+            let Present { client, generation } = exchange.present();
             let response = client.send(request).await?;
             exchange.heard(generation, response.status());
             Ok(response)
@@ -165,9 +178,45 @@ impl Service<Request<Body>> for Exchange {
     }
 }
 
+fn is_watch(request: &Request<Body>) -> bool {
+    request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "watch=true"))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+
+    #[tokio::test]
+    async fn only_so_many_calls_are_under_way_at_once_and_watches_beside_them() {
+        let under_way: Arc<AtomicUsize> = Arc::default();
+        let seen = Arc::clone(&under_way);
+        let service = tower::service_fn(move |_: Request<Body>| {
+            under_way.fetch_add(1, Ordering::SeqCst);
+            std::future::pending::<Result<Response<Body>, BoxError>>()
+        });
+        let client = Exchange::new(Client::new(service, "default")).client();
+        let ask = |uri: &'static str, times: usize| {
+            for _ in 0..times {
+                let client = client.clone();
+                tokio::spawn(async move { client.send(Request::get(uri).body(Body::empty()).unwrap()).await });
+            }
+        };
+        let until = async |count: usize| {
+            while seen.load(Ordering::SeqCst) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        ask("/api/v1/pods", 3 * CALLS);
+        until(CALLS).await;
+        ask("/api/v1/pods?timeoutSeconds=290&watch=true", 5);
+        until(CALLS + 5).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(seen.load(Ordering::SeqCst), CALLS + 5);
+    }
 
     /// A server that answers each request so.
     fn answering(code: u16, word: &'static str) -> Client {

@@ -160,8 +160,10 @@ impl Index {
         }
     }
 
-    fn applied(&mut self, pod: Pod) {
+    fn applied(&mut self, mut pod: Pod) {
         let Some(uid) = pod.uid() else { return };
+        // Half of an object, and nobody asks for it here.
+        pod.metadata.managed_fields = None;
         let name = name_of(&pod);
         let pod = Arc::new(pod);
         if let Some(before) = self.names.insert(name, uid.clone()).filter(|before| *before != uid) {
