@@ -18,6 +18,7 @@ mod check;
 mod confinement;
 mod container;
 mod context;
+mod ephemeral;
 mod error;
 mod expand;
 pub mod fields;
