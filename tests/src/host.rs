@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::Scratch;
+use crate::network::NetworkHost;
 use crate::process::{self, Owned, ProcessError, tail};
 use crate::programs::{self, Built};
 use crate::sockets;
@@ -64,6 +65,7 @@ pub struct Host {
     built: Built,
     daemon_args: Vec<String>,
     programs: Programs,
+    network: Option<NetworkHost>,
     scratch: Scratch,
 }
 
@@ -132,7 +134,15 @@ impl Host {
         std::fs::create_dir_all(&directory)?;
         std::fs::write(directory.join("barepod.yaml"), format!("cgroup: {cgroup}\n{config}"))?;
         std::fs::write(directory.join("policy.yaml"), ALLOW_ALL)?;
-        Ok(Self { daemon: None, cgroup, built, daemon_args: Vec::new(), programs: Programs::default(), scratch })
+        Ok(Self {
+            daemon: None,
+            cgroup,
+            built,
+            daemon_args: Vec::new(),
+            programs: Programs::default(),
+            network: None,
+            scratch,
+        })
     }
 
     /// A scratch host with a running daemon.
@@ -180,7 +190,8 @@ impl Host {
     pub fn launch(&mut self) -> Result<(), HostError> {
         let log = std::fs::OpenOptions::new().append(true).create(true).open(self.path("barepodd.log"))?;
         let Programs { daemon, shim, prober } = self.programs.clone();
-        let mut command = Command::new(daemon.map_or_else(|| self.built.host("barepodd"), Ok)?);
+        let daemon = daemon.map_or_else(|| self.built.host("barepodd"), Ok)?;
+        let mut command = self.network.as_ref().map_or_else(|| Command::new(&daemon), |host| host.command(&daemon));
         let shim = shim.map_or_else(|| self.built.musl("barepod-shim"), Ok)?;
         let prober = prober.map_or_else(|| self.built.host("barepod-prober"), Ok)?;
         command.arg("--root").arg(self.scratch.path()).arg("--shim").arg(shim).arg("--prober").arg(prober);
@@ -194,6 +205,11 @@ impl Host {
     /// Other programs from the next start on: as after an upgrade.
     pub fn set_programs(&mut self, programs: Programs) {
         self.programs = programs;
+    }
+
+    /// The network that the daemon and its pods are in from the next start on, instead of the machine's.
+    pub fn set_network(&mut self, network: &NetworkHost) {
+        self.network = Some(network.clone());
     }
 
     /// The daemon's pid.
@@ -238,6 +254,11 @@ impl Host {
             Err(ProcessError::Late(vain)) => Err(HostError::Vain(vain, self.last_words())),
             other => Ok(other?),
         }
+    }
+
+    /// A program of the build that this host runs.
+    pub fn program(&self, name: &str) -> Result<PathBuf, HostError> {
+        Ok(self.built.host(name)?)
     }
 
     /// The command line, to be run.

@@ -3,12 +3,17 @@
 //!
 //! Nothing here sleeps where a condition can be waited for, and nothing waits without a limit.
 
+pub mod bridge;
 pub mod cache;
+pub mod cluster;
 pub mod guest;
 pub mod host;
+pub mod joined;
 pub mod listen;
 pub mod logs;
 pub mod mounts;
+pub mod network;
+pub mod peers;
 pub mod pods;
 pub mod process;
 pub mod programs;
@@ -19,6 +24,6 @@ pub mod sockets;
 pub mod vm;
 mod wait;
 
-pub use scratch::{Scratch, free_port};
+pub use scratch::{Scratch, free_port, steady_port};
 pub use skip::{Tier, tier};
 pub use wait::{PATIENCE, WaitedInVain, wait_for};

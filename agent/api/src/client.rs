@@ -66,7 +66,22 @@ pub async fn connect(socket: &Path) -> Result<BarepodClient<Channel>, ConnectErr
             Ok::<_, io::Error>(TokioIo::new(stream))
         }
     });
-    // The authority is never looked up: the connector above ignores it.
-    let channel = Endpoint::from_static("http://barepod.invalid").connect_with_connector_lazy(connector);
+    // The connector above knows where to.
+    let channel = Endpoint::from_static(NOWHERE).connect_with_connector_lazy(connector);
     Ok(BarepodClient::new(channel).max_decoding_message_size(MAX_MESSAGE))
 }
+
+/// A client for the daemon's socket, whether it is there or not: each call connects anew where that is needed.
+#[must_use]
+pub fn reach(socket: &Path) -> BarepodClient<Channel> {
+    let path = socket.to_owned();
+    let connector = service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move { Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
+    });
+    let channel = Endpoint::from_static(NOWHERE).connect_with_connector_lazy(connector);
+    BarepodClient::new(channel).max_decoding_message_size(MAX_MESSAGE)
+}
+
+/// Looked up by nobody.
+const NOWHERE: &str = "http://barepod.invalid";

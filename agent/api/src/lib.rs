@@ -3,7 +3,7 @@
 mod client;
 mod refusal;
 
-pub use client::{ConnectError, connect};
+pub use client::{ConnectError, connect, reach};
 pub use refusal::{reason_of, refusal};
 
 /// Messages, client and server, generated from `proto/barepod.proto` by `cargo xtask gen`.

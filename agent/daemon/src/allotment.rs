@@ -5,8 +5,7 @@ use barepod_model::{HugePageSize, Resources};
 use serde_json::{Map, Value, json};
 
 /// `PodResizePending` and `PodResizeInProgress`, while they are true (`core/v1`, KEP-1287).
-pub(crate) fn conditions(view: &PodView) -> Vec<Value> {
-    let generation = view.generation;
+pub(crate) fn conditions(view: &PodView, generation: u64) -> Vec<Value> {
     let pending = view.pending_resize.as_ref().map(|pending| {
         json!({
             "type": "PodResizePending", "status": "True", "observedGeneration": generation,

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use barepod_linux::Dirs;
-use clap::{Parser, ValueEnum};
+use barepod_telemetry::LogFormat;
+use clap::Parser;
 
 /// The barepod daemon: runs bare-metal services as Kubernetes pods on this host.
 #[derive(Debug, Parser)]
@@ -40,16 +41,6 @@ pub(crate) struct Args {
     /// For tests: die by SIGKILL before this effect of the core is carried out, counted from 1.
     #[arg(long, hide = true, value_name = "NUMBER")]
     pub(crate) die_at_effect: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// Lines for people, on standard error.
-    Text,
-    /// One JSON object a line, on standard error.
-    Json,
-    /// To the journal, with fields.
-    Journald,
 }
 
 impl Args {

@@ -64,6 +64,7 @@ impl Board {
     }
 }
 
-fn is_named(view: &PodView, namespace: &str, name: &str) -> bool {
+/// Whether a pod has this name.
+pub(crate) fn is_named(view: &PodView, namespace: &str, name: &str) -> bool {
     view.name.as_ref().is_some_and(|(its, own)| its.as_str() == namespace && own.as_str() == name)
 }

@@ -1,6 +1,7 @@
 //! `/etc/barepod/barepod.yaml`. Every key is optional, an unknown one is refused.
 
 pub(crate) mod resources;
+pub(crate) mod thresholds;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,6 +19,8 @@ pub(crate) struct Config {
     pub(crate) cgroup: String,
     /// Members of this group may use the socket, besides root.
     pub(crate) socket_group: Option<String>,
+    /// This user may speak for a cluster, besides root.
+    pub(crate) bridge_user: Option<String>,
     /// Restart back-off.
     pub(crate) backoff: BackoffFigures,
     /// A container's log is rotated at this size.
@@ -39,6 +42,7 @@ impl Default for Config {
         Self {
             cgroup: "barepod".to_owned(),
             socket_group: None,
+            bridge_user: None,
             backoff: BackoffFigures::default(),
             // kubelet's defaults (KubeletConfiguration containerLogMaxSize, containerLogMaxFiles).
             log_max_size: Bytes(10 << 20),
@@ -71,6 +75,7 @@ pub(crate) enum ConfigError {
 struct Raw {
     cgroup: Option<String>,
     socket_group: Option<String>,
+    bridge_user: Option<String>,
     crash_loop_back_off: RawBackoff,
     container_log_max_size: Option<String>,
     container_log_max_files: Option<u32>,
@@ -136,6 +141,7 @@ fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     Ok(Config {
         cgroup,
         socket_group: raw.socket_group,
+        bridge_user: raw.bridge_user,
         backoff,
         log_max_size,
         log_max_files,

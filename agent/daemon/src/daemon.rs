@@ -24,13 +24,13 @@ use crate::args::Args;
 use crate::board::Board;
 use crate::clock;
 use crate::config::Config;
-use crate::grpc::{self, Access, Service};
+use crate::grpc::{self, Access, Machine, Service};
 use crate::hands::{Confining, Hands, Host, LogRules, MountTable, Processes};
 use crate::journal::Journal;
 use crate::notify::Notifier;
 use crate::policy::Rules;
 use crate::prober::Prober;
-use crate::source::FileSource;
+use crate::source::{ClusterSource, FileSource};
 use crate::storage;
 use crate::supervisor::{Fuse, Handle, Supervisor};
 use crate::whole;
@@ -71,7 +71,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         confining: Confining::new(dirs.config.join("seccomp"), config.seccomp_default),
     });
     let reader = Arc::new(Reader::new(&dirs, config.node_labels.clone())?);
-    let access = Access::new(config.socket_group.as_deref())?;
+    let access = Access::new(config.socket_group.as_deref(), config.bridge_user.as_deref())?;
 
     let rules = Rules::load(args.policy_file());
     let (supervisor, inbox) = Handle::channel(rules.clone());
@@ -81,7 +81,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     let hands = Hands::new(Arc::clone(&host), supervisor.clone(), tasks.clone());
     let cores = whole::cores(Path::new("/sys/devices/system/cpu"));
     let capacity = config.resources.capacity(whole::amounts(&dirs.state), cores);
-    let core = Core::new(boot_id.clone(), config.backoff).with_capacity(capacity);
+    let core = Core::new(boot_id.clone(), config.backoff).with_capacity(capacity.clone());
     let main =
         Supervisor::new(core, hands, inbox, Arc::clone(&board), Arc::clone(&journal), Fuse::new(args.die_at_effect));
     tasks.spawn(main.run(pods, stop.clone()));
@@ -92,12 +92,36 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     tasks.spawn(rules.clone().run(stop.clone()));
 
     let shown = (Arc::clone(&board), Arc::clone(&journal));
+    let cluster = ClusterSource {
+        reader: Arc::clone(&reader),
+        supervisor: supervisor.clone(),
+        board: Arc::clone(&board),
+        journal: Arc::clone(&journal),
+    };
+    let machine = Machine {
+        reader: Arc::clone(&reader),
+        capacity,
+        state: dirs.state.clone(),
+        boot_id: boot_id.clone(),
+        thresholds: config.resources.thresholds,
+    };
     let (source, files) = FileSource::new(dirs.manifests(), reader, supervisor.clone(), rules.clone(), shown);
     tasks.spawn(source.run(stop.clone()));
 
     let socket = dirs.run.join("barepod.sock");
     let listener = grpc::bind(&socket, &access).with_context(|| format!("cannot listen on {}", socket.display()))?;
-    let service = Service { supervisor: supervisor.clone(), files, rules, board, journal, host, boot_id };
+    let service = Service {
+        supervisor: supervisor.clone(),
+        files,
+        cluster,
+        machine,
+        access: access.clone(),
+        rules,
+        board,
+        journal,
+        host,
+        boot_id,
+    };
     tasks.spawn(report(grpc::serve(listener, service, access, stop.clone())));
     tasks.close();
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use barepod_core::{Event, PodView, Severity};
-use barepod_model::WallTime;
+use barepod_model::{Source, WallTime};
 use tokio::sync::broadcast;
 
 /// An event with its time and its pod's name.
@@ -13,6 +13,8 @@ pub(crate) struct Entry {
     pub(crate) time: WallTime,
     pub(crate) namespace: String,
     pub(crate) pod: String,
+    /// Where the pod comes from, if that is known.
+    pub(crate) source: Option<Source>,
     pub(crate) event: Event,
 }
 
@@ -38,6 +40,7 @@ impl Journal {
             time: WallTime(jiff::Timestamp::now()),
             namespace: name.map(|(namespace, _)| namespace.to_string()).unwrap_or_default(),
             pod: name.map(|(_, name)| name.to_string()).unwrap_or_default(),
+            source: view.and_then(|view| view.pod.as_ref()).map(|pod| pod.source),
             event,
         });
         log(&entry);

@@ -19,7 +19,6 @@ mod prober;
 mod source;
 mod storage;
 mod supervisor;
-mod telemetry;
 mod watch;
 mod whole;
 
@@ -50,7 +49,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    telemetry::init(args.log_format)?;
+    barepod_telemetry::init(args.log_format)?;
     // One thread decides; what may block (disk, mounts) runs on the blocking pool.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(daemon::run(args, config))

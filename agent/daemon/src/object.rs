@@ -2,7 +2,7 @@
 
 use barepod_core::{ContainerState, ContainerView, PodView, Said};
 use barepod_linux::container_id;
-use barepod_model::{Container, ContainerKey, ContainerKind, ContainerName, Phase, Stamp, Termination};
+use barepod_model::{Container, ContainerKey, ContainerKind, ContainerName, Phase, Source, Stamp, Termination};
 use serde_json::{Map, Value, json};
 
 use crate::allotment;
@@ -29,9 +29,16 @@ fn written(view: &PodView) -> Map<String, Value> {
     }
 }
 
+/// A cluster counts the generations of its own pods: the one that was last accepted. All others are counted here.
+fn generation(view: &PodView) -> u64 {
+    let bound = view.pod.as_ref().filter(|pod| pod.source == Source::Kubernetes);
+    let object = bound.and_then(|pod| serde_json::from_str::<Value>(&pod.manifest.0).ok());
+    object.and_then(|object| object["metadata"]["generation"].as_u64()).unwrap_or(view.generation)
+}
+
 fn describe(metadata: &mut Map<String, Value>, view: &PodView) {
     metadata.insert("uid".to_owned(), json!(view.uid));
-    metadata.insert("generation".to_owned(), json!(view.generation));
+    metadata.insert("generation".to_owned(), json!(generation(view)));
     if let Some((namespace, name)) = &view.name {
         metadata.insert("name".to_owned(), json!(name));
         metadata.insert("namespace".to_owned(), json!(namespace));
@@ -50,7 +57,7 @@ fn describe(metadata: &mut Map<String, Value>, view: &PodView) {
 fn status(view: &PodView) -> Value {
     let mut status = json!({
         "phase": view.phase.to_string(),
-        "observedGeneration": view.generation,
+        "observedGeneration": generation(view),
         "conditions": conditions(view),
         "qosClass": view.pod.as_deref().map(|pod| pod.qos().to_string()),
     });
@@ -88,12 +95,13 @@ fn pairs(view: &PodView) -> impl Iterator<Item = (&ContainerView, &Container)> {
 
 /// Barepod's own, those that others set, and what each service says of itself.
 fn conditions(view: &PodView) -> Value {
+    let generation = generation(view);
     let known = view.conditions.iter().map(|condition| {
         let mut shown = json!({
             "type": condition.kind,
             "status": condition.status.to_string(),
             "lastTransitionTime": rfc3339(&condition.transition),
-            "observedGeneration": view.generation,
+            "observedGeneration": generation,
         });
         for (name, text) in [("reason", &condition.reason), ("message", &condition.message)] {
             if !text.is_empty() {
@@ -103,7 +111,7 @@ fn conditions(view: &PodView) -> Value {
         shown
     });
     let said = view.containers.iter().filter_map(|container| Some(notified(&container.name, container.said.as_ref()?)));
-    known.chain(allotment::conditions(view)).chain(said).collect()
+    known.chain(allotment::conditions(view, generation)).chain(said).collect()
 }
 
 fn notified(container: &ContainerName, said: &Said) -> Value {

@@ -67,7 +67,8 @@ impl ParsedPod {
                             NotifyRequest::On(notify) => Some(notify),
                         };
                     }
-                    resolved.launch.as_written = parsed.program.as_written(parsed.request.working_dir.clone());
+                    resolved.launch.as_written =
+                        parsed.program.as_written(parsed.request.working_dir.clone(), context.cluster.is_some());
                     containers.push(container(parsed, resolved, missing));
                 }
                 // The values that are missing may be what it lacks. A pod that lives already is left as it is.
@@ -155,6 +156,11 @@ impl ParsedPod {
 
     fn looked_up(&self, lookup: &Lookup<'_>, out: &mut Findings) -> Vec<Volume> {
         let one = |parsed: &ParsedVolume| {
+            if lookup.context.cluster.is_none() && parsed.kind.has_tokens() {
+                let message = "a cluster issues service account tokens, and this pod is none of a cluster's";
+                let finding = Finding::new(Reason::UnsupportedField, &parsed.path, message);
+                out.error(finding.hint("put credentials into a Secret"));
+            }
             let kind = lookup.volume(&parsed.kind).unwrap_or_else(|missing| {
                 if lookup.context.lives {
                     let finding = Finding::new(Reason::InvalidConfiguration, &parsed.path, &missing);

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use barepod_model::{Bytes, MilliCpu, PodUid, Resources};
 
+use crate::cluster::Cluster;
 use crate::objects::Objects;
 use crate::pod::ParsedPod;
 use crate::references::{FieldRef, Resource, ResourceRef};
@@ -19,6 +20,8 @@ pub struct Context<'a> {
     pub objects: &'a Objects,
     /// The host.
     pub host: &'a HostFacts,
+    /// What the cluster gives; none where the pod is none of a cluster's.
+    pub cluster: Option<&'a Cluster>,
     /// A pod of this name is there already: what cannot be looked up must not harm it.
     pub lives: bool,
 }

@@ -15,6 +15,7 @@
 mod actions;
 mod assemble;
 mod check;
+mod cluster;
 mod confinement;
 mod container;
 mod context;
@@ -47,6 +48,7 @@ mod workload;
 use barepod_yaml::{self as yaml, place};
 
 pub use assemble::Assembled;
+pub use cluster::{Cluster, TokenRef};
 pub use container::{ParsedContainer, Port};
 pub use context::{Context, HostFacts};
 pub use error::ManifestError;

@@ -44,11 +44,16 @@ impl Lookup<'_> {
         match kind {
             ParsedKind::Known(kind) => Ok(kind.clone()),
             ParsedKind::Projection(projection) => Ok(VolumeKind::Projected(projection.resolve(self))),
-            ParsedKind::Claim { claim, read_only } => match self.volume_of(claim) {
-                None => {
-                    Ok(VolumeKind::Claim { claim: claim.clone(), read_only: *read_only || self.is_for_readers(claim) })
+            ParsedKind::Claim { claim, read_only } => match (self.volume_of(claim), self.context.cluster) {
+                (None, None) => Ok(self.own_claim(claim, claim, *read_only)),
+                // In a cluster somebody else says where a claim is, when there is a place.
+                (None, Some(_)) => {
+                    Err(format!("persistentvolumeclaim {claim:?} not found, or not bound to a volume yet"))
                 }
-                Some(name) => {
+                (Some(name), Some(cluster)) if cluster.provisioned.contains(name) => {
+                    Ok(self.own_claim(claim, name, *read_only))
+                }
+                (Some(name), _) => {
                     let body = self.context.objects.body(ObjectKind::PersistentVolume, "", name);
                     let (path, kind): (_, HostPathType) = bound(body).ok_or_else(|| {
                         format!("persistentvolumeclaim {claim:?} names a volume {name:?} that is not found")
@@ -57,6 +62,11 @@ impl Lookup<'_> {
                 }
             },
         }
+    }
+
+    /// A claim that is a directory of this host's own, of this name.
+    fn own_claim(&self, claim: &str, name: &str, read_only: bool) -> VolumeKind {
+        VolumeKind::Claim { claim: name.to_owned(), read_only: read_only || self.is_for_readers(claim) }
     }
 
     /// The PersistentVolume that a claim names.
@@ -144,6 +154,10 @@ impl Sources for OfContainer<'_> {
             Err(_) if object.optional => Ok(BTreeMap::new()),
             Err(message) => Err(message),
         }
+    }
+
+    fn services(&self) -> BTreeMap<String, String> {
+        self.lookup.context.cluster.map(|cluster| cluster.service_variables.clone()).unwrap_or_default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a container runs and with which variables, before and after its references are looked up.
 //!
-//! The order is kubelet's (`makeEnvironmentVariables` in `pkg/kubelet/kubelet_pods.go`): first all of `envFrom`, then `env`,
+//! The order is kubelet's (`makeEnvironmentVariables` in `pkg/kubelet/kubelet_pods.go`): services, all of `envFrom`, then `env`,
 //! each value expanded with the variables before it; of two with one name the later counts; then command and arguments.
 
 use std::collections::BTreeMap;
@@ -85,6 +85,9 @@ pub(crate) trait Sources {
     /// # Errors
     /// As of [`Sources::value`].
     fn entries(&self, object: &ObjectKeyRef) -> Result<BTreeMap<String, Contents>, String>;
+
+    /// Variables of services: all others count more.
+    fn services(&self) -> BTreeMap<String, String>;
 }
 
 /// Nothing is looked up: references stand for their values.
@@ -97,6 +100,10 @@ impl Sources for NoSources {
 
     fn entries(&self, _: &ObjectKeyRef) -> Result<BTreeMap<String, Contents>, String> {
         Ok(BTreeMap::new())
+    }
+
+    fn services(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
     }
 }
 
@@ -171,9 +178,9 @@ impl Program {
         })
     }
 
-    /// The words, if some values are looked up elsewhere.
-    pub(crate) fn as_written(&self, working_dir: Option<std::path::PathBuf>) -> Option<AsWritten> {
-        if self.sources.is_empty() && self.references().next().is_none() {
+    /// The words, if some values are looked up elsewhere, or `others` come from there.
+    pub(crate) fn as_written(&self, working_dir: Option<std::path::PathBuf>, others: bool) -> Option<AsWritten> {
+        if self.sources.is_empty() && self.references().next().is_none() && !others {
             return None;
         }
         let text = |variable: &Variable| match &variable.value {
@@ -193,7 +200,7 @@ impl Program {
 
     /// Looks everything up. What is missing is stood for by its reference, so that the rest can be checked.
     pub(crate) fn run(&self, from: &dyn Sources) -> Ran {
-        let mut env = BTreeMap::new();
+        let mut env = from.services();
         let mut missing = None;
         for source in &self.sources {
             match from.entries(&source.object).and_then(|entries| texts(&source.object, entries)) {

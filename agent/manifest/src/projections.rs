@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use barepod_model::{Contents, Projected, ProjectedFile, Reason, Resources};
 use k8s_openapi::api::core::v1;
 
+use crate::cluster::TokenRef;
 use crate::context::Lookup;
 use crate::error::{Finding, Findings};
 use crate::objects::{ObjectBody, ObjectKind};
@@ -27,6 +28,8 @@ enum Source {
     Object { object: ObjectKeyRef, items: Option<Vec<Item>> },
     /// Fields of the pod.
     Fields(Vec<FieldItem>),
+    /// A token of the pod's service account.
+    Token { token: TokenRef, path: PathBuf },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,14 +98,19 @@ impl Projection {
     pub(crate) fn objects(&self) -> impl Iterator<Item = &ObjectKeyRef> {
         self.sources.iter().filter_map(|source| match source {
             Source::Object { object, .. } => Some(object),
-            Source::Fields(_) => None,
+            Source::Fields(_) | Source::Token { .. } => None,
         })
+    }
+
+    /// Whether it shows tokens of the service account.
+    pub(crate) fn has_tokens(&self) -> bool {
+        self.sources.iter().any(|source| matches!(source, Source::Token { .. }))
     }
 
     /// The containers whose resources it shows.
     pub(crate) fn containers(&self) -> impl Iterator<Item = &str> {
         let fields = self.sources.iter().flat_map(|source| match source {
-            Source::Object { .. } => &[][..],
+            Source::Object { .. } | Source::Token { .. } => &[][..],
             Source::Fields(fields) => fields,
         });
         fields.filter_map(|field| match &field.value {
@@ -117,6 +125,7 @@ impl Projection {
         let listed = self.sources.iter().flat_map(|source| match source {
             Source::Object { items, .. } => items.iter().flatten().map(|item| item.path.as_path()).collect::<Vec<_>>(),
             Source::Fields(fields) => fields.iter().map(|field| field.path.as_path()).collect(),
+            Source::Token { path, .. } => vec![path.as_path()],
         });
         for file in listed {
             if let Some(other) = seen.iter().find(|other| overlap(other, file)) {
@@ -177,6 +186,11 @@ impl Projection {
                 };
                 add(&field.path, Contents(value.into_bytes()), field.mode);
             }),
+            Source::Token { token, path } => {
+                let issued = lookup.context.cluster.and_then(|cluster| cluster.tokens.get(token));
+                let contents = issued.ok_or_else(|| format!("the {token} has not been issued"))?;
+                add(path, contents.clone(), None);
+            }
         }
         Ok(())
     }
@@ -237,7 +251,12 @@ fn mode(from: Option<i32>, path: &FieldPath, out: &mut Findings) -> Option<u32> 
 }
 
 fn source(from: &v1::VolumeProjection, path: &FieldPath, out: &mut Findings) -> Option<Source> {
-    let given = [from.config_map.is_some(), from.secret.is_some(), from.downward_api.is_some()];
+    let given = [
+        from.config_map.is_some(),
+        from.secret.is_some(),
+        from.downward_api.is_some(),
+        from.service_account_token.is_some(),
+    ];
     if given.iter().filter(|given| **given).count() > 1 {
         let finding = Finding::new(Reason::InvalidValue, path, "a source is one thing");
         out.error(finding.hint("make an element of each"));
@@ -247,12 +266,15 @@ fn source(from: &v1::VolumeProjection, path: &FieldPath, out: &mut Findings) -> 
         let path = path.key("downwardAPI").key("items");
         return Some(Source::Fields(fields(from.items.as_deref().unwrap_or_default(), &path, out)));
     }
+    if let Some(from) = &from.service_account_token {
+        return token(from, &path.key("serviceAccountToken"), out);
+    }
     let (kind, name, optional, listed, field) = match (&from.config_map, &from.secret) {
         (Some(from), _) => (ObjectKind::ConfigMap, &from.name, from.optional, &from.items, "configMap"),
         (None, Some(from)) => (ObjectKind::Secret, &from.name, from.optional, &from.items, "secret"),
         (None, None) => {
             let finding = Finding::new(Reason::MissingField, path, "a source must be something");
-            out.error(finding.hint("give one of configMap, secret and downwardAPI"));
+            out.error(finding.hint("give one of configMap, secret, downwardAPI and serviceAccountToken"));
             return None;
         }
     };
@@ -260,6 +282,18 @@ fn source(from: &v1::VolumeProjection, path: &FieldPath, out: &mut Findings) -> 
     let items = items(listed.as_deref(), &path.key("items"), out);
     let object = references::object_key(kind, name, None, optional, &path, out)?;
     Some(Source::Object { object, items })
+}
+
+fn token(from: &v1::ServiceAccountTokenProjection, path: &FieldPath, out: &mut Findings) -> Option<Source> {
+    let expiration_seconds = from.expiration_seconds.unwrap_or(TokenRef::DEFAULT_EXPIRATION);
+    if !(TokenRef::LEAST_EXPIRATION..=1 << 32).contains(&expiration_seconds) {
+        let path = path.key("expirationSeconds");
+        let finding = Finding::new(Reason::InvalidValue, &path, "it must be from 600 (ten minutes) to 2^32");
+        out.error(finding.hint("write 3607, as Kubernetes itself does, or remove it"));
+    }
+    let file = file_path(&from.path, &path.key("path"), out)?;
+    let audience = from.audience.clone().unwrap_or_default();
+    Some(Source::Token { token: TokenRef { audience, expiration_seconds }, path: file })
 }
 
 /// An empty list is none, as in Kubernetes.

@@ -34,6 +34,16 @@ pub(crate) enum ParsedKind {
     Projection(Projection),
 }
 
+impl ParsedKind {
+    /// Whether it shows tokens of the pod's service account.
+    pub(crate) fn has_tokens(&self) -> bool {
+        match self {
+            ParsedKind::Projection(projection) => projection.has_tokens(),
+            ParsedKind::Known(_) | ParsedKind::Claim { .. } => false,
+        }
+    }
+}
+
 /// Reads `spec.volumes`.
 pub(crate) fn volumes(from: &[v1::Volume], path: &FieldPath, out: &mut Findings) -> Vec<ParsedVolume> {
     let mut seen = BTreeSet::new();

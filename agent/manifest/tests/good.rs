@@ -125,7 +125,7 @@ fn debug_output_shows_no_secret() {
 /// Nothing but the place of claims.
 fn around(claims_root: &str) -> Context<'_> {
     static NOTHING: LazyLock<(Objects, HostFacts)> = LazyLock::new(Default::default);
-    Context { claims_root: Path::new(claims_root), objects: &NOTHING.0, host: &NOTHING.1, lives: false }
+    Context { claims_root: Path::new(claims_root), objects: &NOTHING.0, host: &NOTHING.1, cluster: None, lives: false }
 }
 
 /// A preset that keeps its data in `data`.

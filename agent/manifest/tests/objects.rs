@@ -79,7 +79,7 @@ fn assemble(
     let mut found = all(text);
     let mut objects = Objects::default();
     found.objects.drain(..).for_each(|object| drop(objects.insert(object)));
-    let context = Context { claims_root: Path::new("/claims"), objects: &objects, host: &host(), lives };
+    let context = Context { claims_root: Path::new("/claims"), objects: &objects, host: &host(), cluster: None, lives };
     let uid = PodUid::new("0-1-2").expect("a UID");
     found.pods.remove(0).into_pod(Source::File, uid, &context, resolve)
 }

@@ -189,6 +189,11 @@ impl Catalogue {
         self.presets.keys().map(String::as_str).collect()
     }
 
+    /// The images that each answers to, as written, in order of the presets' names.
+    pub fn images(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
+        self.presets.values().map(|preset| (preset.file.name.value.as_str(), preset.images()))
+    }
+
     /// The presets, in order of their names.
     #[must_use]
     pub fn list(&self, host: &dyn Host) -> Vec<Listed> {
@@ -280,17 +285,21 @@ impl Preset {
         std::iter::once(own).chain(self.above.iter().cloned()).collect()
     }
 
+    fn images(&self) -> Vec<String> {
+        let images: Vec<String> = self.file.images.iter().map(|text| text.value.clone()).collect();
+        if images.is_empty() { vec![format!("{COMMAND}:{}", self.file.name.value)] } else { images }
+    }
+
     fn listed(&self, host: &dyn Host) -> Listed {
         let installed = self.file.versions.as_ref().map(|versions| version::all(versions, host));
         let names = |all: Vec<version::Installed>| all.iter().map(|one| one.version.to_string()).collect();
-        let images: Vec<String> = self.file.images.iter().map(|text| text.value.clone()).collect();
         let name = &self.file.name.value;
         Listed {
             name: name.clone(),
             title: self.file.title().to_owned(),
             file: self.file.name.spot.origin.file.clone(),
             extends: self.file.extends.as_ref().map(|text| text.value.clone()),
-            images: if images.is_empty() { vec![format!("{COMMAND}:{name}")] } else { images },
+            images: self.images(),
             above: self.above.clone(),
             installed: installed.map(names),
         }

@@ -20,7 +20,7 @@ fn pod(path: &Path, host: &FakeHost) -> Result<Assembled, Vec<ManifestError>> {
     let uid = PodUid::new("0-1-2").expect("a UID");
     let (objects, facts) = (Objects::default(), HostFacts::default());
     let claims_root = Path::new("/var/lib/barepod/volumes");
-    let context = Context { claims_root, objects: &objects, host: &facts, lives: false };
+    let context = Context { claims_root, objects: &objects, host: &facts, cluster: None, lives: false };
     parsed.into_pod(Source::File, uid, &context, |r| catalogue.resolve(r, host))
 }
 

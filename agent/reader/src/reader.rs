@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use barepod_linux::Dirs;
-use barepod_manifest::{Context, HostFacts, ManifestError, Manifests, Object, Objects, ParsedPod};
+use barepod_manifest::{Cluster, Context, HostFacts, ManifestError, Manifests, Object, Objects, ParsedPod};
 use barepod_model::{Pod, PodUid, Reason, Source};
 use barepod_policy::{Policy, Subject, Verb, Verdict};
 use barepod_presets::{Catalogue, PresetError};
@@ -133,23 +133,56 @@ impl Reader {
         let mut sound = true;
         for pod in parsed {
             let uid = living(&pod);
-            let context = Context { claims_root: &self.claims, objects, host, lives: uid.is_some() };
-            let resolve = |request: &_| self.catalogue.resolve(request, &barepod_presets::LocalHost);
-            match pod.into_pod(source, uid.unwrap_or_else(new_uid), &context, resolve) {
-                Ok(assembled) => {
-                    let of_host = assembled.warnings.iter().filter(|w| w.reason == Reason::HostCheckFailed);
-                    let hint = |w: &ManifestError| w.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-                    let host = of_host.map(|warning| format!("{}{}", warning.message, hint(warning))).collect();
-                    diagnostics.add(false, assembled.warnings);
-                    pods.push(ReadPod { pod: assembled.pod, host });
-                }
-                Err(errors) => {
-                    diagnostics.add(true, errors);
-                    sound = false;
-                }
+            let context = Context { claims_root: &self.claims, objects, host, cluster: None, lives: uid.is_some() };
+            match self.made(pod, source, uid.unwrap_or_else(new_uid), &context, diagnostics) {
+                Some(pod) => pods.push(pod),
+                None => sound = false,
             }
         }
         sound.then_some(pods)
+    }
+
+    /// Makes a pod of one that a cluster has bound here; nothing if it has errors. `lives`: it is there already.
+    pub fn assemble_bound(
+        &self,
+        parsed: ParsedPod,
+        uid: PodUid,
+        (objects, cluster): (&Objects, &Cluster),
+        host: &HostFacts,
+        lives: bool,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<ReadPod> {
+        let context = Context { claims_root: &self.claims, objects, host, cluster: Some(cluster), lives };
+        self.made(parsed, Source::Kubernetes, uid, &context, diagnostics)
+    }
+
+    fn made(
+        &self,
+        pod: ParsedPod,
+        source: Source,
+        uid: PodUid,
+        context: &Context<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<ReadPod> {
+        let resolve = |request: &_| self.catalogue.resolve(request, &barepod_presets::LocalHost);
+        match pod.into_pod(source, uid, context, resolve) {
+            Ok(assembled) => {
+                let of_host = assembled.warnings.iter().filter(|w| w.reason == Reason::HostCheckFailed);
+                let hint = |w: &ManifestError| w.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+                let host = of_host.map(|warning| format!("{}{}", warning.message, hint(warning))).collect();
+                diagnostics.add(false, assembled.warnings);
+                Some(ReadPod { pod: assembled.pod, host })
+            }
+            Err(errors) => {
+                diagnostics.add(true, errors);
+                None
+            }
+        }
+    }
+
+    /// The presets there are, with the images that each answers to.
+    pub fn presets(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
+        self.catalogue.images()
     }
 
     /// What a policy says to each pod of some files, with all their objects on trial beside `objects`.

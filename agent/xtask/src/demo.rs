@@ -15,7 +15,7 @@ const POD: &str = "postgresql";
 
 /// Runs the demo.
 pub(crate) fn run(repository: &Repository) -> Result<()> {
-    setup::run(repository, Purpose::Test)?;
+    setup::run(repository, Purpose::Demo)?;
     build::run(repository)?;
     let traces = {
         let mut host = Host::of(barepod_tests::programs::Built::at(repository.target(), "debug"), "")?;

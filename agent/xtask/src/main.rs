@@ -7,6 +7,7 @@ mod build;
 mod demo;
 mod deny;
 mod generate;
+mod peers;
 mod repository;
 mod setup;
 mod sim;
@@ -29,7 +30,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Habit {
-    /// Installs what is missing: packages of Debian, a target of rustup, two cargo tools
+    /// Installs what is missing: packages of Debian, a target of rustup, two cargo tools, and the servers of tests/peers
     Setup {
         /// Also what only the bench needs
         #[arg(long)]

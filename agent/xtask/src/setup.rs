@@ -9,14 +9,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
+use crate::peers;
 use crate::repository::{Repository, succeed};
 
 const CLUSTER_CONFIGURATION: &str = "/etc/postgresql-common/createcluster.conf";
 const STATIC_TARGET: &str = barepod_tests::programs::STATIC_TARGET;
 
-/// What the machine is prepared for. The bench needs what the tests need, and the peers.
+/// What the machine is prepared for, each more than the one before. The bench needs what the tests need, and its peers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Purpose {
+    /// PostgreSQL, and what barepod is built with.
+    Demo,
     Test,
     Bench,
 }
@@ -81,7 +84,11 @@ const TOOLS: [Tool; 2] =
 pub(crate) fn run(repository: &Repository, purpose: Purpose) -> anyhow::Result<()> {
     packages(repository, purpose)?;
     static_target(repository)?;
-    TOOLS.iter().try_for_each(|tool| install(repository, tool))
+    if purpose >= Purpose::Test {
+        TOOLS.iter().try_for_each(|tool| install(repository, tool))?;
+        peers::run(repository)?;
+    }
+    Ok(())
 }
 
 fn packages(repository: &Repository, purpose: Purpose) -> anyhow::Result<()> {

@@ -29,7 +29,7 @@ pub use recipe::Recipe;
 
 use crate::Scratch;
 use console::Console;
-use link::Link;
+use link::{Link, LinkError};
 use qemu::Qemu;
 
 /// From QEMU's start to the agent's greeting; about ten seconds on an idle machine.
@@ -152,7 +152,11 @@ impl Vm {
     }
 
     fn power_off(&mut self) -> Result<(), VmError> {
-        self.check(["systemctl", "--no-block", "poweroff"])?;
+        match self.check(["systemctl", "--no-block", "poweroff"]) {
+            // The agent may be ended before it can answer. Whether the guest powers off is seen below.
+            Ok(_) | Err(VmError { failure: Failure::Link(LinkError::Gone { .. }), .. }) => {}
+            Err(error) => return Err(error),
+        }
         self.machine.qemu.wait(SHUTDOWN_LIMIT).map_err(|error| self.console.blame(Failure::Qemu(error)))
     }
 

@@ -7,6 +7,8 @@ use barepod_linux::cgroup::Rules;
 use barepod_model::{Amounts, Bytes, MilliCpu};
 use serde::Deserialize;
 
+use super::thresholds::{self, Thresholds};
+
 /// The keys as they are written.
 #[derive(Debug, Deserialize, Default, Clone)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
@@ -14,6 +16,7 @@ pub(crate) struct Raw {
     max_pods: Option<u64>,
     pod_pids_limit: Option<u64>,
     system_reserved: BTreeMap<String, String>,
+    eviction_hard: BTreeMap<String, String>,
     #[serde(rename = "cpuCFSQuotaPeriodMilliseconds")]
     cpu_cfs_quota_period_milliseconds: Option<u64>,
     memory_reservation_policy: Option<String>,
@@ -31,6 +34,8 @@ pub(crate) struct ResourceRules {
     pub(crate) reserved: Amounts,
     /// So many pods at most.
     pub(crate) max_pods: Option<u64>,
+    /// When the host is short of something.
+    pub(crate) thresholds: Thresholds,
     /// CPUs that no container gets for itself; `None` if none gets any.
     pub(crate) reserved_cpus: Option<CpuSet>,
 }
@@ -72,7 +77,8 @@ pub(super) fn parse(raw: &Raw) -> Result<ResourceRules, (&'static str, String)> 
     };
     let reserved = reserved(&raw.system_reserved).map_err(|message| ("resources.systemReserved", message))?;
     let reserved_cpus = reserved_cpus(raw)?;
-    Ok(ResourceRules { groups, reserved, max_pods: raw.max_pods, reserved_cpus })
+    let thresholds = thresholds::parse(&raw.eviction_hard).map_err(|message| ("resources.evictionHard", message))?;
+    Ok(ResourceRules { groups, reserved, max_pods: raw.max_pods, thresholds, reserved_cpus })
 }
 
 /// The static policy needs some: somebody must do the rest.

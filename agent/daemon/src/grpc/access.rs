@@ -14,22 +14,52 @@ use tonic::{Code, Request, Status};
 #[derive(Debug, Clone)]
 pub(crate) struct Access {
     group: Option<Gid>,
+    /// The user that the bridge runs as.
+    bridge: Option<Uid>,
 }
 
-/// The configured group does not exist.
+/// What the configuration names does not exist.
 #[derive(Debug, thiserror::Error)]
-#[error("socketGroup: there is no group {0:?} on this host; create it with `groupadd --system {0}` or remove the key")]
-pub(crate) struct NoSuchGroup(String);
+pub(crate) enum Unknown {
+    #[error(
+        "socketGroup: there is no group {0:?} on this host; create it with `groupadd --system {0}` or remove the key"
+    )]
+    Group(String),
+    #[error("bridgeUser: there is no user {0:?} on this host; create it with `useradd --system {0}` or remove the key")]
+    Bridge(String),
+}
 
 impl Access {
     /// # Errors
-    /// The group does not exist.
-    pub(crate) fn new(group: Option<&str>) -> Result<Self, NoSuchGroup> {
-        let Some(name) = group else { return Ok(Self { group: None }) };
-        match Group::from_name(name) {
-            Ok(Some(group)) => Ok(Self { group: Some(group.gid) }),
-            Ok(None) | Err(_) => Err(NoSuchGroup(name.to_owned())),
+    /// The group or the user does not exist.
+    pub(crate) fn new(group: Option<&str>, bridge: Option<&str>) -> Result<Self, Unknown> {
+        let group = group.map(|name| match Group::from_name(name) {
+            Ok(Some(group)) => Ok(group.gid),
+            Ok(None) | Err(_) => Err(Unknown::Group(name.to_owned())),
+        });
+        let bridge = bridge.map(|name| match User::from_name(name) {
+            Ok(Some(user)) => Ok(user.uid),
+            Ok(None) | Err(_) => Err(Unknown::Bridge(name.to_owned())),
+        });
+        Ok(Self { group: group.transpose()?, bridge: bridge.transpose()? })
+    }
+
+    /// Whether a request is the bridge's, who alone may speak for a cluster.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub(super) fn bridge<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let uid = Uid::from_raw(peer_uid(request));
+        if uid.is_root() || uid == geteuid() || self.is_bridge(request) {
+            return Ok(());
         }
+        let message = format!("user {uid} may not speak for a cluster: only root and bridgeUser of barepod.yaml may");
+        Err(refusal(Code::PermissionDenied, Reason::Forbidden.as_str(), message))
+    }
+
+    /// Whether a request comes from the user that the bridge runs as.
+    pub(super) fn is_bridge<T>(&self, request: &Request<T>) -> bool {
+        self.bridge == Some(Uid::from_raw(peer_uid(request)))
     }
 
     /// Owner group of the socket.
@@ -38,7 +68,10 @@ impl Access {
     }
 
     fn allows(&self, uid: Uid, gid: Gid) -> bool {
-        uid.is_root() || uid == geteuid() || self.group.is_some_and(|group| gid == group || is_member(uid, group))
+        uid.is_root()
+            || uid == geteuid()
+            || self.bridge == Some(uid)
+            || self.group.is_some_and(|group| gid == group || is_member(uid, group))
     }
 }
 
@@ -61,6 +94,11 @@ impl Interceptor for Access {
     }
 }
 
+fn peer_uid<T>(request: &Request<T>) -> u32 {
+    let peer = request.extensions().get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
+    peer.map_or(u32::MAX, |peer| peer.uid())
+}
+
 /// Whose connection a request comes by; for the policy. Without a known peer it is nobody's.
 pub(super) fn peer<T>(request: &Request<T>) -> barepod_policy::User {
     let peer = request.extensions().get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
@@ -75,21 +113,21 @@ mod tests {
 
     #[test]
     fn strangers_are_refused_and_root_is_not() {
-        let access = Access::new(None).unwrap();
+        let access = Access::new(None, None).unwrap();
         assert!(access.allows(Uid::from_raw(0), Gid::from_raw(0)));
         assert!(!access.allows(Uid::from_raw(65_533), Gid::from_raw(65_533)));
     }
 
     #[test]
     fn members_of_the_group_are_allowed() {
-        let access = Access { group: Some(Gid::from_raw(65_532)) };
+        let access = Access { group: Some(Gid::from_raw(65_532)), bridge: None };
         assert!(access.allows(Uid::from_raw(65_533), Gid::from_raw(65_532)));
         assert!(!access.allows(Uid::from_raw(65_533), Gid::from_raw(65_533)));
     }
 
     #[test]
     fn a_missing_group_is_named() {
-        let error = Access::new(Some("no-such-group-here")).unwrap_err();
+        let error = Access::new(Some("no-such-group-here"), None).unwrap_err();
         assert!(error.to_string().contains("no-such-group-here"));
     }
 }

@@ -105,6 +105,7 @@ pub(super) fn event(entry: &Entry) -> v1::Event {
         warning: entry.event.severity == Severity::Warning,
         reason: entry.event.reason.to_string(),
         message: entry.event.message.clone(),
+        source: entry.source.map(|source| source.to_string()).unwrap_or_default(),
     }
 }
 

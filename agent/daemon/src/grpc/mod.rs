@@ -2,11 +2,13 @@
 
 mod access;
 mod attach;
+mod cluster;
 mod condition;
 mod convert;
 mod exec;
 mod gate;
 mod logs;
+mod machine;
 mod policy;
 mod service;
 mod stream;
@@ -23,6 +25,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
 pub(crate) use access::Access;
+pub(crate) use machine::Machine;
 pub(crate) use service::Service;
 
 /// Largest message taken from a client: a set of manifests.

@@ -15,12 +15,12 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::access::peer;
 use super::gate::Gate;
 use super::stream::{Answers, Sink, answer};
-use super::{attach, condition, convert, exec, logs, policy};
+use super::{Access, Machine, attach, cluster, condition, convert, exec, logs, policy};
 use crate::board::Board;
 use crate::hands::Host;
 use crate::journal::{Entry, Journal};
 use crate::policy::Rules;
-use crate::source::{FileError, Files, ObjectOutcome, PodOutcome};
+use crate::source::{ClusterSource, FileError, Files, ObjectOutcome, PodOutcome};
 use crate::supervisor::{self, Handle};
 
 /// What the calls need.
@@ -28,6 +28,9 @@ use crate::supervisor::{self, Handle};
 pub(crate) struct Service {
     pub(crate) supervisor: Handle,
     pub(crate) files: Files,
+    pub(crate) cluster: ClusterSource,
+    pub(crate) machine: Machine,
+    pub(crate) access: Access,
     pub(crate) rules: Rules,
     pub(crate) board: Arc<Board>,
     pub(crate) journal: Arc<Journal>,
@@ -163,6 +166,26 @@ impl Barepod for Service {
         }))
     }
 
+    async fn bind(&self, request: Request<v1::BindRequest>) -> Answer<v1::BindResponse> {
+        self.access.bridge(&request)?;
+        cluster::bind(&self.cluster, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn end(&self, request: Request<v1::EndRequest>) -> Answer<v1::EndResponse> {
+        self.access.bridge(&request)?;
+        cluster::end(&self.cluster, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn missing(&self, request: Request<v1::MissingRequest>) -> Answer<v1::MissingResponse> {
+        self.access.bridge(&request)?;
+        cluster::missing(&self.cluster, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn host(&self, request: Request<v1::HostRequest>) -> Answer<v1::HostResponse> {
+        self.access.bridge(&request)?;
+        Ok(Response::new(self.machine.describe().await))
+    }
+
     async fn version(&self, _: Request<v1::VersionRequest>) -> Answer<v1::VersionResponse> {
         Ok(Response::new(v1::VersionResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -174,7 +197,7 @@ impl Barepod for Service {
 
 impl Service {
     fn gate<T>(&self, request: &Request<T>) -> Gate {
-        Gate::new(&self.rules, peer(request))
+        Gate::new(&self.rules, peer(request), self.access.is_bridge(request))
     }
 
     fn pod(&self, namespace: &str, name: &str) -> Result<Arc<PodView>, Status> {
@@ -189,10 +212,11 @@ fn texts(files: Vec<v1::ManifestFile>) -> Vec<(String, String)> {
     files.into_iter().map(|file| (file.name, file.text)).collect()
 }
 
-/// A pod of another source is its source's to end, or it would only come back.
+/// A pod of another source is its source's to end, or it would only come back; but for one that its source has forgotten.
 fn owned_by_file(view: &PodView) -> Result<(), Status> {
     match view.pod.as_ref().map(|pod| pod.source) {
         Some(Source::File) | None => Ok(()),
+        Some(Source::Kubernetes | Source::Nomad) if view.reason == Some(Reason::Orphaned) => Ok(()),
         Some(source @ (Source::Kubernetes | Source::Nomad)) => {
             let message = format!("this pod is owned by {source}; delete it there");
             Err(refusal(Code::FailedPrecondition, Reason::NotOwner.as_str(), message))
@@ -283,7 +307,7 @@ async fn events(journal: Arc<Journal>, filter: v1::EventsRequest, gate: Gate, si
     }
 }
 
-fn diagnostic(diagnostic: Diagnostic) -> v1::Diagnostic {
+pub(super) fn diagnostic(diagnostic: Diagnostic) -> v1::Diagnostic {
     let severity =
         if diagnostic.is_error { v1::diagnostic::Severity::Error } else { v1::diagnostic::Severity::Warning };
     v1::Diagnostic {
@@ -330,7 +354,7 @@ fn result(outcome: PodOutcome) -> v1::PodResult {
 }
 
 /// As kubectl says it.
-fn verb(verb: Verb) -> &'static str {
+pub(super) fn verb(verb: Verb) -> &'static str {
     match verb {
         Verb::Created => "created",
         Verb::Configured => "configured",
@@ -341,7 +365,7 @@ fn verb(verb: Verb) -> &'static str {
     }
 }
 
-fn denied(denied: Denied) -> Status {
+pub(super) fn denied(denied: Denied) -> Status {
     let code = match denied.reason {
         Reason::NotFound | Reason::ContainerNotFound => Code::NotFound,
         Reason::NotReady | Reason::LedgerUnavailable => Code::Unavailable,

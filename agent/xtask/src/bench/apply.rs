@@ -124,13 +124,14 @@ impl Pods {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let socket = barepod.host().path("run/barepod/barepod.sock");
         let client = runtime.block_on(barepod_api::connect(&socket))?;
-        let service = Service { argv: service.argv.clone(), socket: service.socket.clone(), user: service.user };
+        let service = Service { argv: service.argv.clone(), socket: service.socket.clone(), ..*service };
         Ok(Self { barepod, runtime, client, service, next: 0 })
     }
 
     fn files(&mut self, services: usize) -> anyhow::Result<Vec<ManifestFile>> {
         let numbers = self.next..self.next + services;
         self.next += services;
+        self.service.among = services;
         let file = |number: usize| {
             let name = format!("pod-{number}");
             Ok(ManifestFile { text: manifest(&name, &self.service)?, name })

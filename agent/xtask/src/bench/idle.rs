@@ -40,7 +40,7 @@ struct Supervisord(Owned);
 pub(super) fn measure(course: &Course) -> anyhow::Result<Vec<Line>> {
     let scratch = Scratch::new()?;
     let stamps = Stamps::bind(scratch.join("stamps"), LIMIT)?;
-    let service = Service::new(vec![course.built.musl("stamp")?.display().to_string()], stamps.path());
+    let service = Service::new(vec![course.built.musl("stamp")?.display().to_string()], stamps.path()).among(SERVICES);
     let ours = [Barepod::start(&course.built)?, Barepod::start(&course.built)?];
     let mut supervised = Vec::new();
     for _ in 0..SERVICES {

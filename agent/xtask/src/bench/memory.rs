@@ -58,7 +58,7 @@ fn binary_line(arms: Vec<Arm>) -> Line {
 fn hundred(supervisor: &dyn Supervisor, argv: &[String]) -> anyhow::Result<Cost> {
     let scratch = Scratch::new()?;
     let stamps = Stamps::bind(scratch.join("stamps"), LIMIT)?;
-    let service = Service::new(argv.to_vec(), stamps.path());
+    let service = Service::new(argv.to_vec(), stamps.path()).among(SERVICES);
     let mut supervised = Vec::new();
     for number in 0..SERVICES {
         let place = scratch.join(number.to_string());

@@ -5,6 +5,7 @@
 
 mod apply;
 mod idle;
+mod kubernetes;
 mod logs;
 mod memory;
 mod postgresql;
@@ -59,7 +60,7 @@ struct Course {
 /// How the lines of one name are measured.
 type Measure = fn(&Course) -> anyhow::Result<Vec<Line>>;
 
-const LINES: [(&str, Measure); 7] = [
+const LINES: [(&str, Measure); 8] = [
     ("restart", restart::measure),
     ("postgresql", postgresql::measure),
     ("memory", memory::measure),
@@ -67,6 +68,7 @@ const LINES: [(&str, Measure); 7] = [
     ("probes", probes::measure),
     ("logs", logs::measure),
     ("apply", apply::measure),
+    ("kubernetes", kubernetes::measure),
 ];
 
 /// Measures and prints the table.

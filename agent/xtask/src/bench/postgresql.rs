@@ -111,7 +111,7 @@ impl Running {
         let mut argv = vec![program.display().to_string(), server.uid().to_string(), server.gid().to_string()];
         argv.extend(server.command());
         let user = Some((server.uid().as_raw(), server.gid().as_raw()));
-        let service = Service { argv, socket: stamps.path().to_owned(), user };
+        let service = Service { argv, socket: stamps.path().to_owned(), user, among: 1 };
         let mut supervised = supervisor.supervise(place, &service)?;
         supervised.begun(stamps.receive().context("PostgreSQL was not started")?);
         server.first_connection(LIMIT)?;

@@ -42,12 +42,19 @@ pub(super) struct Service {
     pub(super) socket: PathBuf,
     /// Who it runs as where the supervisor can say so: uid and gid.
     pub(super) user: Option<(u32, u32)>,
+    /// So many like it are there at once.
+    pub(super) among: usize,
 }
 
 impl Service {
     /// One that may run as anybody.
     pub(super) fn new(argv: Vec<String>, socket: &Path) -> Self {
-        Self { argv, socket: socket.to_owned(), user: None }
+        Self { argv, socket: socket.to_owned(), user: None, among: 1 }
+    }
+
+    /// One of so many that are there at once.
+    pub(super) fn among(self, services: usize) -> Self {
+        Self { among: services, ..self }
     }
 }
 

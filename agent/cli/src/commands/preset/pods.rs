@@ -91,7 +91,7 @@ fn read(file: &str, text: &str, look: &mut dyn FnMut(&ContainerRequest) -> Resul
     found.objects.iter().for_each(|object| drop(objects.insert(object.clone())));
     let facts = HostFacts::default();
     let claims_root: PathBuf = Path::new("/var/lib/barepod/volumes").to_owned();
-    let context = Context { claims_root: &claims_root, objects: &objects, host: &facts, lives: true };
+    let context = Context { claims_root: &claims_root, objects: &objects, host: &facts, cluster: None, lives: true };
     let mut sound = true;
     for pod in found.pods {
         let uid = PodUid::new("00000000-0000-0000-0000-000000000000").expect("a UID");

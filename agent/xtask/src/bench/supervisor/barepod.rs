@@ -64,12 +64,14 @@ pub(in crate::bench) fn name_of_ours() -> String {
 }
 
 /// A pod of one container, which sees its program and its socket at the paths they have on the host. It asks for a whole
-/// CPU: without a request it would have the least weight there is, and any other work on the machine would come first,
-/// which the peers' services do not suffer.
+/// CPU, or its part of all there are: without a request it would have the least weight there is, and any other work on the
+/// machine would come first, which the peers' services do not suffer.
 pub(in crate::bench) fn manifest(name: &str, service: &Service) -> anyhow::Result<String> {
     let program = Path::new(service.argv.first().context("a service without a program")?);
     let programs = program.parent().context("a program without a directory")?;
     let stamps = service.socket.parent().context("a socket without a directory")?;
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    let milli = (all * 1000 / service.among).clamp(1, 1000);
     let mut text = format!(
         "apiVersion: v1
 kind: Pod
@@ -79,7 +81,7 @@ spec:
   containers:
   - name: main
     image: host
-    resources: {{requests: {{cpu: '1'}}}}
+    resources: {{requests: {{cpu: {milli}m}}}}
     command: {argv:?}
     env: [{{name: {variable}, value: {socket:?}}}]
     volumeMounts:

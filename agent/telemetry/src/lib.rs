@@ -1,18 +1,28 @@
-//! The daemon's own log: to the journal, as JSON, or as text. `BAREPOD_LOG` takes a tracing filter; `info` by default.
+//! The own log of a program that runs for long: to the journal, as JSON, or as text. `BAREPOD_LOG` takes a tracing filter; `info` by default.
 
 use std::os::unix::fs::MetadataExt;
 
+use clap::ValueEnum;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use crate::args::LogFormat;
+/// How a program writes its own log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people, on standard error.
+    Text,
+    /// One JSON object a line, on standard error.
+    Json,
+    /// To the journal, with fields.
+    Journald,
+}
 
-/// Begins to log.
+/// Begins to log; where nothing is said, to the journal if the service manager connects it, else as text.
 ///
 /// # Errors
 /// The journal is asked for and cannot be reached.
-pub(crate) fn init(format: Option<LogFormat>) -> anyhow::Result<()> {
+pub fn init(format: Option<LogFormat>) -> anyhow::Result<()> {
     let format = format.unwrap_or_else(|| if stderr_is_journal() { LogFormat::Journald } else { LogFormat::Text });
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed(),

@@ -1,0 +1,55 @@
+//! This host as a node of a Kubernetes cluster, seen from the API server. A client of the daemon's socket and of the API
+//! server, with exactly a node's rights in both.
+//!
+//! ```text
+//!   API server ──pods bound here──▶ pods ──Bind, End──▶ barepodd
+//!       ▲        ──what they need──▶ objects, tokens, services
+//!       └──status, events──────────  pods, events ◀──Watch── barepodd
+//!       └──Node, Lease─────────────  registration ◀──Host─── barepodd
+//! ```
+//!
+//! Unknown is not deleted: what the API server does not say, for whatever reason, ends no pod. See [`pods`] for what does.
+
+mod call;
+mod events;
+mod json;
+mod node;
+mod objects;
+mod pods;
+mod registration;
+mod services;
+mod settings;
+mod tokens;
+mod watching;
+
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use settings::{Settings, Taint};
+
+/// The daemon, as this crate uses it.
+pub type Daemon = barepod_api::v1::barepod_client::BarepodClient<tonic::transport::Channel>;
+
+/// As the daemon calls where a cluster's pods come from.
+const SOURCE: &str = "kubernetes";
+
+/// Keeps the node until `stop`. Neither the API server nor the daemon need be there at any time: both are tried until they
+/// answer.
+pub async fn run(client: Client, daemon: Daemon, settings: Settings, stop: CancellationToken) {
+    let tasks = TaskTracker::new();
+    let registration = registration::Registration::new(client.clone(), daemon.clone(), settings.clone());
+    let node = registration.node();
+    tasks.spawn(until(stop.clone(), registration.run()));
+    tasks.spawn(until(stop.clone(), events::forward(client.clone(), daemon.clone(), settings.name.clone())));
+    tasks.spawn(until(stop, pods::run(client, daemon, settings, node)));
+    tasks.close();
+    tasks.wait().await;
+}
+
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = work => {}
+    }
+}

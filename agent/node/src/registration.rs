@@ -1,0 +1,224 @@
+//! The node's place in the cluster: registered, kept true, and alive by its Lease.
+//!
+//! The figures are kubelet's: a Lease of 40 s renewed every 10 s, the status looked at every 10 s and told when it has
+//! changed, or after five minutes. A node that somebody has deleted is registered anew; its pods are not touched.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use barepod_api::v1;
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt as _};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::call::{CallError, call};
+use crate::json::includes;
+use crate::{Daemon, Settings, node};
+
+const LEASE_NAMESPACE: &str = "kube-node-lease";
+/// kubelet's `nodeLeaseDurationSeconds`.
+const LEASE_SECONDS: i32 = 40;
+/// A quarter of it, as kubelet has it, and `nodeStatusUpdateFrequency`.
+const PERIOD: Duration = Duration::from_secs(10);
+/// `nodeStatusReportFrequency`.
+const REPORT: Duration = Duration::from_secs(300);
+/// How long the daemon may be silent: as long as the node itself may.
+const PATIENCE: Duration = Duration::from_secs(LEASE_SECONDS.unsigned_abs() as u64);
+/// After a failure it is tried sooner.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The node as the cluster knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) uid: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// What pods are reached by.
+    pub(crate) addresses: Vec<std::net::IpAddr>,
+}
+
+pub(crate) struct Registration {
+    client: Client,
+    daemon: Daemon,
+    settings: Settings,
+    known: watch::Sender<Option<Known>>,
+    /// What was told last, and when.
+    told: Option<(Value, Instant)>,
+    /// Since when the daemon does not answer.
+    silent_since: Option<Instant>,
+}
+
+impl Registration {
+    pub(crate) fn new(client: Client, daemon: Daemon, settings: Settings) -> Self {
+        Self { client, daemon, settings, known: watch::Sender::new(None), told: None, silent_since: None }
+    }
+
+    /// The node, once it is registered.
+    pub(crate) fn node(&self) -> watch::Receiver<Option<Known>> {
+        self.known.subscribe()
+    }
+
+    pub(crate) async fn run(mut self) {
+        let lease = keep_lease(self.client.clone(), self.settings.name.clone(), self.known.subscribe());
+        let status = async {
+            loop {
+                let pause = match self.look().await {
+                    Ok(pause) => pause,
+                    Err(error) => {
+                        tracing::warn!(
+                            node = self.settings.name,
+                            "the node's status is not told: {error}; trying again"
+                        );
+                        AGAIN
+                    }
+                };
+                tokio::time::sleep(pause).await;
+            }
+        };
+        tokio::join!(lease, status);
+    }
+
+    /// When to look again.
+    async fn look(&mut self) -> Result<Duration, CallError> {
+        let api: Api<Node> = Api::all(self.client.clone());
+        let host = match tokio::time::timeout(PERIOD, self.daemon.host(v1::HostRequest {})).await {
+            Ok(Ok(answer)) => answer.into_inner(),
+            Ok(Err(status)) => return self.bear(&api, status.message()).await,
+            Err(_) => return self.bear(&api, "barepodd does not answer").await,
+        };
+        self.silent_since = None;
+        match call(api.get(&self.settings.name)).await {
+            Ok(there) => self.keep(&api, there, &host).await?,
+            Err(error) if error.is_not_found() => self.register(&api, &host).await?,
+            Err(error) => return Err(error),
+        }
+        Ok(PERIOD)
+    }
+
+    /// A daemon that is being replaced is away for a moment, and its pods run on: only one that stays away makes the node
+    /// unready, and with it, in the cluster's eyes, all its pods.
+    async fn bear(&mut self, api: &Api<Node>, message: &str) -> Result<Duration, CallError> {
+        let since = *self.silent_since.get_or_insert_with(|| {
+            tracing::warn!(node = self.settings.name, "barepodd cannot be asked: {message}");
+            Instant::now()
+        });
+        if since.elapsed() < PATIENCE {
+            return Ok(AGAIN);
+        }
+        self.tell_not_ready(api, message).await?;
+        Ok(PERIOD)
+    }
+
+    async fn register(&mut self, api: &Api<Node>, host: &v1::HostResponse) -> Result<(), CallError> {
+        let object: Node =
+            serde_json::from_value(node::object(&self.settings, host)).map_err(kube::Error::SerdeError)?;
+        let there = call(api.create(&PostParams::default(), &object)).await?;
+        tracing::info!(node = self.settings.name, uid = there.uid(), "registered");
+        self.told = None;
+        self.keep(api, there, host).await
+    }
+
+    async fn keep(&mut self, api: &Api<Node>, there: Node, host: &v1::HostResponse) -> Result<(), CallError> {
+        let there = self.keep_metadata(api, there, host).await?;
+        let known = Known {
+            uid: there.uid().unwrap_or_default(),
+            labels: there.labels().clone(),
+            addresses: node::addresses(&self.settings, host),
+        };
+        self.known.send_if_modified(|before| {
+            let is_new = before.as_ref() != Some(&known);
+            *before = Some(known);
+            is_new
+        });
+        let status = node::status(&self.settings, host, &conditions(&there), Timestamp::now());
+        self.tell(api, status, &there).await
+    }
+
+    /// Labels and annotations that are the node's own; others' stay as they are.
+    async fn keep_metadata(&self, api: &Api<Node>, there: Node, host: &v1::HostResponse) -> Result<Node, CallError> {
+        let wanted = node::metadata(&self.settings, host);
+        let is = json!({"name": there.name_any(), "labels": there.labels(), "annotations": there.annotations()});
+        if includes(&is, &wanted) {
+            return Ok(there);
+        }
+        let patch = Patch::Strategic(json!({"metadata": wanted}));
+        call(api.patch(&self.settings.name, &PatchParams::default(), &patch)).await
+    }
+
+    /// What somebody else has made untrue is told again at once.
+    async fn tell(&mut self, api: &Api<Node>, status: Value, there: &Node) -> Result<(), CallError> {
+        let telling = node::telling(&status);
+        let is_recent = |at: &Instant| at.elapsed() < REPORT;
+        let is_told = self.told.as_ref().is_some_and(|(told, at)| *told == telling && is_recent(at));
+        let ready = conditions(there).into_iter().any(|known| known["type"] == "Ready" && known["status"] == "True");
+        if is_told && ready {
+            return Ok(());
+        }
+        call(api.patch_status(&self.settings.name, &PatchParams::default(), &patch(status))).await?;
+        self.told = Some((telling, Instant::now()));
+        Ok(())
+    }
+
+    async fn tell_not_ready(&mut self, api: &Api<Node>, message: &str) -> Result<(), CallError> {
+        self.told = None;
+        match call(api.get(&self.settings.name)).await {
+            Ok(there) => {
+                let status = node::not_ready(message, &conditions(&there), Timestamp::now());
+                call(api.patch_status(&self.settings.name, &PatchParams::default(), &patch(status))).await.map(drop)
+            }
+            // There is nothing to be told of yet.
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Lists are replaced, but for conditions, some of which are others'.
+fn patch(mut status: Value) -> Patch<Value> {
+    if let Some(addresses) = status.get_mut("addresses").and_then(Value::as_array_mut) {
+        addresses.push(json!({"$patch": "replace"}));
+    }
+    Patch::Strategic(json!({"status": status}))
+}
+
+fn conditions(node: &Node) -> Vec<Value> {
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.filter_map(|condition| serde_json::to_value(condition).ok()).collect()
+}
+
+/// Renews the Lease while the node is registered. It belongs to the Node, and goes with it.
+async fn keep_lease(client: Client, name: String, mut node: watch::Receiver<Option<Known>>) {
+    let api: Api<Lease> = Api::namespaced(client, LEASE_NAMESPACE);
+    loop {
+        let uid = match node.wait_for(Option::is_some).await {
+            Ok(known) => known.as_ref().map(|known| known.uid.clone()).unwrap_or_default(),
+            Err(_) => return,
+        };
+        let pause = match renew(&api, &name, &uid).await {
+            Ok(()) => PERIOD,
+            Err(error) => {
+                tracing::warn!(node = name, "the node's Lease is not renewed: {error}; trying again");
+                AGAIN
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn renew(api: &Api<Lease>, name: &str, uid: &str) -> Result<(), CallError> {
+    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
+    let owner = json!([{"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid}]);
+    let spec = json!({"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now});
+    let object = json!({"metadata": {"name": name, "ownerReferences": owner}, "spec": spec});
+    match call(api.patch(name, &PatchParams::default(), &Patch::Merge(&object))).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_not_found() => {
+            let lease: Lease = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
+            call(api.create(&PostParams::default(), &lease)).await.map(drop)
+        }
+        Err(error) => Err(error),
+    }
+}

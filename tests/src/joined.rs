@@ -1,0 +1,181 @@
+//! A scratch host that is a node of a real cluster.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
+
+use nix::sched::{CloneFlags, unshare};
+use serde_json::{Value, json};
+
+use crate::bridge::{self, Bridge};
+use crate::cluster::{ClusterError, ControlPlane, Recipe};
+use crate::host::{Host, HostError, SOON};
+use crate::process::run;
+use crate::programs::Built;
+use crate::wait::{WaitedInVain, wait_for};
+
+/// What went wrong with it.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinedError {
+    /// The cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The host.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// Something did not come to pass.
+    #[error("{vain}\n--- the bridge's last words:\n{bridge}\n--- the daemon's:\n{daemon}")]
+    Vain {
+        /// What.
+        vain: WaitedInVain,
+        /// The bridge's last words.
+        bridge: String,
+        /// The daemon's.
+        daemon: String,
+    },
+}
+
+/// A cluster of one node.
+#[derive(Debug)]
+pub struct Joined {
+    // Before the others: it asks both.
+    /// The node's bridge.
+    pub bridge: Bridge,
+    /// The node's host.
+    pub host: Host,
+    /// The cluster.
+    pub plane: ControlPlane,
+}
+
+/// The node's name.
+pub const NODE: &str = "host-1";
+/// The node's address, which is its pods' too.
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+
+impl Joined {
+    /// Brings all up, and waits until the node is ready.
+    ///
+    /// # Errors
+    /// What does not come up.
+    pub fn start() -> Result<Self, JoinedError> {
+        Self::with(&Recipe::default(), "")
+    }
+
+    /// The same with a control plane of this recipe, and this at the end of the daemon's configuration.
+    ///
+    /// # Errors
+    /// What does not come up.
+    pub fn with(recipe: &Recipe, config: &str) -> Result<Self, JoinedError> {
+        Self::of(Built::here().map_err(HostError::from)?, recipe, config, &[])
+    }
+
+    /// The same with the programs of another build, and further arguments of the bridge.
+    ///
+    /// # Errors
+    /// What does not come up.
+    pub fn of(built: Built, recipe: &Recipe, config: &str, arguments: &[&str]) -> Result<Self, JoinedError> {
+        let address = own_network()?;
+        let plane = ControlPlane::start(&Recipe { address, ..recipe.clone() })?;
+        let mut host = Host::of(built, &format!("{}{config}", bridge::CONFIG))?;
+        host.start()?;
+        let bridge = Bridge::start_with(&host, NODE, address, &plane.kubeconfig_of_node(NODE)?, arguments)?;
+        let joined = Self { bridge, host, plane };
+        joined.apply(&json!({
+            "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "barepod"}, "handler": "barepod",
+        }))?;
+        joined.until("the node to be ready", |joined| {
+            joined.get(&["node", NODE]).filter(|node| has_condition(node, "Ready", "True")).map(drop)
+        })?;
+        Ok(joined)
+    }
+
+    /// Waits; what was said last is in the error.
+    ///
+    /// # Errors
+    /// It does not come to pass.
+    pub fn until<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> Result<T, JoinedError> {
+        wait_for(what, SOON, || look(self)).map_err(|vain| {
+            let (bridge, daemon) = (self.bridge.last_words(), self.host.last_words());
+            JoinedError::Vain { vain, bridge, daemon }
+        })
+    }
+
+    /// An object, if the API server answers and has it.
+    pub fn get(&self, args: &[&str]) -> Option<Value> {
+        self.plane.get(args).ok()
+    }
+
+    /// Waits until a pod is as it should be.
+    ///
+    /// # Errors
+    /// It does not become so.
+    pub fn pod_until(&self, name: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value, JoinedError> {
+        self.until(&format!("pod {name} to be {what}"), |joined| joined.get(&["pod", name]).filter(|pod| holds(pod)))
+    }
+
+    /// Waits until a pod is ready; its host pid.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub fn ready(&self, name: &str) -> Result<u32, JoinedError> {
+        self.pod_until(name, "ready", |pod| has_condition(pod, "Ready", "True"))?;
+        self.until(&format!("{name} to have a process"), |joined| joined.host.pid(name))
+    }
+
+    /// Waits until a pod has gone, here and there.
+    ///
+    /// # Errors
+    /// Something of it stays.
+    pub fn gone(&self, name: &str) -> Result<(), JoinedError> {
+        self.until(&format!("pod {name} to be gone"), |joined| {
+            let list = joined.plane.kubectl(&["get", "pods", "-o", "name"]).ok()?;
+            (!list.lines().any(|line| line == format!("pod/{name}"))).then_some(())
+        })?;
+        self.until(&format!("{name} to be gone from the host"), |joined| joined.host.pod(name).is_err().then_some(()))
+    }
+
+    /// Applies an object.
+    ///
+    /// # Errors
+    /// As kubectl says.
+    pub fn apply(&self, object: &Value) -> Result<(), JoinedError> {
+        self.plane.kubectl_apply(&object.to_string())?;
+        Ok(())
+    }
+
+    /// Runs kubectl.
+    ///
+    /// # Errors
+    /// As it says.
+    pub fn kubectl(&self, args: &[&str]) -> Result<String, JoinedError> {
+        Ok(self.plane.kubectl(args)?)
+    }
+}
+
+/// Puts this thread, and all that it starts from now on, into a network of its own; the address of the one host in it.
+/// Kubernetes takes no loopback address for the address of a pod.
+fn own_network() -> Result<IpAddr, JoinedError> {
+    unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| HostError::Io(errno.into()))?;
+    let address = format!("{ADDRESS}/32");
+    for arguments in [&["link", "set", "lo", "up"][..], &["addr", "add", &address, "dev", "lo"]] {
+        run(Command::new("ip").args(arguments)).map_err(HostError::from)?;
+    }
+    Ok(ADDRESS.into())
+}
+
+/// Whether an object's condition has this status.
+pub fn has_condition(object: &Value, kind: &str, status: &str) -> bool {
+    let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    conditions.iter().any(|condition| condition["type"] == kind && condition["status"] == status)
+}
+
+/// A pod of one container that runs a line of shell.
+pub fn shell(name: &str, script: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+        "spec": {
+            "runtimeClassName": "barepod",
+            "terminationGracePeriodSeconds": 5,
+            "containers": [{"name": "main", "image": "host", "command": ["/bin/sh", "-c", script]}],
+        },
+    })
+}

@@ -1,0 +1,128 @@
+//! The real servers that barepod is tested with: Go modules of `tests/peers`, built by `cargo xtask setup` into the cache.
+
+use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::cache;
+
+/// What `k8s.io/component-base/version` is told at link time. Clients compare it with their own.
+const KUBERNETES_FLAGS: &str = "-s -w \
+    -X k8s.io/component-base/version.gitVersion=v1.36.3 \
+    -X k8s.io/component-base/version.gitMajor=1 \
+    -X k8s.io/component-base/version.gitMinor=36";
+
+/// Kubernetes' control plane and its command line.
+pub const KUBERNETES: Peer = Peer {
+    name: "kubernetes",
+    module: include_str!("../peers/kubernetes/go.mod"),
+    sums: include_str!("../peers/kubernetes/go.sum"),
+    programs: &[
+        ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+        ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+        ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+        ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+    ],
+    linker_flags: KUBERNETES_FLAGS,
+};
+
+/// The API server's store.
+pub const ETCD: Peer = Peer {
+    name: "etcd",
+    module: include_str!("../peers/etcd/go.mod"),
+    sums: include_str!("../peers/etcd/go.sum"),
+    programs: &[("etcd", "go.etcd.io/etcd/server/v3")],
+    linker_flags: "-s -w",
+};
+
+/// What `kubectl top` and the autoscaler ask.
+pub const METRICS_SERVER: Peer = Peer {
+    name: "metrics-server",
+    module: include_str!("../peers/metrics-server/go.mod"),
+    sums: include_str!("../peers/metrics-server/go.sum"),
+    programs: &[("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server")],
+    linker_flags: "-s -w",
+};
+
+/// All of them, in the order in which they are built.
+pub const ALL: [Peer; 3] = [ETCD, KUBERNETES, METRICS_SERVER];
+
+/// One Go module and what is built of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Its folder's name.
+    pub name: &'static str,
+    /// Its go.mod.
+    pub module: &'static str,
+    /// Its go.sum.
+    pub sums: &'static str,
+    /// Programs, each with the package it is built of.
+    pub programs: &'static [(&'static str, &'static str)],
+    /// Flags for the linker.
+    pub linker_flags: &'static str,
+}
+
+/// A program that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not built: run `cargo xtask setup`", path.display())]
+pub struct NotBuilt {
+    /// Where it was looked for.
+    pub path: PathBuf,
+}
+
+impl Peer {
+    /// Where its programs are once they are built: another place for other pins, packages or flags.
+    pub fn directory(&self) -> PathBuf {
+        cache::directory().join("peers").join(format!("{}-{}", self.name, self.digest()))
+    }
+
+    /// Whether all its programs are there.
+    pub fn is_built(&self) -> bool {
+        self.programs.iter().all(|(program, _)| self.program(program).is_ok())
+    }
+
+    /// One of its programs.
+    ///
+    /// # Errors
+    /// It is not built.
+    pub fn program(&self, name: &str) -> Result<PathBuf, NotBuilt> {
+        let path = self.directory().join(name);
+        if path.is_file() { Ok(path) } else { Err(NotBuilt { path }) }
+    }
+
+    fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        let programs = self.programs.iter().flat_map(|(program, package)| [*program, *package]);
+        for part in [self.module, self.sums, self.linker_flags].into_iter().chain(programs) {
+            hash.update(part);
+            // Between any two, so that no two lists read the same.
+            hash.update([0]);
+        }
+        hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_pins_packages_or_flags_are_built_elsewhere() {
+        let others = [
+            Peer { sums: "", ..ETCD },
+            Peer { module: "", ..ETCD },
+            Peer { linker_flags: "", ..ETCD },
+            Peer { programs: &[], ..ETCD },
+        ];
+
+        assert_eq!(ETCD.directory(), ETCD.directory());
+        assert!(others.iter().all(|other| other.directory() != ETCD.directory()));
+    }
+
+    #[test]
+    fn a_missing_program_names_the_command_that_builds_it() {
+        let error = ETCD.program("no-such-program").unwrap_err();
+
+        assert!(error.to_string().contains("cargo xtask setup"), "{error}");
+    }
+}
