@@ -410,9 +410,13 @@ fn an_ephemeral_container_is_never_changed_or_removed_and_ends_with_its_pod() ->
     host.apply_object(&pod)?;
     host.apply_object(&looked_into)?;
     ephemeral(&host, "running")?;
-    for (wanted, words) in
-        [(pod.clone(), "may not be removed"), (with_looker(pod, sh("look", "exit 1")), "may not be changed")]
-    {
+    let mut of_a_part = sh("part", IDLE);
+    of_a_part["volumeMounts"] = json!([{"name": "dir", "mountPath": "/part", "subPath": "a", "subPathExpr": "b"}]);
+    for (wanted, words) in [
+        (pod.clone(), "may not be removed"),
+        (with_looker(pod.clone(), sh("look", "exit 1")), "may not be changed"),
+        (with_looker(pod, of_a_part), "mounts a volume as a whole"),
+    ] {
         let path = host.path("wanted.json");
         std::fs::write(&path, wanted.to_string())?;
         let output = host.run(&["apply", "-f", &path.display().to_string()])?;
