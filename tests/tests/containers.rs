@@ -312,8 +312,9 @@ fn ephemeral(host: &Host, state: &str) -> Result<Value> {
 /// The host pid of the ephemeral container's main process, which others than root see only as inside.
 fn pid_of_looker(host: &Host) -> Result<u32> {
     let uid = host.pod("pod")?["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-    let procs = host.unified().join(format!("pod{uid}/look/0/cgroup.procs"));
-    Ok(std::fs::read_to_string(procs)?.lines().next().unwrap_or_default().parse()?)
+    let attempts = std::fs::read_dir(host.unified().join(format!("pod{uid}/look")))?.flatten();
+    let processes = attempts.filter_map(|attempt| std::fs::read_to_string(attempt.path().join("cgroup.procs")).ok());
+    Ok(processes.collect::<String>().lines().next().unwrap_or_default().parse()?)
 }
 
 fn pid_namespace(pid: u32) -> Result<PathBuf> {
@@ -364,7 +365,7 @@ fn an_ephemeral_container_looks_into_a_pod_that_runs_and_is_reached_like_any_oth
 
 #[test]
 fn an_ephemeral_container_is_there_to_see_what_keeps_the_others_waiting() -> Result {
-    let host = Host::started(CONFIG)?;
+    let host = Host::started("crashLoopBackOff: {initialSeconds: 1, maxSeconds: 1}\n")?;
     let mut pod = pods::idle("pod");
     pod["spec"]["containers"][0]["envFrom"] = json!([{"secretRef": {"name": "none"}}]);
     let mut alone = sh("look", pods::IDLE);
@@ -378,12 +379,11 @@ fn an_ephemeral_container_is_there_to_see_what_keeps_the_others_waiting() -> Res
     host.barepod(&["delete", "pod"])?;
     host.gone("pod")?;
     host.apply_object(&with_looker(pod, looker().as_object().map(without_mounts).ok_or("no object")?))?;
-    let waiting = ephemeral(&host, "waiting")?;
-    host.until("it to be told that its target does not run", SOON, |host| {
-        let waiting = host.pod("pod").ok()?["status"]["ephemeralContainerStatuses"][0]["state"]["waiting"].take();
-        (waiting["reason"] == "CreateContainerConfigError"
-            && waiting["message"].as_str()?.contains("container main, does not run"))
-        .then_some(())
+    let waiting = host.until("it to be told that its target does not run", SOON, |host| {
+        let status = host.pod("pod").ok()?["status"]["ephemeralContainerStatuses"][0].take();
+        let waiting = &status["state"]["waiting"];
+        let says = waiting["message"].as_str()?.contains("container main, does not run");
+        (waiting["reason"] == "CreateContainerConfigError" && says).then_some(status)
     })?;
     assert_eq!(waiting["restartCount"], 0);
     host.apply("secret", "apiVersion: v1\nkind: Secret\nmetadata: {name: none}\n")?;

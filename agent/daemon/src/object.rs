@@ -147,8 +147,9 @@ fn container_status(view: &PodView, container: &ContainerView, wanted: &Containe
         "lastState": container.last.as_ref().map_or(json!({}), |last| json!({"terminated": terminated(last, words)})),
     });
     if wanted.kind == ContainerKind::Ephemeral {
-        // Nobody asks an ephemeral container whether it has started.
+        // Nobody asks an ephemeral container whether it has started, and tries that created nothing are no restarts.
         status.as_object_mut().into_iter().for_each(|status| drop(status.remove("started")));
+        status["restartCount"] = json!(0);
     }
     allotment::of_container(container, &mut status);
     if let Some(attempt) = container.attempt {
