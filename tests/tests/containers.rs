@@ -283,3 +283,148 @@ fn a_pod_waits_for_those_it_depends_on_and_ends_before_them() -> Result {
     assert!(words(&directory).ends_with("-web -db"), "{}", words(&directory));
     Ok(())
 }
+
+// ---- ephemeral containers ----
+
+/// Who looks into the processes of `main`: says what it is, repeats what is written to it, and leaves last words.
+fn looker() -> Value {
+    json!({
+        "name": "look", "image": "host", "command": ["sh", "-c"], "workingDir": "/usr", "stdin": true, "stdinOnce": true,
+        "args": ["echo at $(pwd) with $WORD; read -r line; echo got $line; echo bye > /last; exit 3"],
+        "env": [{"name": "WORD", "value": "a word"}], "targetContainerName": "main",
+        "volumeMounts": [{"name": "shared", "mountPath": "/shared"}], "securityContext": {"runAsUser": 1234},
+        "terminationMessagePath": "/last", "terminationMessagePolicy": "File",
+    })
+}
+
+fn with_looker(mut pod: Value, looker: Value) -> Value {
+    pod["spec"]["ephemeralContainers"] = json!([looker]);
+    pod
+}
+
+fn ephemeral(host: &Host, state: &str) -> Result<Value> {
+    Ok(host.until(format!("the ephemeral container to be {state}"), SOON, |host| {
+        let status = host.pod("pod").ok()?["status"]["ephemeralContainerStatuses"][0].take();
+        status["state"][state].is_object().then_some(status)
+    })?)
+}
+
+/// The host pid of the ephemeral container's main process, which others than root see only as inside.
+fn pid_of_looker(host: &Host) -> Result<u32> {
+    let uid = host.pod("pod")?["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    let attempts = std::fs::read_dir(host.unified().join(format!("pod{uid}/look")))?.flatten();
+    let processes = attempts.filter_map(|attempt| std::fs::read_to_string(attempt.path().join("cgroup.procs")).ok());
+    Ok(processes.collect::<String>().lines().next().unwrap_or_default().parse()?)
+}
+
+fn pid_namespace(pid: u32) -> Result<PathBuf> {
+    Ok(std::fs::read_link(format!("/proc/{pid}/ns/pid"))?)
+}
+
+#[test]
+fn an_ephemeral_container_looks_into_a_pod_that_runs_and_is_reached_like_any_other() -> Result {
+    let mut host = Host::started(CONFIG)?;
+    let mut pod = pods::idle("pod");
+    pod["spec"]["volumes"] = json!([{"name": "shared", "emptyDir": {}}]);
+    pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "shared", "mountPath": "/shared"}]);
+    host.apply_object(&pod)?;
+    host.ready("pod")?;
+    let main = host.running("pod")?;
+    host.asked("pod", "main", "echo there > /shared/file")?;
+
+    host.apply_object(&with_looker(pod, looker()))?;
+
+    let running = ephemeral(&host, "running")?;
+    assert_eq!((&running["ready"], &running["restartCount"]), (&json!(false), &json!(0)));
+    let look = pid_of_looker(&host)?;
+    assert_eq!(pid_namespace(look)?, pid_namespace(main)?);
+    assert_eq!(host.asked("pod", "look", "cat /proc/1/comm /shared/file; id -u")?, "sh\nthere\n1234");
+    host.until("its log", SOON, |host| {
+        let said = host.barepod(&["logs", "pod", "-c", "look"]).ok()?;
+        (said == "at /usr with a word\n").then_some(())
+    })?;
+    let mut attached = host.command(&["attach", "-i", "pod", "-c", "look"])?;
+    let attached = attached.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut attached = attached.spawn()?;
+    std::io::Write::write_all(&mut attached.stdin.take().ok_or("no stdin")?, b"hello\n")?;
+    assert_eq!(String::from_utf8_lossy(&attached.wait_with_output()?.stdout), "got hello\n");
+    let ended = ephemeral(&host, "terminated")?;
+    let end = &ended["state"]["terminated"];
+    assert_eq!((&end["exitCode"], &end["message"]), (&json!(3), &json!("bye\n")));
+
+    host.kill_daemon()?;
+    host.start()?;
+    let shown = host.ready("pod")?;
+    assert_eq!(shown["status"]["ephemeralContainerStatuses"][0]["state"]["terminated"]["exitCode"], 3);
+    assert_eq!(shown["status"]["phase"], "Running");
+    assert_eq!(host.running("pod")?, main, "nobody else was touched");
+    let table = host.barepod(&["get", "pods"])?;
+    assert!(table.contains("1/1") && table.contains("Running"), "{table}");
+    Ok(())
+}
+
+#[test]
+fn an_ephemeral_container_is_there_to_see_what_keeps_the_others_waiting() -> Result {
+    let host = Host::started("crashLoopBackOff: {initialSeconds: 1, maxSeconds: 1}\n")?;
+    let mut pod = pods::idle("pod");
+    pod["spec"]["containers"][0]["envFrom"] = json!([{"secretRef": {"name": "none"}}]);
+    let mut alone = sh("look", pods::IDLE);
+    alone["imagePullPolicy"] = json!("Always");
+    host.apply_object(&with_looker(pod.clone(), alone))?;
+    ephemeral(&host, "running")?;
+    assert_ne!(pid_namespace(pid_of_looker(&host)?)?, pid_namespace(std::process::id())?);
+    assert_eq!(host.asked("pod", "look", "cat /proc/1/comm")?, "sh", "without a target it is alone");
+    assert_eq!(host.pod("pod")?["status"]["phase"], "Pending");
+
+    host.barepod(&["delete", "pod"])?;
+    host.gone("pod")?;
+    host.apply_object(&with_looker(pod, looker().as_object().map(without_mounts).ok_or("no object")?))?;
+    let waiting = host.until("it to be told that its target does not run", SOON, |host| {
+        let status = host.pod("pod").ok()?["status"]["ephemeralContainerStatuses"][0].take();
+        let waiting = &status["state"]["waiting"];
+        let says = waiting["message"].as_str()?.contains("container main, does not run");
+        (waiting["reason"] == "CreateContainerConfigError" && says).then_some(status)
+    })?;
+    assert_eq!(waiting["restartCount"], 0);
+    host.apply("secret", "apiVersion: v1\nkind: Secret\nmetadata: {name: none}\n")?;
+    ephemeral(&host, "running")?;
+    assert_eq!(pid_namespace(pid_of_looker(&host)?)?, pid_namespace(host.running("pod")?)?);
+    Ok(())
+}
+
+fn without_mounts(looker: &serde_json::Map<String, Value>) -> Value {
+    let mut looker = looker.clone();
+    looker.remove("volumeMounts");
+    Value::Object(looker)
+}
+
+#[test]
+fn an_ephemeral_container_is_never_changed_or_removed_and_ends_with_its_pod() -> Result {
+    let host = Host::started(CONFIG)?;
+    let gate = host.path("gate");
+    std::fs::create_dir(&gate)?;
+    let job = format!("until [ -e {} ]; do sleep 0.05; done", gate.join("open").display());
+    let mut pod = pods::with_directory(pods::shell("pod", &job), &gate, &gate.display().to_string());
+    pod["spec"]["restartPolicy"] = json!("Never");
+    let looked_into = with_looker(pod.clone(), sh("look", pods::IDLE));
+    host.apply_object(&pod)?;
+    host.apply_object(&looked_into)?;
+    ephemeral(&host, "running")?;
+    let mut of_a_part = sh("part", IDLE);
+    of_a_part["volumeMounts"] = json!([{"name": "dir", "mountPath": "/part", "subPath": "a", "subPathExpr": "b"}]);
+    for (wanted, words) in [
+        (pod.clone(), "may not be removed"),
+        (with_looker(pod.clone(), sh("look", "exit 1")), "may not be changed"),
+        (with_looker(pod, of_a_part), "mounts a volume as a whole"),
+    ] {
+        let path = host.path("wanted.json");
+        std::fs::write(&path, wanted.to_string())?;
+        let output = host.run(&["apply", "-f", &path.display().to_string()])?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(words), "{said}");
+    }
+    std::fs::write(gate.join("open"), "")?;
+    let ended = phase(&host, "pod", "Succeeded")?;
+    assert_eq!(ended["status"]["ephemeralContainerStatuses"][0]["state"]["terminated"]["exitCode"], 0);
+    Ok(())
+}

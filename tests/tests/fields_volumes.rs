@@ -43,6 +43,27 @@ fn seen(host: &Host, file: &str) -> Result<String> {
     Ok(host.asked("pod", "main", &format!("stat -L -c %a {file}; cat {file}"))?.replace('\n', " "))
 }
 
+/// Kilobytes of the file system at this path of the pod.
+fn size(host: &Host, path: &str) -> Result<u64> {
+    let said = host.asked("pod", "main", &format!("df -k -P {path} | tail -n 1"))?;
+    Ok(said.split_whitespace().nth(1).unwrap_or_default().parse()?)
+}
+
+#[test]
+fn a_volume_in_memory_is_no_larger_than_the_memory_of_its_pod() -> Result {
+    let host = host()?;
+    let volumes = json!([
+        {"name": "all", "emptyDir": {"medium": "Memory"}},
+        {"name": "more", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}},
+        {"name": "less", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}},
+    ]);
+    let mut pod = with("pod", volumes);
+    pod["spec"]["containers"][0]["resources"] = json!({"limits": {"memory": "64Mi"}});
+    running(&host, &pod)?;
+    assert_eq!((size(&host, "/all")?, size(&host, "/more")?, size(&host, "/less")?), (65536, 65536, 8192));
+    Ok(())
+}
+
 fn refused(host: &Host, pod: &Value) -> String {
     host.apply_object(pod).map_err(|error| error.to_string()).err().unwrap_or_default()
 }

@@ -434,6 +434,8 @@ pub struct Container {
     /// absent if its service does not speak, or does not run
     #[prost(message, optional, tag = "32")]
     pub said: ::core::option::Option<Said>,
+    #[prost(bool, tag = "33")]
+    pub ephemeral: bool,
 }
 /// What a service says of itself (sd_notify).
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -90,7 +90,7 @@ pub(crate) fn pods(pods: &[Pod], wide: bool, namespaces: bool, now: i64) -> Tabl
 }
 
 fn pod_row(pod: &Pod, wide: bool, namespaces: bool, now: i64) -> Vec<String> {
-    let regular = || pod.containers.iter().filter(|c| !c.init);
+    let regular = || pod.containers.iter().filter(|c| !c.init && !c.ephemeral);
     let ready = regular().filter(|c| c.ready).count();
     let mut cells = vec![
         pod.name.clone(),

@@ -194,8 +194,7 @@ fn containers_ready(view: &PodView) -> Finding {
         Phase::Failed => return Finding::fails("PodFailed", String::new()),
         Phase::Pending | Phase::Running | Phase::Unknown => {}
     }
-    let lasts = |spec: &Spec| spec.kind != ContainerKind::Init;
-    match names(view, |spec, container| lasts(spec) && !container.ready) {
+    match names(view, |spec, container| spec.kind.lasts() && !container.ready) {
         unready if unready.is_empty() => Finding::holds(),
         unready => Finding::fails("ContainersNotReady", format!("containers with unready status: {unready}")),
     }
@@ -208,7 +207,7 @@ fn initialized(record: &PodRecord, view: &PodView) -> Finding {
     }
     let known = is_known(record, "Initialized");
     let open = |spec: &Spec, container: &ContainerView| match spec.kind {
-        ContainerKind::Regular => false,
+        ContainerKind::Regular | ContainerKind::Ephemeral => false,
         ContainerKind::Sidecar => !container.started,
         ContainerKind::Init => !container.state.exit_status().is_some_and(|status| status.is_success()),
     };

@@ -5,6 +5,7 @@
 //! | nothing | nothing |
 //! | labels, annotations, grace, restart policies, stop plan, hooks, probes, resources, ports of the host, manifest | in place |
 //! | contents of volumes made from objects, the pod's part of the disks | in place, made again; no process is touched |
+//! | an ephemeral container added | the same, and it is started |
 //! | what a regular container's or a sidecar's process is started with | that container is replaced |
 //! | a regular container or a sidecar added or removed | it is started or stopped |
 //! | volumes, data paths, any init container | all containers are replaced, init containers first |
@@ -54,6 +55,7 @@ pub(crate) fn classify(present: &Pod, wanted: &Pod) -> Change {
     match replaced.is_empty() {
         false => Change::Containers(replaced),
         true if present.volumes != wanted.volumes || present.resources.io != wanted.resources.io => Change::Contents,
+        true if ephemeral(present).count() != ephemeral(wanted).count() => Change::Contents,
         true => Change::InPlace,
     }
 }
@@ -109,5 +111,10 @@ fn inits(pod: &Pod) -> Vec<&Container> {
 
 /// Those that run as long as the pod does.
 fn lasting(pod: &Pod) -> Vec<&Container> {
-    pod.containers.iter().filter(|container| container.kind != ContainerKind::Init).collect()
+    pod.containers.iter().filter(|container| container.kind.lasts()).collect()
+}
+
+/// Those that were added to look into the pod.
+pub(crate) fn ephemeral(pod: &Pod) -> impl Iterator<Item = &Container> {
+    pod.containers.iter().filter(|container| container.kind == ContainerKind::Ephemeral)
 }

@@ -5,6 +5,7 @@ use barepod_model::{
 };
 
 use crate::container::{Scene, is_outdated};
+use crate::planted::{self, Fault};
 use crate::{ContainerRecord, Progress, StartFailure};
 
 /// What kubelet shows for a container whose program could not be executed.
@@ -65,7 +66,7 @@ pub(crate) fn is_start_failure(end: &Termination) -> bool {
 
 /// Writes the end of the newest attempt down.
 pub(crate) fn close(rec: &mut ContainerRecord, end: Termination, progress: Progress, scene: Scene<'_>) {
-    let spec = scene.spec.filter(|_| !is_outdated(rec));
+    let spec = scene.spec.filter(|spec| !is_outdated(rec) || spec.kind == ContainerKind::Ephemeral);
     rec.finished = spec.is_some_and(|spec| is_final(spec, scene.wanted.restart_policy, &end));
     rec.restarts_all = spec.and_then(|spec| rule(spec, &end)) == Some(RestartAction::RestartAllContainers);
     rec.previous = rec.last.replace(end);
@@ -95,10 +96,12 @@ pub(crate) fn is_final(spec: &Spec, policy: RestartPolicy, end: &Termination) ->
     if was_never_created(end) || rule(spec, end).is_some() {
         return false;
     }
+    let comes_back = spec.kind == ContainerKind::Ephemeral && planted::on(Fault::EphemeralComesBack);
     match (spec.kind, spec.restart.policy.unwrap_or(policy)) {
+        _ if comes_back => false,
         (ContainerKind::Sidecar, _) | (ContainerKind::Regular, RestartPolicy::Always) => false,
         (ContainerKind::Init, RestartPolicy::Always | RestartPolicy::OnFailure)
         | (ContainerKind::Regular, RestartPolicy::OnFailure) => end.status.is_success(),
-        (ContainerKind::Init | ContainerKind::Regular, RestartPolicy::Never) => true,
+        (ContainerKind::Init | ContainerKind::Regular, RestartPolicy::Never) | (ContainerKind::Ephemeral, _) => true,
     }
 }

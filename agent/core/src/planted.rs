@@ -89,6 +89,8 @@ faults! {
     GatesIgnored,
     /// A service counts as ready before it has said so.
     ReadyUnsaid,
+    /// An ephemeral container is restarted like the others.
+    EphemeralComesBack,
     /// The ends of attempts that others have followed are not asked of the shim.
     OvertakenEndForgotten,
 }

@@ -104,7 +104,7 @@ enum End<'a> {
     Deleted(&'a Deletion),
     /// It has failed as a whole.
     Failed(&'a PodFailure),
-    /// Its work is done, or cannot be done, since then: the sidecars have nothing to stand beside.
+    /// Its work is done, or cannot be done, since then: there is nothing to stand beside.
     Over(Stamp),
 }
 
@@ -263,15 +263,16 @@ impl PodMachine {
         deleted.or(failure.map(End::Failed)).or_else(|| self.over_since().map(End::Over))
     }
 
-    /// Since when no container but sidecars will run any more, and none does.
+    /// Since when no container but those that stand beside the others will run any more, and none does.
     fn over_since(&self) -> Option<Stamp> {
         let done = self.done_since()?;
-        let sidecar = |name: &ContainerName| self.of_kind(ContainerKind::Sidecar).any(|spec| spec.name == *name);
-        if self.containers.iter().any(|(name, machine)| !sidecar(name) && !machine.is_idle()) {
+        let beside =
+            |name: &ContainerName| self.wanted.containers.iter().any(|spec| spec.name == *name && stands_beside(spec));
+        if self.containers.iter().any(|(name, machine)| !beside(name) && !machine.is_idle()) {
             return None;
         }
         // One that an update removed may have lived longest.
-        let others = self.record.containers.iter().filter(|(name, _)| !sidecar(name));
+        let others = self.record.containers.iter().filter(|(name, _)| !beside(name));
         let ends = others.filter_map(|(_, rec)| rec.last.as_ref().map(|end| end.finished.clone()));
         ends.chain([done]).max_by_key(|at| self.age_key(at))
     }
@@ -305,6 +306,10 @@ impl PodMachine {
         self.wanted.containers.iter().filter(move |container| container.kind == kind)
     }
 
+    fn is_ephemeral(&self, name: &ContainerName) -> bool {
+        self.of_kind(ContainerKind::Ephemeral).any(|container| container.name == *name)
+    }
+
     /// How the end of the pod bounds one of its containers.
     fn ending_of(&self, name: &ContainerName, ctx: &Ctx<'_>) -> Option<StopOrder> {
         let spec = self.wanted.containers.iter().find(|container| container.name == *name);
@@ -313,7 +318,7 @@ impl PodMachine {
         let (since, grace) = match self.end()? {
             End::Deleted(deletion) => (deletion.since.clone(), deletion.grace_for(self.wanted.grace, &plan)),
             End::Failed(failure) => (failure.since.clone(), failure.grace_for(self.wanted.grace, &plan)),
-            End::Over(since) if spec.is_some_and(is_sidecar) => (since, Grace::effective(self.wanted.grace, &plan)),
+            End::Over(since) if spec.is_some_and(stands_beside) => (since, Grace::effective(self.wanted.grace, &plan)),
             End::Over(_) => return None,
         };
         let hook = match spec {
@@ -332,7 +337,12 @@ impl PodMachine {
         }
         let order = |name: &ContainerName| self.wanted.containers.iter().position(|other| other.name == *name);
         let goes_first = |name: &ContainerName| match order(name) {
-            Some(at) => !is_sidecar(&self.wanted.containers[at]) || Some(at) > order(&spec.name),
+            Some(at) => match self.wanted.containers[at].kind {
+                ContainerKind::Sidecar => Some(at) > order(&spec.name),
+                ContainerKind::Init | ContainerKind::Regular => true,
+                // Nothing is there for its sake.
+                ContainerKind::Ephemeral => false,
+            },
             // An update removed it, and it lives still.
             None => true,
         };
@@ -340,7 +350,8 @@ impl PodMachine {
     }
 
     /// The containers that may be started as far as the pod is concerned: init containers one by one, each sidecar among
-    /// them until it has started, then all others. From then on each is restarted for itself.
+    /// them until it has started, then all others. From then on each is restarted for itself. Ephemeral containers are there
+    /// to look what keeps the others waiting.
     fn startable(&self) -> BTreeSet<ContainerName> {
         let prepared = matches!(self.stage, Stage::Prepared { generation } if generation >= self.needs);
         let over = self.is_over() || self.done_since().is_some();
@@ -348,14 +359,15 @@ impl PodMachine {
         if !prepared || over || !cpus_known || self.is_being_cleared() || self.awaits_dependency() {
             return BTreeSet::new();
         }
-        let candidates = match self.initialization() {
+        let candidates: Vec<_> = match self.initialization() {
             Initialization::At(candidates) => candidates,
             Initialization::Done => {
-                let lasting = self.wanted.containers.iter().filter(|container| container.kind != ContainerKind::Init);
+                let lasting = self.wanted.containers.iter().filter(|container| container.kind.lasts());
                 lasting.map(|container| &container.name).collect()
             }
         };
-        candidates.into_iter().filter(|name| !self.journal.holds(name)).cloned().collect()
+        let ephemeral = self.of_kind(ContainerKind::Ephemeral).map(|container| &container.name);
+        candidates.into_iter().chain(ephemeral).filter(|name| !self.journal.holds(name)).cloned().collect()
     }
 
     /// How far init containers and sidecars are.
@@ -378,7 +390,7 @@ impl PodMachine {
                         return Initialization::At(sidecars);
                     }
                 }
-                ContainerKind::Regular => {}
+                ContainerKind::Regular | ContainerKind::Ephemeral => {}
             }
         }
         Initialization::Done
@@ -396,8 +408,10 @@ impl PodMachine {
 
     /// Whether nothing of the pod has begun yet, and another pod must be ready first.
     pub(crate) fn awaits_dependency(&self) -> bool {
-        let none_lives = || self.containers.values().all(|machine| machine.live().is_none());
-        let none_lived = || self.record.containers.values().all(|rec| rec.attempt.is_none());
+        let none_lives =
+            || self.containers.iter().all(|(name, machine)| machine.live().is_none() || self.is_ephemeral(name));
+        let none_lived =
+            || self.record.containers.iter().all(|(name, rec)| rec.attempt.is_none() || self.is_ephemeral(name));
         self.others.dependency.is_some() && none_lives() && (!self.record.initialized || none_lived())
     }
 
@@ -416,7 +430,7 @@ impl PodMachine {
     }
 
     fn others_idle(&self, may_live: impl Fn(&ContainerName) -> bool) -> bool {
-        self.containers.iter().all(|(other, machine)| may_live(other) || machine.is_idle())
+        self.containers.iter().all(|(other, machine)| may_live(other) || machine.is_idle() || self.is_ephemeral(other))
     }
 
     /// Does what is due, as far as the pod's present state allows it. `blocker` is what it waits for, if it waits.
@@ -769,6 +783,14 @@ enum Initialization<'a> {
 
 fn is_sidecar(spec: &Spec) -> bool {
     spec.kind == ContainerKind::Sidecar
+}
+
+/// It ends when there is nothing more to stand beside.
+pub(crate) fn stands_beside(spec: &Spec) -> bool {
+    match spec.kind {
+        ContainerKind::Sidecar | ContainerKind::Ephemeral => true,
+        ContainerKind::Init | ContainerKind::Regular => false,
+    }
 }
 
 impl PodFailure {

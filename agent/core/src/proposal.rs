@@ -9,6 +9,7 @@ use std::time::Duration;
 use barepod_model::{Container, ContainerKind, ContainerName, Permit, Pod, PodUid, Reason, Stamp};
 
 use crate::diff::Change;
+use crate::pod::stands_beside;
 use crate::{
     Allocation, ConditionChange, ContainerRecord, Deletion, Evidence, PodRecord, Progress, RequestId, StopIntent, Verb,
     Waits, condition, outcome,
@@ -106,7 +107,7 @@ impl Proposal {
     }
 }
 
-/// Whether no container but sidecars will be started any more.
+/// Whether no container but those that stand beside the others will be started any more.
 fn is_over(record: &PodRecord) -> bool {
     let finished = |spec: &Container| record.containers.get(&spec.name).filter(|rec| rec.finished);
     let of = |kind| record.pod.containers.iter().filter(move |spec| spec.kind == kind);
@@ -119,7 +120,7 @@ fn is_over(record: &PodRecord) -> bool {
 fn begin_anew(record: &mut PodRecord, at: &Stamp) {
     record.unbooked = true;
     record.initialized = false;
-    end_and_come_back(record, at, |spec| spec.kind == ContainerKind::Sidecar);
+    end_and_come_back(record, at, stands_beside);
 }
 
 /// What was on its way out because of the pod's end ends by its own intent from now on.
@@ -191,7 +192,7 @@ fn revive(record: &mut PodRecord, at: &Stamp) {
 pub(crate) fn restart_for_resize(record: &mut PodRecord, before: &Allocation, at: &Stamp) {
     let restarted = record.pod.containers.iter().filter(|spec| {
         let had = before.containers.get(&spec.name);
-        spec.kind != ContainerKind::Init && had.is_some_and(|had| spec.resize_policy.restarts(had, &spec.resources))
+        spec.kind.lasts() && had.is_some_and(|had| spec.resize_policy.restarts(had, &spec.resources))
     });
     let lives = |name: &ContainerName| record.containers.get(name).is_some_and(may_live);
     let names: Vec<_> = restarted.map(|spec| spec.name.clone()).filter(lives).collect();
@@ -199,8 +200,10 @@ pub(crate) fn restart_for_resize(record: &mut PodRecord, before: &Allocation, at
 }
 
 /// One container asked for new processes of all: those of the others are replaced at once, its own after its back-off.
+/// Ephemeral ones are kept, as in Kubernetes (KEP-5532).
 pub(crate) fn replace_others(record: &mut PodRecord, asker: &ContainerName, at: &Stamp) {
-    let names: Vec<_> = record.pod.containers.iter().map(|container| container.name.clone()).collect();
+    let kept = |container: &&Container| container.kind != ContainerKind::Ephemeral;
+    let names: Vec<_> = record.pod.containers.iter().filter(kept).map(|container| container.name.clone()).collect();
     for name in names.iter().filter(|name| *name != asker) {
         replace(record, name, at, Waits::Pod);
     }
@@ -215,12 +218,13 @@ fn replace_for_change(record: &mut PodRecord, name: &ContainerName, at: &Stamp, 
     }
 }
 
-/// Makes the newest attempt of a container out of date; what runs of it is stopped the way it wants to be.
+/// Makes the newest attempt of a container out of date; what runs of it is stopped the way it wants to be. One that is
+/// never started again is not for this either.
 fn replace(record: &mut PodRecord, name: &ContainerName, at: &Stamp, waits: Waits) {
     let spec = record.pod.containers.iter().find(|container| container.name == *name);
     let container = record.containers.entry(name.clone()).or_default();
     container.epoch += 1;
-    container.finished = false;
+    container.finished &= spec.is_some_and(|spec| spec.kind == ContainerKind::Ephemeral);
     if let (Some(spec), true) = (spec, may_live(container)) {
         let intent = container.stop.get_or_insert_with(|| StopIntent::of(spec, &record.pod, at.clone(), waits));
         if waits == Waits::Pod {

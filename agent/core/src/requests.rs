@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use barepod_model::{ContainerKind, ContainerName, Permit, Pod, PodUid, Reason};
+use barepod_model::{Container, ContainerKind, ContainerName, Permit, Pod, PodUid, Reason};
 
 use crate::condition::MOST_FOREIGN;
 use crate::context::Ctx;
@@ -168,6 +168,9 @@ impl Core {
         if let Some(refused) = self.pods.get(&pod.uid).and_then(|present| other_class(present, &pod)) {
             return Turn::Answer(Err(denied(Reason::Immutable, refused)));
         }
+        if let Some(refused) = self.pods.get(&pod.uid).and_then(|present| other_ephemeral(present, &pod)) {
+            return Turn::Answer(Err(denied(Reason::Immutable, refused)));
+        }
         if let Some(cycle) = dependency::cycle(&self.pods, &pod) {
             return Turn::Answer(Err(denied(Reason::InvalidConfiguration, cycle)));
         }
@@ -241,6 +244,29 @@ fn other_class(present: &PodMachine, wanted: &Pod) -> Option<String> {
             "Pod QOS Class may not change as a result of resizing: it is {before} and would be {after}; delete the pod \
              first, or leave requests and limits as its class wants them"
         )
+    })
+}
+
+/// Says that an ephemeral container would be another one, or be gone, which Kubernetes forbids too: nobody could tell any
+/// more what was done in the pod.
+fn other_ephemeral(present: &PodMachine, wanted: &Pod) -> Option<String> {
+    let known = &present.record.pod;
+    for before in diff::ephemeral(known) {
+        let name = &before.name;
+        match diff::ephemeral(wanted).find(|after| after.name == *name) {
+            Some(after) if after.ephemeral == before.ephemeral => {}
+            Some(_) => {
+                return Some(format!(
+                    "existing ephemeral containers {name:?} may not be changed; put it back, and add another one"
+                ));
+            }
+            None => return Some(format!("existing ephemeral containers {name:?} may not be removed; put it back")),
+        }
+    }
+    let is_new = |after: &&Container| diff::ephemeral(known).all(|before| before.name != after.name);
+    let was_used = |after: &&Container| present.record.containers.contains_key(&after.name);
+    diff::ephemeral(wanted).filter(is_new).find(was_used).map(|after| {
+        format!("the pod has had a container {:?} before; give the ephemeral one another name", after.name)
     })
 }
 

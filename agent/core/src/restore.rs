@@ -98,7 +98,7 @@ fn after_reboot(record: &mut PodRecord, ctx: &Ctx<'_>) {
     let PodRecord { pod, containers, .. } = record;
     for spec in &pod.containers {
         if let Some(container) = containers.get_mut(&spec.name)
-            && !is_outdated(container)
+            && (!is_outdated(container) || spec.kind == ContainerKind::Ephemeral)
             && let Some(end) = &container.last
         {
             container.finished = outcome::is_final(spec, pod.restart_policy, end);

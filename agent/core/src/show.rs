@@ -17,8 +17,7 @@ pub(crate) fn pod(pod: &PodMachine, ctx: &Ctx<'_>) -> Option<PodView> {
     let specs = pod.wanted.containers.iter();
     let mut containers: Vec<_> = specs.filter_map(|spec| container(pod, &spec.name, Some(spec), ctx)).collect();
     let phase = phase(pod, &containers);
-    let mut lasting =
-        pod.wanted.containers.iter().zip(&containers).filter(|(spec, _)| spec.kind != ContainerKind::Init);
+    let mut lasting = pod.wanted.containers.iter().zip(&containers).filter(|(spec, _)| spec.kind.lasts());
     let gates_are_open = condition::closed_gates(&pod.record).is_empty();
     let ready = pod.record.failure.is_none() && lasting.all(|(_, view)| view.ready) && gates_are_open;
     let wanted = |name: &ContainerName| pod.wanted.containers.iter().any(|spec| spec.name == *name);
@@ -103,8 +102,8 @@ fn container(pod: &PodMachine, name: &ContainerName, spec: Option<&Spec>, ctx: &
         live: !machine.is_idle(),
         last,
         started: runs && rec.started,
-        // Of a pod that is deleted its readiness probes decide until the end.
-        ready: runs && rec.ready && (!stopping || pod.is_dying()),
+        // Of a pod that is deleted its readiness probes decide until the end. An ephemeral container serves nobody.
+        ready: runs && rec.ready && (!stopping || pod.is_dying()) && !is_ephemeral(spec),
         allocated: spec.map(|spec| spec.resources),
         in_force: rec.in_force.filter(|_| runs),
         said: machine.said(),
@@ -165,7 +164,8 @@ fn idle_state(pod: &PodMachine, rec: &ContainerRecord, spec: Option<&Spec>, ctx:
     if let Some(missing) = spec.and_then(|spec| spec.missing.as_ref()) {
         return waiting(Reason::CreateContainerConfigError, missing.clone());
     }
-    let has_init = pod.wanted.containers.iter().any(|spec| spec.kind != ContainerKind::Regular);
+    let is_init = |spec: &Spec| matches!(spec.kind, ContainerKind::Init | ContainerKind::Sidecar);
+    let has_init = pod.wanted.containers.iter().any(is_init) && !is_ephemeral(spec);
     let before_start = rec.attempt.is_none() || is_outdated(rec);
     let reason = if before_start && has_init { Reason::PodInitializing } else { Reason::ContainerCreating };
     waiting(reason, String::new())
@@ -179,6 +179,10 @@ fn backing_off(pod: &PodMachine, rec: &ContainerRecord, spec: Option<&Spec>) -> 
     let Pod { namespace, name, uid, .. } = &*pod.wanted;
     let container = spec.map_or("", |spec| spec.name.as_str());
     format!("back-off {delay} restarting failed container={container} pod={name}_{namespace}({uid})")
+}
+
+fn is_ephemeral(spec: Option<&Spec>) -> bool {
+    spec.is_some_and(|spec| spec.kind == ContainerKind::Ephemeral)
 }
 
 fn waiting(reason: Reason, message: String) -> ContainerState {
@@ -208,7 +212,7 @@ fn end_phase(pod: &PodMachine, views: &[ContainerView]) -> Phase {
                 Some(phase) => return phase,
                 None => continue,
             },
-            ContainerKind::Sidecar => continue,
+            ContainerKind::Sidecar | ContainerKind::Ephemeral => continue,
             ContainerKind::Regular => {}
         }
         match &view.state {

@@ -61,16 +61,21 @@ fn status(view: &PodView) -> Value {
         "conditions": conditions(view),
         "qosClass": view.pod.as_deref().map(|pod| pod.qos().to_string()),
     });
-    let (regular, init): (Vec<_>, Vec<_>) = pairs(view).partition(|(_, c)| c.kind == ContainerKind::Regular);
-    let of = |pairs: Vec<(&ContainerView, &Container)>| -> Vec<Value> {
-        pairs.into_iter().map(|(v, c)| container_status(view, v, c)).collect()
-    };
     if let Some(created) = &view.created {
         status["startTime"] = json!(rfc3339(created));
     }
-    status["containerStatuses"] = json!(of(regular));
-    if !init.is_empty() {
-        status["initContainerStatuses"] = json!(of(init));
+    status["containerStatuses"] = json!([]);
+    for (view_of, container) in pairs(view) {
+        let list = match container.kind {
+            ContainerKind::Regular => "containerStatuses",
+            ContainerKind::Init | ContainerKind::Sidecar => "initContainerStatuses",
+            ContainerKind::Ephemeral => "ephemeralContainerStatuses",
+        };
+        let shown = container_status(view, view_of, container);
+        match status[list].as_array_mut() {
+            Some(list) => list.push(shown),
+            None => status[list] = json!([shown]),
+        }
     }
     allotment::of_pod(view, &mut status);
     if let Some(reason) = view.reason {
@@ -141,6 +146,11 @@ fn container_status(view: &PodView, container: &ContainerView, wanted: &Containe
         "state": state(&container.state, words),
         "lastState": container.last.as_ref().map_or(json!({}), |last| json!({"terminated": terminated(last, words)})),
     });
+    if wanted.kind == ContainerKind::Ephemeral {
+        // Nobody asks an ephemeral container whether it has started, and tries that created nothing are no restarts.
+        status.as_object_mut().into_iter().for_each(|status| drop(status.remove("started")));
+        status["restartCount"] = json!(0);
+    }
     allotment::of_container(container, &mut status);
     if let Some(attempt) = container.attempt {
         let key = ContainerKey { pod: view.uid.clone(), container: container.name.clone() };
@@ -200,7 +210,10 @@ pub(crate) fn display_phase(view: &PodView) -> String {
     if view.deletion.is_some() {
         return "Terminating".to_owned();
     }
-    let waiting = view.containers.iter().find_map(|c| match &c.state {
+    let is_ephemeral =
+        |c: &&ContainerView| pairs(view).any(|(v, of)| v.name == c.name && of.kind == ContainerKind::Ephemeral);
+    let mut counted = view.containers.iter().filter(|container| !is_ephemeral(container));
+    let waiting = counted.find_map(|c| match &c.state {
         ContainerState::Waiting { reason, .. } => Some(reason.to_string()),
         ContainerState::Terminated { termination } if view.phase != Phase::Succeeded => {
             (!termination.status.is_success()).then(|| termination.reason.to_string())

@@ -59,6 +59,7 @@ pub(crate) fn container(name: &str) -> Container {
         liveness: None,
         lifecycle: Lifecycle::default(),
         restart: ContainerRestart::default(),
+        ephemeral: None,
         termination_message: TerminationMessage::default(),
         missing: None,
     }

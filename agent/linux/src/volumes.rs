@@ -18,6 +18,7 @@ mod group;
 mod host_path;
 mod last_words;
 mod links;
+mod memory;
 mod ownership;
 mod projected;
 mod remove;
@@ -165,7 +166,8 @@ fn make(dirs: &Dirs, pod: &Pod, volume: &Volume) -> Result<Warnings, VolumeError
     match &volume.kind {
         VolumeKind::EmptyDir { memory, huge_pages, size_limit } => {
             let path = dirs.empty_dir(&pod.uid, &volume.name);
-            let made = empty_dir(&path, *memory, *huge_pages, *size_limit);
+            let size = if *memory { memory::size(pod, *size_limit) } else { *size_limit };
+            let made = empty_dir(&path, *memory, *huge_pages, size);
             let made = made.and_then(|()| group::give(pod, volume, &path));
             made.map_err(|source| at(&title(&volume.name), &path, source))?;
             Ok(Warnings::new())
@@ -186,7 +188,7 @@ fn make(dirs: &Dirs, pod: &Pod, volume: &Volume) -> Result<Warnings, VolumeError
 }
 
 /// As kubelet makes it: everybody may write, since it may be shared by containers of several users.
-fn empty_dir(path: &Path, memory: bool, huge: Option<HugePageSize>, size_limit: Option<Bytes>) -> io::Result<()> {
+fn empty_dir(path: &Path, memory: bool, huge: Option<HugePageSize>, size: Option<Bytes>) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         private(parent)?;
     }
@@ -194,7 +196,7 @@ fn empty_dir(path: &Path, memory: bool, huge: Option<HugePageSize>, size_limit: 
         fs::create_dir(path)?;
         fs::set_permissions(path, Permissions::from_mode(0o777))?;
     }
-    let size = size_limit.map(|limit| format!(",size={}", limit.0)).unwrap_or_default();
+    let size = size.map(|limit| format!(",size={}", limit.0)).unwrap_or_default();
     match (huge, memory) {
         (Some(pages), _) => {
             let options = format!("mode=0777,pagesize={}{size}", pages.bytes().0);

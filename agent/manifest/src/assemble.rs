@@ -54,7 +54,10 @@ impl ParsedPod {
                 Ok(mut resolved) => {
                     out.warnings.extend(resolved.warnings.iter().map(|w| self.finding(parsed, w)));
                     let place = Data { pod: &self, volumes: &volumes, claims_root: context.claims_root };
-                    place.find(parsed, &resolved, missing.is_some(), &mut data_paths, &mut out);
+                    // Who only looks has no data of his own.
+                    if parsed.ephemeral.is_none() {
+                        place.find(parsed, &resolved, missing.is_some(), &mut data_paths, &mut out);
+                    }
                     not_root(parsed, &resolved.launch, &mut out);
                     confinement::enforceable(parsed, context.host, &mut out);
                     fs_group = chosen_group(fs_group, parsed, &resolved);
@@ -311,8 +314,11 @@ fn stand_in(request: ContainerRequest) -> Resolved {
 }
 
 /// The manifest's probes take the place of the preset's, each for itself. A service that says itself when it has started
-/// need not be asked, unless the manifest wants that.
-fn container(parsed: &ParsedContainer, resolved: Resolved, missing: Option<String>) -> Container {
+/// need not be asked, unless the manifest wants that. An ephemeral container is no service.
+fn container(parsed: &ParsedContainer, mut resolved: Resolved, missing: Option<String>) -> Container {
+    if parsed.ephemeral.is_some() {
+        (resolved.startup, resolved.readiness, resolved.liveness, resolved.launch.notify) = (None, None, None, None);
+    }
     let mut stop = resolved.stop;
     if let (Some(signal), Some(first)) = (parsed.stop_signal, stop.stages.first_mut()) {
         first.signal = signal;
@@ -321,6 +327,7 @@ fn container(parsed: &ParsedContainer, resolved: Resolved, missing: Option<Strin
     Container {
         name: parsed.request.name.clone(),
         kind: parsed.request.kind,
+        ephemeral: parsed.ephemeral.clone(),
         image: parsed.request.image.clone(),
         preset: resolved.preset,
         brought: resolved.brought,

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use barepod_model::{
-    ContainerKind, ContainerName, ContainerRequest, ContainerRestart, Lifecycle, NamespaceUse, NotifyRequest, Probe,
-    ProbeKind, Reason, ResizePolicy, Stdin, TerminationMessage, TerminationMessagePolicy, VolumeMount,
+    ContainerKind, ContainerName, ContainerRequest, ContainerRestart, Ephemeral, Lifecycle, NamespaceUse,
+    NotifyRequest, Probe, ProbeKind, Reason, ResizePolicy, Stdin, TerminationMessage, TerminationMessagePolicy,
+    VolumeMount,
 };
 use k8s_openapi::api::core::v1;
 
@@ -33,6 +34,8 @@ pub struct ParsedContainer {
     pub stop_signal: Option<i32>,
     /// Its own rules of restart.
     pub restart: ContainerRestart,
+    /// Of an ephemeral container.
+    pub ephemeral: Option<Ephemeral>,
     /// Where it leaves its last words.
     pub termination_message: TerminationMessage,
     /// What happens to it when its resources change.
@@ -113,6 +116,7 @@ pub(crate) fn parse(
         lifecycle,
         stop_signal,
         restart,
+        ephemeral: None,
         termination_message,
         resize_policy,
         notify: notify::of(&name, kind, pod.annotations, pod.metadata, out),
@@ -318,5 +322,7 @@ fn probe_of(
             out.error(finding.hint("remove the probe, or make it a sidecar with restartPolicy: Always"));
             None
         }
+        // The tables refuse it.
+        ContainerKind::Ephemeral => None,
     }
 }

@@ -19,6 +19,7 @@ mod cluster;
 mod confinement;
 mod container;
 mod context;
+mod ephemeral;
 mod error;
 mod expand;
 pub mod fields;

@@ -26,8 +26,8 @@ pub(crate) fn of(
     let text = annotations.get(&key)?;
     let path = metadata.key("annotations").key(&key);
     match (parse(text), kind) {
-        (Ok(NotifyRequest::On(_)), ContainerKind::Init) => {
-            let message = "an init container runs to its end, and nobody waits for it to be ready";
+        (Ok(NotifyRequest::On(_)), ContainerKind::Init | ContainerKind::Ephemeral) => {
+            let message = "it runs to its end, and nobody waits for it to be ready";
             out.error(Finding::new(Reason::InvalidValue, &path, message).hint("remove it"));
             None
         }

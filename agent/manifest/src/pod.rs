@@ -15,7 +15,7 @@ use crate::objects::{ObjectBody, ObjectKind, ObjectRef, Objects};
 use crate::place::FieldPath;
 use crate::read::Origin;
 use crate::volumes::{ParsedKind, ParsedVolume};
-use crate::{names, network, notify, pod_resources, security, volumes};
+use crate::{ephemeral, names, network, notify, pod_resources, security, volumes};
 
 /// A Pod, checked, before it is known what stands in for its images. [`ParsedPod::into_pod`] makes it one.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ pub struct ParsedPod {
     pub depends_on: Vec<PodRef>,
     /// `fsGroupChangePolicy`.
     pub fs_group_policy: FsGroupChangePolicy,
-    /// Its containers, those of init first.
+    /// Its containers, those of init first, ephemeral ones last.
     pub containers: Vec<ParsedContainer>,
     /// The object as its author wrote it.
     pub manifest: Manifest,
@@ -328,15 +328,23 @@ fn containers(pod: &Surroundings<'_>, out: &mut Findings) -> Vec<ParsedContainer
     let init = pod.spec.init_containers.as_deref().unwrap_or_default();
     let groups =
         [("initContainers", ContainerKind::Init, init), ("containers", ContainerKind::Regular, &pod.spec.containers)];
+    let mut is_first = |name: &str, path: &FieldPath, out: &mut Findings| {
+        if !seen.insert(name.to_owned()) && !name.is_empty() {
+            let message = format!("there is another container named {name:?}");
+            out.error(Finding::new(Reason::Duplicate, &path.key("name"), message).hint("give each its own name"));
+        }
+    };
     for (field, kind, group) in groups {
         for (i, from) in group.iter().enumerate() {
             let path = pod.path.key(field).index(i);
-            if !seen.insert(from.name.as_str()) && !from.name.is_empty() {
-                let message = format!("there is another container named {:?}", from.name);
-                out.error(Finding::new(Reason::Duplicate, &path.key("name"), message).hint("give each its own name"));
-            }
+            is_first(&from.name, &path, out);
             containers.extend(container::parse(from, kind, pod, &path, out));
         }
+    }
+    for (i, from) in pod.spec.ephemeral_containers.iter().flatten().enumerate() {
+        let path = pod.path.key("ephemeralContainers").index(i);
+        is_first(&from.name, &path, out);
+        containers.extend(ephemeral::parse(from, pod, &path, out));
     }
     if pod.spec.containers.is_empty() {
         let finding =

@@ -41,8 +41,8 @@ pub use network::{CLUSTER_DOMAIN, Dns, DnsBase, HostAlias, NetworkFiles};
 pub use notify::{Notify, NotifyAccess, NotifyRequest};
 pub use pattern::{InvalidPattern, Pattern};
 pub use pod::{
-    Container, ContainerKind, FsGroup, FsGroupChangePolicy, HostPathType, Io, IoMax, Pod, PodRef, PodResources,
-    RestartPolicy, Source, Volume, VolumeKind,
+    Container, ContainerKind, Ephemeral, FsGroup, FsGroupChangePolicy, HostPathType, Io, IoMax, Pod, PodRef,
+    PodResources, RestartPolicy, Source, Volume, VolumeKind,
 };
 pub use port::HostPort;
 pub use probe::{HttpGet, HttpScheme, Probe, ProbeHandler, ProbeKind};

@@ -85,7 +85,8 @@ pub struct Pod {
     pub resources: PodResources,
     /// Volumes by name.
     pub volumes: Vec<Volume>,
-    /// Containers: init containers and sidecars first in their order, then the regular ones. Never empty.
+    /// Containers: init containers and sidecars first in their order, then the regular ones, then ephemeral ones. Never
+    /// empty.
     pub containers: Vec<Container>,
     /// The object as its author wrote it, to be shown again.
     pub manifest: Manifest,
@@ -162,6 +163,29 @@ pub enum ContainerKind {
     Sidecar,
     /// Runs with the pod.
     Regular,
+    /// Added to a pod that is there already, to look into it (`ephemeralContainers`): started once, whatever the others
+    /// do, and never again; the pod does not wait for it, nor is it ready or ends by it.
+    Ephemeral,
+}
+
+impl ContainerKind {
+    /// Runs as long as the pod does, which is what the others see of it.
+    #[must_use]
+    pub fn lasts(self) -> bool {
+        match self {
+            Self::Sidecar | Self::Regular => true,
+            Self::Init | Self::Ephemeral => false,
+        }
+    }
+}
+
+/// What an ephemeral container has beside all others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ephemeral {
+    /// The container in whose PID namespace it lives (`targetContainerName`).
+    pub target: Option<ContainerName>,
+    /// The container as its author wrote it, which never changes.
+    pub written: Manifest,
 }
 
 /// One container.
@@ -169,8 +193,11 @@ pub enum ContainerKind {
 pub struct Container {
     /// Its name, unique in the pod.
     pub name: ContainerName,
-    /// Init or regular.
+    /// Its part.
     pub kind: ContainerKind,
+    /// Of an ephemeral container.
+    #[serde(default)]
+    pub ephemeral: Option<Ephemeral>,
     /// The image as written.
     pub image: String,
     /// The preset that stands in for it, with the version found: `postgresql 15.20`.

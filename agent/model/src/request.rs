@@ -16,7 +16,7 @@ use crate::{
 pub struct ContainerRequest {
     /// The container's name.
     pub name: ContainerName,
-    /// Init or regular.
+    /// Its part in the pod.
     pub kind: ContainerKind,
     /// The image as written.
     pub image: String,

@@ -277,6 +277,8 @@ pub fn total(containers: impl IntoIterator<Item = (ContainerKind, Amounts)>) -> 
                 most = most.max(lasting);
             }
             ContainerKind::Regular => lasting = lasting.plus(amounts),
+            // It takes of what the pod has.
+            ContainerKind::Ephemeral => {}
         }
     }
     lasting.max(most)
@@ -303,7 +305,7 @@ impl Pod {
     pub fn qos(&self) -> QosClass {
         match &self.resources.level {
             Some(level) => qos_of(std::slice::from_ref(level)),
-            None => qos_of(&self.containers.iter().map(|container| container.resources).collect::<Vec<_>>()),
+            None => qos_of(&self.counted().map(|container| container.resources).collect::<Vec<_>>()),
         }
     }
 
@@ -330,6 +332,11 @@ impl Pod {
         Some(self.total(storage).storage)
     }
 
+    /// Its containers but ephemeral ones.
+    fn counted(&self) -> impl Iterator<Item = &Container> {
+        self.containers.iter().filter(|container| container.kind != ContainerKind::Ephemeral)
+    }
+
     fn total(&self, of: impl Fn(&Container) -> Amounts) -> Amounts {
         total(self.containers.iter().map(|container| (container.kind, of(container))))
     }
@@ -349,7 +356,8 @@ impl Pod {
     fn burstable_score(&self, container: &Container, memory: Bytes) -> i64 {
         let request = |container: &Container| container.resources.memory_request.unwrap_or_default().0;
         let level = self.resources.level.as_ref().and_then(|level| level.memory_request).unwrap_or_default();
-        let shared = level.0.saturating_sub(self.container_requests().memory.0) / (self.containers.len().max(1) as u64);
+        let shared =
+            level.0.saturating_sub(self.container_requests().memory.0) / (self.counted().count().max(1) as u64);
         let of = |request: u64| {
             let share = u128::from(request + shared) * 1000 / u128::from(memory.0.max(1));
             BEST_EFFORT - i64::try_from(share).unwrap_or(BEST_EFFORT)

@@ -87,11 +87,12 @@ pub fn demands(pod: &Pod, host: &dyn Host) -> Vec<Demand> {
     for port in data_paths.iter().filter_map(|path| HostPort::of(path)) {
         list.add("spec.containers[*].ports", Power::HostPort(port));
     }
-    let (mut init, mut regular) = (0, 0);
+    let (mut init, mut regular, mut ephemeral) = (0, 0, 0);
     for container in containers {
         let (list_name, number) = match container.kind {
             ContainerKind::Init | ContainerKind::Sidecar => ("initContainers", &mut init),
             ContainerKind::Regular => ("containers", &mut regular),
+            ContainerKind::Ephemeral => ("ephemeralContainers", &mut ephemeral),
         };
         let path = format!("spec.{list_name}[{number}]");
         *number += 1;
@@ -163,6 +164,8 @@ impl List<'_> {
             lifecycle,
             restart: _,
             termination_message: _,
+            // It sees processes of its own pod.
+            ephemeral: _,
             missing,
         } = container;
         // What stands in for a container whose references do not exist yet is never started, and is judged again when
@@ -435,7 +438,8 @@ fn sum(containers: &[Container], limit: fn(Limits) -> Option<u64>) -> Option<u64
                 sidecars = sidecars.saturating_add(limit);
                 lasting = lasting.saturating_add(limit);
             }
-            ContainerKind::Regular => lasting = lasting.saturating_add(limit),
+            // What an ephemeral container takes is beside the others, too.
+            ContainerKind::Regular | ContainerKind::Ephemeral => lasting = lasting.saturating_add(limit),
         }
     }
     Some(lasting.max(passing.saturating_add(sidecars)))

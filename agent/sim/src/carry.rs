@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use barepod_core::{AttemptKey, Effect, HookOutcome, Input, Observation, PodRecord, ProbeOutcome, StartFailure, Sync};
 use barepod_model::{
-    Amounts, Attempt, ContainerKey, ContainerKind, ContainerName, ExitStatus, Hook, HookKind, Pod, PodUid, Reason,
-    RestartPolicy,
+    Amounts, Attempt, Container, ContainerKey, ContainerKind, ContainerName, ExitStatus, Hook, HookKind, Pod, PodUid,
+    Reason, RestartPolicy,
 };
 
 use crate::clock::SimTime;
@@ -185,6 +185,9 @@ impl World<'_> {
         self.host.check_order(&key, &pod)?;
         self.check_room(&key, &pod)?;
         self.check_evicted(&key, polled)?;
+        if self.spent.contains_key(&key.container_key()) {
+            return Err(violated(Invariant::EphemeralOnce, format!("{key} is started again")));
+        }
         self.check_backoff(&key, polled)?;
         if self.faults.fails(&mut self.rng) {
             let reasons = [Reason::CreateContainerError, Reason::StartError, Reason::CreateContainerConfigError];
@@ -194,6 +197,7 @@ impl World<'_> {
             return Ok(());
         }
         self.host.began.insert(pod.name.clone());
+        self.spend(&key, &pod);
         let process = self.new_process(&key, pod, polled);
         let pid = process.pid;
         self.schedule_fate(&key.container_key(), &process);
@@ -202,6 +206,13 @@ impl World<'_> {
         self.summary.starts += 1;
         self.shim_tells(&key.container_key(), Input::Started { key, pid });
         Ok(())
+    }
+
+    fn spend(&mut self, key: &AttemptKey, pod: &Pod) {
+        let of = |spec: &Container| spec.name == key.container && spec.kind == ContainerKind::Ephemeral;
+        if pod.containers.iter().any(of) {
+            self.spent.insert(key.container_key(), key.attempt);
+        }
     }
 
     fn new_process(&mut self, key: &AttemptKey, spec: Arc<Pod>, polled: SimTime) -> Process {
@@ -363,6 +374,9 @@ impl World<'_> {
 
     /// Some hooks hang, some fail.
     fn run_hook(&mut self, key: AttemptKey, kind: HookKind, hook: &Hook) {
+        if kind == HookKind::PreStop {
+            self.host.consider_silence(&key, self.clock.now);
+        }
         if let Some(process) = self.host.attempt(&key).filter(|_| kind == HookKind::PreStop) {
             process.hook_asked = true;
         }

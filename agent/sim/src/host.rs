@@ -235,7 +235,9 @@ impl Host {
         if began(key.container.clone()) {
             return Ok(());
         }
-        let before = pod.containers.iter().take_while(|other| other.name != key.container);
+        let looks = |spec: &Container| spec.name == key.container && spec.kind == ContainerKind::Ephemeral;
+        let waits = !pod.containers.iter().any(looks);
+        let before = pod.containers.iter().take_while(|other| waits && other.name != key.container);
         if let Some(skipped) = before.filter(|other| is_sidecar(other)).find(|other| !began(other.name.clone())) {
             let detail = format!("{key} starts before the sidecar {}", skipped.name);
             return Err(violated(Invariant::Order, detail));
@@ -261,7 +263,8 @@ impl Host {
             let key = ContainerKey { pod: key.pod.clone(), container: other.name.clone() };
             self.containers.get(&key).is_some_and(|process| process.lives() && process.known)
         };
-        let mut others = process.spec.containers.iter().filter(|other| !is_sidecar(other));
+        let goes_first = |other: &&Container| matches!(other.kind, ContainerKind::Init | ContainerKind::Regular);
+        let mut others = process.spec.containers.iter().filter(goes_first);
         if is_sidecar(spec) && !process.own_cause && others.any(|other| lives(&other)) {
             return Err(violated(Invariant::Order, format!("sidecar {key} is stopped before the others")));
         }

@@ -253,8 +253,8 @@ impl World<'_> {
         let wishes = self.intents.pods.get(uid).map(Intent::wishes).unwrap_or_default();
         for (key, process) in self.host.of_pod(uid) {
             let grace = least_grace(&wishes, &process.spec, &key.container);
-            let is_sidecar = kind_of(&process.spec, &key.container) == Some(ContainerKind::Sidecar);
-            if ends && is_sidecar {
+            let kind = kind_of(&process.spec, &key.container);
+            if ends && matches!(kind, Some(ContainerKind::Sidecar | ContainerKind::Ephemeral)) {
                 process.stop.add(now + grace, None);
                 process.own_cause = true;
             }
@@ -263,11 +263,16 @@ impl World<'_> {
                 process.own_cause = true;
             }
         }
-        if rules {
-            let names: Vec<_> = spec.containers.iter().map(|container| container.name.clone()).collect();
-            for container in names {
-                self.replaced.insert(ContainerKey { pod: uid.clone(), container }, now);
-            }
+        self.all_may_be_replaced(uid, spec);
+    }
+
+    /// By a rule of one that ended: also what was ordered before that is known.
+    fn all_may_be_replaced(&mut self, uid: &PodUid, spec: &Pod) {
+        if spec.containers.iter().all(|container| container.restart.rules.is_empty()) {
+            return;
+        }
+        for container in spec.containers.iter().map(|container| container.name.clone()) {
+            self.replaced.insert(ContainerKey { pod: uid.clone(), container }, self.clock.now);
         }
     }
 
@@ -365,6 +370,10 @@ impl World<'_> {
                     process.own_cause = true;
                 }
             }
+            Input::Exited { key, .. } => {
+                let spec = self.host.attempt(key).map(|process| Arc::clone(&process.spec));
+                spec.into_iter().for_each(|spec| self.all_may_be_replaced(&key.pod, &spec));
+            }
             Input::Measured { pod, used } if used.containers.values().any(|used| *used > STORAGE_LIMIT) => {
                 let limited = |pod: &Pod| pod.storage_limit().is_some();
                 let wishes = self.intents.pods.get(pod).map(Intent::wishes).unwrap_or_default();
@@ -459,7 +468,7 @@ impl World<'_> {
         let rests = matches!(view.state, ContainerState::Terminated { .. });
         let policy = spec.restart.policy.unwrap_or(pod.restart_policy);
         let may_rest = match spec.kind {
-            ContainerKind::Init => rests || over,
+            ContainerKind::Init | ContainerKind::Ephemeral => rests || over,
             ContainerKind::Sidecar => over,
             ContainerKind::Regular => over || rests && policy != RestartPolicy::Always,
         };

@@ -1,7 +1,7 @@
 //! What people and misfortune do: one turn at a time.
 
 use barepod_core::{ConditionStatus, Input, StorageUse};
-use barepod_model::{Bytes, ContainerName, Pattern, Permit, Pod, PodUid, Quota, Source};
+use barepod_model::{Attempt, Bytes, ContainerKey, ContainerName, Pattern, Permit, Pod, PodUid, Quota, Source};
 
 use crate::faults::Mood;
 use crate::intent::What;
@@ -109,6 +109,13 @@ impl World<'_> {
         self.host.reboot();
         self.disk.power_cut(&mut self.rng);
         self.clock.reboot();
+        // What was begun in the last moments may be forgotten.
+        let known = |(key, attempt): &(ContainerKey, Attempt)| {
+            let record = self.disk.records().find(|record| record.pod.uid == key.pod);
+            record.and_then(|record| record.containers.get(&key.container)?.attempt) >= Some(*attempt)
+        };
+        let spent = std::mem::take(&mut self.spent);
+        self.spent = spent.into_iter().filter(known).collect();
         self.replaced.clear();
         self.evicted.clear();
         self.cpus = barepod_core::CpuTable::default();

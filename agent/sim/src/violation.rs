@@ -29,6 +29,8 @@ pub enum Invariant {
     RoomForAll,
     /// A CPU that a container has for itself is nobody else's, as long as it lives.
     OwnCpus,
+    /// An ephemeral container is started once.
+    EphemeralOnce,
     /// Reboots and clock steps keep the back-off sane.
     SaneBackoff,
     /// What the core shows is what is on the host.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use barepod_core::{Capacity, CpuPool};
 use barepod_model::{
     Amounts, AsWritten, Bytes, Container, ContainerKind, ContainerName, ContainerRestart, Contents, Credentials, Env,
-    ExitCodes, Hook, Launch, Lifecycle, Manifest, MilliCpu, Namespace, NamespaceUse, Notify, NotifyAccess, OnResize,
-    Pod, PodName, PodRef, PodResources, PodUid, Probe, ProbeHandler, Projected, ProjectedFile, ResizePolicy, Resources,
-    RestartAction, RestartPolicy, RestartRule, Root, Source, StopPlan, StopStage, TerminationMessage, Volume,
-    VolumeKind,
+    Ephemeral, ExitCodes, Hook, Launch, Lifecycle, Manifest, MilliCpu, Namespace, NamespaceUse, Notify, NotifyAccess,
+    OnResize, Pod, PodName, PodRef, PodResources, PodUid, Probe, ProbeHandler, Projected, ProjectedFile, ResizePolicy,
+    Resources, RestartAction, RestartPolicy, RestartRule, Root, Source, StopPlan, StopStage, TerminationMessage,
+    Volume, VolumeKind,
 };
 
 use crate::rng::Rng;
@@ -107,7 +107,7 @@ fn container(rng: &mut Rng, name: &str, kind: ContainerKind) -> Container {
     if rng.chance(400) {
         stages.push(StopStage { signal: 3, before_end: Some(seconds(rng, &[1, 5, 20])) });
     }
-    let lasts = kind != ContainerKind::Init;
+    let lasts = kind.lasts();
     let probe = |rng: &mut Rng, chance| (lasts && rng.chance(chance)).then(|| probe(rng));
     let hook = |rng: &mut Rng| rng.chance(150).then(|| Hook::Sleep(seconds(rng, &[0, 1, 10, 100])));
     let lifecycle = if lasts { Lifecycle { post_start: hook(rng), pre_stop: hook(rng) } } else { Lifecycle::default() };
@@ -121,7 +121,7 @@ fn container(rng: &mut Rng, name: &str, kind: ContainerKind) -> Container {
             let launch = Launch { notify: notify(rng, lasts), ..launch(0) };
             if rng.chance(300) { looked_up(rng, launch) } else { launch }
         },
-        resources: resources(rng),
+        resources: if kind == ContainerKind::Ephemeral { Resources::default() } else { resources(rng) },
         resize_policy: resize_policy(rng),
         oom_group: false,
         stop: StopPlan { stages, min_grace: seconds(rng, &[0, 0, 10, 60]) },
@@ -130,6 +130,7 @@ fn container(rng: &mut Rng, name: &str, kind: ContainerKind) -> Container {
         liveness: probe(rng, 200),
         lifecycle,
         restart: if lasts && kind != ContainerKind::Sidecar { restart(rng) } else { ContainerRestart::default() },
+        ephemeral: None,
         termination_message: TerminationMessage::default(),
         missing: missing(rng),
     }
@@ -242,9 +243,10 @@ fn launch(version: u64) -> Launch {
 /// Another wish for the same pod; sometimes the same one.
 pub(crate) fn changed(rng: &mut Rng, pod: &Pod) -> Pod {
     let mut pod = pod.clone();
-    let last = pod.containers.len() - 1;
+    let is_regular = |container: &Container| container.kind == ContainerKind::Regular;
+    let last = pod.containers.iter().rposition(is_regular).expect("every pod has one");
     let any = rng.below(0..pod.containers.len() as u64) as usize;
-    match rng.below(0..12) {
+    match rng.below(0..13) {
         0 => {}
         1 => {
             pod.labels.insert("turn".to_owned(), rng.below(0..1000).to_string());
@@ -264,19 +266,41 @@ pub(crate) fn changed(rng: &mut Rng, pod: &Pod) -> Pod {
                 container.launch = looked_up(rng, container.launch.clone());
             }
         }
-        _ => match pod.containers.iter().position(|container| container.name.as_str() == "side") {
+        11 => match pod.containers.iter().position(|container| container.name.as_str() == "side") {
             Some(at) => {
                 pod.containers.remove(at);
             }
-            None => pod.containers.push(container(rng, "side", ContainerKind::Regular)),
+            None => pod.containers.insert(last + 1, container(rng, "side", ContainerKind::Regular)),
         },
+        _ => look_into(rng, &mut pod),
     }
+    pod.containers.iter_mut().for_each(write_down);
     pod
+}
+
+/// Adds an ephemeral container; sometimes one is taken away, which is refused.
+fn look_into(rng: &mut Rng, pod: &mut Pod) {
+    let names = ["look", "look-again"];
+    match names.iter().find(|name| pod.containers.iter().all(|container| container.name.as_str() != **name)) {
+        Some(name) => pod.containers.push(container(rng, name, ContainerKind::Ephemeral)),
+        None => drop(pod.containers.pop()),
+    }
+}
+
+/// What is said of an ephemeral container is what its process is started with.
+fn write_down(container: &mut Container) {
+    let words = started_with(&container.launch).1.join(" ");
+    let ephemeral = container.kind == ContainerKind::Ephemeral;
+    container.ephemeral = ephemeral.then_some(Ephemeral { target: None, written: Manifest(words) });
 }
 
 /// The containers whose processes another wish may end: worked out here once more, on purpose not by the core.
 pub(crate) fn touched(before: &Pod, after: &Pod) -> BTreeSet<ContainerName> {
     let names = || before.containers.iter().chain(&after.containers).map(|container| container.name.clone());
+    let looks = |name: &ContainerName| {
+        let mut all = before.containers.iter().chain(&after.containers);
+        all.any(|container| container.name == *name && container.kind == ContainerKind::Ephemeral)
+    };
     let process = |pod: &Pod, name: &ContainerName| {
         pod.containers.iter().find(|container| container.name == *name).map(|container| started_with(&container.launch))
     };
@@ -289,7 +313,7 @@ pub(crate) fn touched(before: &Pod, after: &Pod) -> BTreeSet<ContainerName> {
     if whole || inits(before) != inits(after) {
         return names().collect();
     }
-    names().filter(|name| process(before, name) != process(after, name)).collect()
+    names().filter(|name| !looks(name) && process(before, name) != process(after, name)).collect()
 }
 
 /// What a process stands or falls with: the words, where there are some, and not the values behind them.

@@ -96,6 +96,8 @@ pub struct World<'a> {
     pub(crate) cpus: CpuTable,
     /// Containers that may be restarted whenever there is room for what a change asks for.
     pub(crate) resized: BTreeSet<ContainerKey>,
+    /// Ephemeral containers that have been started, by which attempt.
+    pub(crate) spent: BTreeMap<ContainerKey, Attempt>,
     /// Pods that were told of more disk space than they may use.
     pub(crate) gluttons: BTreeSet<PodUid>,
     /// Since when pods are shown as evicted.
@@ -150,6 +152,7 @@ impl<'a> World<'a> {
             most,
             cpus: CpuTable::default(),
             resized: BTreeSet::new(),
+            spent: BTreeMap::new(),
             gluttons: BTreeSet::new(),
             evicted: BTreeMap::new(),
             queue: BTreeMap::new(),

@@ -7,6 +7,7 @@
 mod frames;
 mod ledger;
 mod logs;
+mod notify;
 mod texts;
 
 pub use texts::pod as small_pod;
@@ -19,6 +20,7 @@ pub const TARGETS: &[Target] = &[
     ("cri_log", logs::cri_log),
     ("ledger", ledger::ledger),
     ("manifests", texts::manifests),
+    ("notify", notify::notify),
     ("policy", texts::policy),
     ("presets", texts::presets),
     ("prober_frames", frames::prober_frames),

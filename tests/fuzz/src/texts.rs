@@ -195,6 +195,7 @@ pub fn pod() -> Pod {
         liveness: None,
         lifecycle: Lifecycle::default(),
         restart: ContainerRestart::default(),
+        ephemeral: None,
         termination_message: TerminationMessage::default(),
         missing: None,
     };

@@ -54,8 +54,10 @@ fn render(pod: &Pod, events: &[Event], now: i64) -> String {
     if pod.deletion.is_some() {
         field("Ending since", &output::time(pod.deletion.as_ref()));
     }
-    for (heading, init) in [("Init containers", true), ("Containers", false)] {
-        let of_kind: Vec<_> = pod.containers.iter().filter(|c| c.init == init).collect();
+    let kinds =
+        [("Init containers", (true, false)), ("Containers", (false, false)), ("Ephemeral containers", (false, true))];
+    for (heading, kind) in kinds {
+        let of_kind: Vec<_> = pod.containers.iter().filter(|c| (c.init, c.ephemeral) == kind).collect();
         if !of_kind.is_empty() {
             text.push_str(&format!("{heading}:\n"));
             text.extend(of_kind.into_iter().map(container));

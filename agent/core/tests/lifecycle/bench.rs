@@ -321,6 +321,7 @@ pub(crate) fn container(name: &str, kind: ContainerKind) -> Container {
         liveness: None,
         lifecycle: Lifecycle::default(),
         restart: ContainerRestart::default(),
+        ephemeral: None,
         termination_message: TerminationMessage::default(),
         missing: None,
     }

@@ -3,6 +3,7 @@
 mod bench;
 mod conditions;
 mod deletion;
+mod ephemeral;
 mod hooks;
 mod notify;
 mod policy;

@@ -33,6 +33,7 @@ fn container(view: &PodView, container: &ContainerView) -> v1::Container {
         image: wanted.map(|c| c.image.clone()).unwrap_or_default(),
         preset: wanted.map(|c| c.preset.clone()).unwrap_or_default(),
         init: wanted.is_some_and(|c| c.kind == ContainerKind::Init),
+        ephemeral: wanted.is_some_and(|c| c.kind == ContainerKind::Ephemeral),
         ready: container.ready,
         started: container.started,
         restart_count: container.restart_count,

@@ -8,7 +8,9 @@ use barepod_linux::cgroup::Leaf;
 use barepod_linux::sandbox::{self, Sandbox, pause};
 use barepod_linux::view::{self, Placement, Witness};
 use barepod_linux::{ids, volumes};
-use barepod_model::{Attempt, Container, ContainerKey, ContainerKind, Launch, Pod, Reason, RestartPolicy, Root, Stdin};
+use barepod_model::{
+    Attempt, Container, ContainerKey, ContainerKind, ContainerName, Launch, Pod, Reason, RestartPolicy, Root, Stdin,
+};
 use barepod_shim::wire;
 
 use super::ledger::chain;
@@ -65,9 +67,11 @@ impl Draft {
         Ok(Self { key, pod, launch, placements, start, witness, mounts, standby })
     }
 
-    /// Whether this start can be drafted while the attempt before runs: not if both would write to one layer.
+    /// Whether this start can be drafted while the attempt before runs: not if both would write to one layer, nor where
+    /// there is no other.
     pub(super) fn is_possible(container: &Container) -> bool {
-        !matches!(container.launch.root, Root::Tree(_)) || container.launch.read_only_root
+        let shares_no_layer = !matches!(container.launch.root, Root::Tree(_)) || container.launch.read_only_root;
+        shares_no_layer && container.kind != ContainerKind::Ephemeral
     }
 
     /// Whether it is what this order means, and still right.
@@ -116,12 +120,15 @@ impl Draft {
 
     /// The order itself. What may have changed since, in the volumes or of the pod's first process, is looked at again.
     pub(super) fn finish(mut self, host: &Host) -> Result<wire::Start, StartFailure> {
+        let container = self.pod.containers.iter().find(|container| container.name == self.key.container);
         if let Some(joined) = self.start.joined.as_mut().filter(|_| self.launch.namespaces.shared_pid) {
             let pod = &self.pod.uid;
             let first = pause::ensure(&host.shim_binary, &host.dirs.sandbox(pod), &host.groups.shim_leaf(pod));
             joined.pid = Some(first.map_err(|e| create(&e))?);
+        } else if let (Some(joined), Some(target)) = (self.start.joined.as_mut(), container.and_then(target)) {
+            joined.pid = Some(process_of(host, &self.pod, target)?);
         }
-        if let Some(container) = self.pod.containers.iter().find(|container| container.name == self.key.container) {
+        if let Some(container) = container {
             host.limit(&self.pod, container).map_err(|e| create(&e))?;
         }
         volumes::take_ownership(&self.placements, &self.launch).map_err(|e| config(&e))?;
@@ -132,11 +139,26 @@ impl Draft {
     }
 }
 
+/// The container in whose PID namespace this one is to live.
+fn target(container: &Container) -> Option<&ContainerName> {
+    container.ephemeral.as_ref()?.target.as_ref()
+}
+
+/// The main process of another container of the pod. One that does not run may yet be started.
+fn process_of(host: &Host, pod: &Pod, container: &ContainerName) -> Result<wire::Process, StartFailure> {
+    let key = ContainerKey { pod: pod.uid.clone(), container: container.clone() };
+    let process = host.process(&key).ok_or_else(|| {
+        let message = format!("its target, container {container}, does not run");
+        failure(Reason::CreateContainerConfigError, message)
+    })?;
+    Ok(wire::Process { pid: process.pid, start_ticks: process.start_ticks })
+}
+
 /// Whether a process may wait for the container's next attempt: one that is likely to come, and only where it is nothing
 /// to anybody else. A terminal, or an input, is its attempt's own; where processes are limited the container may have all
 /// of them, and where they are shared others would see it.
 fn may_stand_by(pod: &Pod, container: &Container) -> bool {
-    let lasts = container.kind != ContainerKind::Init;
+    let lasts = container.kind.lasts();
     let restarts = container.restart.policy.unwrap_or(pod.restart_policy) != RestartPolicy::Never;
     let launch = &container.launch;
     let is_closed = !launch.tty && launch.stdin == Stdin::Closed && !launch.namespaces.shared_pid;
@@ -286,7 +308,7 @@ fn start(
             mount: true,
             uts: false,
             ipc: false,
-            pid: !launch.namespaces.host_pid && !launch.namespaces.shared_pid,
+            pid: !launch.namespaces.host_pid && !launch.namespaces.shared_pid && target(container).is_none(),
             cgroup: true,
         }),
         hostname: launch.hostname.clone(),

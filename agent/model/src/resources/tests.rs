@@ -26,6 +26,7 @@ fn container(name: &str, kind: ContainerKind, resources: Resources) -> Container
         liveness: None,
         lifecycle: crate::Lifecycle::default(),
         restart: crate::ContainerRestart::default(),
+        ephemeral: None,
         termination_message: crate::TerminationMessage::default(),
         missing: None,
     }

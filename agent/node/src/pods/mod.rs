@@ -16,6 +16,7 @@
 
 mod daemon;
 mod desired;
+mod ephemeral;
 mod index;
 mod mirror;
 mod needs;

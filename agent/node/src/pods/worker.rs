@@ -1,5 +1,6 @@
 //! One pod: looks at what is, and does the next thing that brings both sides together.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tonic::Code;
 
+use super::ephemeral::{self, Refusal};
 use super::needs::Needs;
 use super::state::{Evidence, State};
 use super::{Context, desired, status};
@@ -79,7 +81,11 @@ pub(crate) struct Worker {
     /// What the daemon has taken last, as a hash: the pod, and the objects that are watched.
     bound: Option<u64>,
     /// Why it does not take it.
-    refused: Option<(String, String)>,
+    refused: Option<Refusal>,
+    /// Ephemeral containers without which it has taken it, and why.
+    left_out: BTreeMap<String, Refusal>,
+    /// When these are offered again.
+    offer_at: Option<SystemTime>,
     renew_at: Option<SystemTime>,
     /// The grace that the daemon has been told of with the deletion.
     ended: Option<Option<u64>>,
@@ -100,6 +106,8 @@ impl Worker {
             watches: Vec::new(),
             bound: None,
             refused: None,
+            left_out: BTreeMap::new(),
+            offer_at: None,
             renew_at: None,
             ended: None,
             told: None,
@@ -228,15 +236,17 @@ impl Worker {
         match (here, &self.refused) {
             (Some(here), _) => {
                 self.pass_gates_on(pod, here).await?;
-                let status = status::of(here, &self.addresses());
+                let mut status = status::of(here, &self.addresses());
                 let left = BEGINNING.saturating_sub(self.begun.get_or_insert_with(Instant::now).elapsed());
                 if self.told.is_none() && status::is_beginning(&status) && !left.is_zero() {
                     return Ok(next.not_after(left));
                 }
+                ephemeral::complete(&mut status, pod, &self.left_out, self.refused.as_ref());
                 self.tell(pod, &status).await?;
             }
-            (None, Some((reason, message))) => {
-                let status = status::refused(pod, reason, message, &self.addresses());
+            (None, Some(refusal)) => {
+                let mut status = status::refused(pod, &refusal.0, &refusal.1, &self.addresses());
+                ephemeral::complete(&mut status, pod, &self.left_out, Some(refusal));
                 self.tell(pod, &status).await?;
             }
             (None, None) => {}
@@ -249,12 +259,13 @@ impl Worker {
         let needs = Needs::of(pod);
         self.watch(&needs);
         let objects = within(self.objects()).await?;
-        let wanted = desired::pod(pod);
+        let told = ephemeral::told(pod, here);
+        let wanted = desired::pod(&told);
         let hash = hash_of(&(&wanted, &objects));
         let is_known = here.is_some_and(|here| here.reason != "Orphaned");
-        let is_due = self.renew_at.is_some_and(|at| at <= SystemTime::now());
+        let is_due = self.due().is_some_and(|at| at <= SystemTime::now());
         if self.bound == Some(hash) && is_known && !is_due {
-            return Ok(self.until_renewal());
+            return Ok(self.until_due());
         }
         let claims = self.claims(pod, &needs).await?;
         let request = v1::BindRequest {
@@ -264,13 +275,15 @@ impl Worker {
             provisioned_volumes: claims.provisioned,
             ..self.surroundings(pod, &needs).await?
         };
-        match self.context.daemon.clone().bind(request).await {
-            Ok(answer) => {
-                for warning in &answer.into_inner().warnings {
-                    tracing::debug!(uid = self.uid, field = warning.field, "{}", warning.message);
-                }
+        let new = ephemeral::new(&told, here);
+        match self.offer(&told, &new, request).await {
+            Ok(left_out) => {
                 self.refused = None;
-                self.refusals.reset();
+                if left_out.is_empty() {
+                    self.refusals.reset();
+                }
+                self.offer_at = (!left_out.is_empty()).then(|| SystemTime::now() + self.refusals.pause());
+                self.left_out = left_out;
             }
             Err(status) => return self.not_taken(pod, &status),
         }
@@ -279,21 +292,75 @@ impl Worker {
             return Ok(Next::In(CONFIRM));
         }
         self.bound = Some(hash);
-        Ok(self.until_renewal())
+        Ok(self.until_due())
     }
 
-    fn until_renewal(&self) -> Next {
-        let renewal = self.renew_at.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
-        renewal.map_or(Next::News, Next::In)
+    /// When the daemon must be told of it again, whatever is new.
+    fn due(&self) -> Option<SystemTime> {
+        self.renew_at.into_iter().chain(self.offer_at).min()
+    }
+
+    fn until_due(&self) -> Next {
+        let pause = self.due().map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
+        pause.map_or(Next::News, Next::In)
+    }
+
+    /// Tells the daemon of it, if need be without those of its new ephemeral containers that are refused: these.
+    async fn offer(
+        &self,
+        told: &Pod,
+        new: &[String],
+        request: v1::BindRequest,
+    ) -> Result<BTreeMap<String, Refusal>, tonic::Status> {
+        let mut left_out = BTreeMap::new();
+        match self.ask(request.clone()).await {
+            Ok(()) => return Ok(left_out),
+            Err(status) if new.is_empty() || !is_refusal(&status) => return Err(status),
+            Err(_) => {}
+        }
+        let mut out: BTreeSet<_> = new.iter().cloned().collect();
+        let without = |out: &BTreeSet<String>| v1::BindRequest {
+            pod: desired::pod(&ephemeral::without(told, out)),
+            ..request.clone()
+        };
+        self.ask(without(&out)).await?;
+        for name in new {
+            out.remove(name);
+            match self.ask(without(&out)).await {
+                Ok(()) => {}
+                Err(status) if is_refusal(&status) => {
+                    let refusal = refusal_of(&status);
+                    self.say_refused(told, name, &refusal);
+                    left_out.insert(name.clone(), refusal);
+                    out.insert(name.clone());
+                }
+                Err(status) => return Err(status),
+            }
+        }
+        Ok(left_out)
+    }
+
+    async fn ask(&self, request: v1::BindRequest) -> Result<(), tonic::Status> {
+        let answer = self.context.daemon.clone().bind(request).await?.into_inner();
+        for warning in &answer.warnings {
+            tracing::debug!(uid = self.uid, field = warning.field, "{}", warning.message);
+        }
+        Ok(())
+    }
+
+    fn say_refused(&self, pod: &Pod, container: &str, refusal: &Refusal) {
+        if self.left_out.get(container) != Some(refusal) {
+            let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+            let (reason, message) = refusal;
+            tracing::warn!(namespace, pod = name, container, reason, "an ephemeral container is not taken: {message}");
+        }
     }
 
     fn not_taken(&mut self, pod: &Pod, status: &tonic::Status) -> Result<Next, StepError> {
-        match status.code() {
-            Code::InvalidArgument | Code::PermissionDenied | Code::FailedPrecondition => {}
-            _ => return Err(StepError::Daemon(status.message().to_owned())),
+        if !is_refusal(status) {
+            return Err(StepError::Daemon(status.message().to_owned()));
         }
-        let reason = barepod_api::reason_of(status).unwrap_or("Refused").to_owned();
-        let refused = (reason, status.message().to_owned());
+        let refused = refusal_of(status);
         if self.refused.as_ref() != Some(&refused) {
             let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
             tracing::warn!(namespace, pod = name, reason = refused.0, "a pod is not taken: {}", refused.1);
@@ -466,6 +533,15 @@ fn grace(pod: &Pod) -> Option<u64> {
 
 fn daemon_error(status: tonic::Status) -> StepError {
     StepError::Daemon(status.message().to_owned())
+}
+
+/// The daemon understood, and will say the same again as long as nothing changes.
+fn is_refusal(status: &tonic::Status) -> bool {
+    matches!(status.code(), Code::InvalidArgument | Code::PermissionDenied | Code::FailedPrecondition)
+}
+
+fn refusal_of(status: &tonic::Status) -> Refusal {
+    (barepod_api::reason_of(status).unwrap_or("Refused").to_owned(), status.message().to_owned())
 }
 
 /// Returns when one of them has changed; never, if there is none.

@@ -149,6 +149,7 @@ pub(crate) fn container() -> Container {
         liveness: None,
         lifecycle: Lifecycle::default(),
         restart: ContainerRestart::default(),
+        ephemeral: None,
         termination_message: TerminationMessage::default(),
         missing: None,
     }
