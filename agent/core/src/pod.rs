@@ -503,7 +503,7 @@ impl PodMachine {
     /// Gets what a change of its resources asks for, if there is room.
     fn take_resources(&mut self, blocker: Option<&Blocker>, ctx: &mut Ctx<'_>) {
         let waits = matches!(self.stage, Stage::Waiting(_));
-        let refused = blocker.filter(|blocker| waits && blocker.reason.is_out_of_resource());
+        let refused = blocker.filter(|blocker| waits && blocker.reason.is_of_the_node());
         if let Some(blocker) = refused.filter(|_| self.record.pod.source == Source::Kubernetes) {
             // Whoever sent it here can send it elsewhere, and must know.
             let failure =
@@ -774,7 +774,7 @@ fn is_sidecar(spec: &Spec) -> bool {
 impl PodFailure {
     /// A failure at this moment.
     pub(crate) fn now(reason: Reason, since: Stamp) -> Self {
-        Self { reason, message: String::new(), since, grace: None }
+        Self { reason, message: String::new(), since, grace: None, disruption: None }
     }
 
     fn grace_for(&self, pod: Duration, plan: &barepod_model::StopPlan) -> Grace {

@@ -14,8 +14,8 @@ fn found_by(fault: Fault) -> Option<barepod_sim::Failure> {
 }
 
 #[test]
-fn there_are_thirty_six_planted_faults() {
-    assert_eq!(Fault::ALL.len(), 36);
+fn there_are_forty_one_planted_faults() {
+    assert_eq!(Fault::ALL.len(), 41);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod deletion;
 mod hooks;
 mod notify;
 mod policy;
+mod pressure;
 mod probes;
 mod recovery;
 mod resources;
