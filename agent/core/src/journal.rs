@@ -158,9 +158,10 @@ impl Journal {
     pub(crate) fn propose(&mut self, record: &PodRecord, pending: Pending, ctx: &mut Ctx<'_>) {
         let mut changed = record.clone();
         pending.proposal.apply(&mut changed, &ctx.stamp());
-        // Nothing of a pod survives a power cut that a restart would have to know of.
         let sync = match pending.proposal {
-            Proposal::Restart { .. } => Sync::Lazy,
+            // Nothing of a pod survives a power cut that a restart would have to know of, but that it had failed.
+            Proposal::Restart { .. } if record.failure.is_none() => Sync::Lazy,
+            Proposal::Restart { .. } => Sync::Durable,
             Proposal::Create
             | Proposal::Update { .. }
             | Proposal::Delete { .. }
