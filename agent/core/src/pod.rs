@@ -439,6 +439,7 @@ impl PodMachine {
     fn advance_life(&mut self, blocker: Option<Blocker>, ctx: &mut Ctx<'_>) {
         let now = ctx.now.boot;
         self.take_resources(blocker.as_ref(), ctx);
+        let over = self.is_over();
         let can_be_cleared = self.is_evicted() && self.is_idle() && !planted::on(Fault::EvictedComesBack);
         match &mut self.stage {
             Stage::Prepared { .. } | Stage::PrepareFailed { .. } if can_be_cleared => self.tear_down(None, ctx),
@@ -446,8 +447,9 @@ impl PodMachine {
                 let again = *again;
                 self.tear_down(Some(again), ctx);
             }
+            // What has come to its end, or is found to have, waits for nothing.
+            Stage::Waiting(known) if over => *known = None,
             Stage::Waiting(known) if blocker.is_some() => *known = blocker,
-            Stage::Waiting(known) if self.record.failure.is_some() => *known = None,
             // It is given what the pod asks for that is being written, which nobody has measured beside the others yet.
             Stage::Waiting(_) if self.journal.asked_pod().is_some() => {}
             Stage::Waiting(_) => self.prepare(None, ctx),
