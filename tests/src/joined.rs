@@ -73,9 +73,17 @@ impl Joined {
     /// # Errors
     /// What does not come up.
     pub fn of(built: Built, recipe: &Recipe, config: &str, arguments: &[&str]) -> Result<Self, JoinedError> {
+        let host = Host::of(built, &format!("{}{config}", bridge::CONFIG))?;
+        Self::around(host, recipe, arguments)
+    }
+
+    /// The same around a host whose daemon has not been started, with all that [`bridge::CONFIG`] says in its configuration.
+    ///
+    /// # Errors
+    /// What does not come up.
+    pub fn around(mut host: Host, recipe: &Recipe, arguments: &[&str]) -> Result<Self, JoinedError> {
         let address = own_network()?;
         let plane = ControlPlane::start(&Recipe { address, ..recipe.clone() })?;
-        let mut host = Host::of(built, &format!("{}{config}", bridge::CONFIG))?;
         host.start()?;
         let bridge = Bridge::start_with(&host, NODE, address, &plane.kubeconfig_of_node(NODE)?, arguments)?;
         let joined = Self { bridge, host, plane };

@@ -37,6 +37,7 @@ pub(crate) fn subject(input: &Input) -> Option<&PodUid> {
         Input::Apply { .. }
         | Input::Delete { .. }
         | Input::Missing { .. }
+        | Input::Surveyed { .. }
         | Input::Restart { .. }
         | Input::Condition { .. }
         | Input::Wake => None,
@@ -69,6 +70,7 @@ fn container(input: &Input) -> Option<&ContainerName> {
         | Input::Apply { .. }
         | Input::Delete { .. }
         | Input::Missing { .. }
+        | Input::Surveyed { .. }
         | Input::Restart { .. }
         | Input::Condition { .. }
         | Input::Wake => None,
@@ -97,6 +99,7 @@ impl PodMachine {
             | Input::Apply { .. }
             | Input::Delete { .. }
             | Input::Missing { .. }
+            | Input::Surveyed { .. }
             | Input::Restart { .. }
             | Input::Condition { .. }
             | Input::Wake
@@ -171,6 +174,7 @@ impl Running {
             | Input::Apply { .. }
             | Input::Delete { .. }
             | Input::Missing { .. }
+            | Input::Surveyed { .. }
             | Input::Restart { .. }
             | Input::Condition { .. }
             | Input::Wake => {}

@@ -75,9 +75,11 @@ impl ConditionChange {
 /// As many conditions of others as a pod may have.
 pub(crate) const MOST_FOREIGN: usize = 64;
 
+/// The pod is ended for the good of others (`core/v1.DisruptionTarget`).
+const DISRUPTION: &str = "DisruptionTarget";
 const SANDBOX: &str = "PodReadyToStartContainers";
 /// Types that barepod sets, in kubelet's order; the last ones only in Kubernetes, where kubelet would.
-const OWN: [&str; 8] = [
+const OWN: [&str; 9] = [
     SANDBOX,
     "Initialized",
     "Ready",
@@ -86,6 +88,7 @@ const OWN: [&str; 8] = [
     "PodResizePending",
     "PodResizeInProgress",
     "AllContainersRestarting",
+    DISRUPTION,
 ];
 
 /// Whether nobody else may set a condition of this type.
@@ -153,6 +156,17 @@ pub(crate) fn update(record: &mut PodRecord, view: &PodView, sandbox: Option<boo
 /// Whether it was so when it was last looked at.
 fn is_known(record: &PodRecord, kind: &str) -> bool {
     record.conditions.get(kind).is_some_and(|known| known.status == ConditionStatus::True)
+}
+
+/// The pod is ended by its node, for this (`core/v1.PodReasonTerminationByKubelet`).
+pub(crate) fn disrupted(record: &mut PodRecord, why: &str, now: &Stamp) {
+    let reason = "TerminationByKubelet".to_owned();
+    put(record, DISRUPTION, Finding { reason, message: why.to_owned(), ..Finding::holds() }, now);
+}
+
+/// It lives again.
+pub(crate) fn undisturbed(record: &mut PodRecord) {
+    record.conditions.remove(DISRUPTION);
 }
 
 /// The host was rebooted: nothing of a pod is there.

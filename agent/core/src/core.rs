@@ -11,6 +11,7 @@ use crate::admission::Blocker;
 use crate::context::Ctx;
 use crate::deadline::Deadline;
 use crate::pod::{Claims, Others, PodMachine, Stage};
+use crate::pressure::Watch;
 use crate::proposal::Request;
 use crate::{
     BackoffFigures, Capacity, CpuSet, CpuTable, Effect, Input, Moment, PodView, admission, answers, capacity, cpus,
@@ -24,6 +25,8 @@ pub struct Core {
     pub(crate) figures: BackoffFigures,
     /// What there is for pods; `None` if nobody counts.
     pub(crate) host: Option<Capacity>,
+    /// What it is watched for; `None` if nobody watches.
+    pub(crate) watch: Option<Watch>,
     /// Who was last said to run where.
     pub(crate) cpu_table: Option<CpuTable>,
     pub(crate) pods: BTreeMap<PodUid, PodMachine>,
@@ -58,6 +61,7 @@ impl Core {
             boot: boot_id,
             figures: backoff,
             host: None,
+            watch: None,
             cpu_table: None,
             pods: BTreeMap::new(),
             unreadable: BTreeMap::new(),
@@ -126,6 +130,7 @@ impl Core {
             Input::Missing { pod } => self.missing(&pod, now),
             Input::Stored { pod, .. } => self.stored(&pod, now),
             Input::StoreFailed { pod, message, .. } => self.store_failed(&pod, &message, now),
+            Input::Surveyed { survey } => self.surveyed(&survey, now),
             Input::Wake => self.wake(now),
             Input::Prepared { .. }
             | Input::PrepareFailed { .. }
@@ -154,6 +159,9 @@ impl Core {
         let Some(uid) = answers::subject(&input).cloned() else { return };
         let mut ctx = ctx!(self, now);
         if let Some(pod) = self.pods.get_mut(&uid) {
+            if let (Input::TornDown { .. }, Some(watch)) = (&input, self.watch.as_mut().filter(|_| pod.is_evicted())) {
+                watch.cleared(now.boot);
+            }
             pod.answer(input, &mut ctx);
             self.touched.insert(uid);
         }
@@ -219,7 +227,9 @@ impl Core {
     /// What a pod that waits waits for, or else the CPUs that it gets for itself.
     fn admit(&self, uid: &PodUid) -> (Option<Blocker>, Option<BTreeMap<ContainerName, CpuSet>>) {
         let blocker = admission::blocker(&self.pods, uid);
-        if let Some(blocker) = blocker.or_else(|| capacity::lacks(&self.pods, self.host.as_ref(), uid)) {
+        let pressed = || self.watch.as_ref()?.refuses(&self.pods.get(uid)?.wanted);
+        let lacks = || capacity::lacks(&self.pods, self.host.as_ref(), uid);
+        if let Some(blocker) = blocker.or_else(pressed).or_else(lacks) {
             return (Some(blocker), None);
         }
         let pool = self.host.as_ref().and_then(|host| host.cpus.as_ref());

@@ -18,6 +18,7 @@ pub(crate) fn is_fresh(core: &Core, input: &Input) -> bool {
         Input::Apply { .. }
         | Input::Delete { .. }
         | Input::Missing { .. }
+        | Input::Surveyed { .. }
         | Input::Restart { .. }
         | Input::Condition { .. }
         | Input::Wake => true,

@@ -8,7 +8,7 @@ use barepod_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptKey, ConditionChange, Heard, PodRecord, ProbeTicket, Revision, StorageUse};
+use crate::{AttemptKey, ConditionChange, Heard, PodRecord, ProbeTicket, Revision, StorageUse, Survey};
 
 /// When an input is handled. The boot id is given to the core once, when it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -352,6 +352,11 @@ pub enum Input {
         pod: PodUid,
         /// What it uses.
         used: StorageUse,
+    },
+    /// The host was measured.
+    Surveyed {
+        /// What was found.
+        survey: Box<Survey>,
     },
     /// The pod's ledger file is gone, durably.
     Forgotten {

@@ -43,7 +43,8 @@ struct Flight {
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) proposal: Proposal,
-    pub(crate) request: RequestId,
+    /// Who is told; `None` if nobody asked.
+    pub(crate) request: Option<RequestId>,
 }
 
 /// What changes in a record without a request.
@@ -134,6 +135,19 @@ impl Journal {
         self.flight.as_ref()?.proposal.as_ref()?.proposal.wanted()
     }
 
+    /// The failure that is being written.
+    pub(crate) fn asked_failure(&self) -> Option<&PodFailure> {
+        match &self.flight.as_ref()?.proposal.as_ref()?.proposal {
+            Proposal::Fail { failure } => Some(failure),
+            Proposal::Create
+            | Proposal::Update { .. }
+            | Proposal::Delete { .. }
+            | Proposal::Shorten { .. }
+            | Proposal::Restart { .. }
+            | Proposal::Condition { .. } => None,
+        }
+    }
+
     /// Whether the change on its way keeps this container from being started.
     pub(crate) fn holds(&self, container: &ContainerName) -> bool {
         let pending = self.flight.as_ref().and_then(|flight| flight.proposal.as_ref());
@@ -144,13 +158,15 @@ impl Journal {
     pub(crate) fn propose(&mut self, record: &PodRecord, pending: Pending, ctx: &mut Ctx<'_>) {
         let mut changed = record.clone();
         pending.proposal.apply(&mut changed, &ctx.stamp());
-        // Nothing of a pod survives a power cut that a restart would have to know of.
         let sync = match pending.proposal {
-            Proposal::Restart { .. } => Sync::Lazy,
+            // Nothing of a pod survives a power cut that a restart would have to know of, but that it had failed.
+            Proposal::Restart { .. } if record.failure.is_none() => Sync::Lazy,
+            Proposal::Restart { .. } => Sync::Durable,
             Proposal::Create
             | Proposal::Update { .. }
             | Proposal::Delete { .. }
             | Proposal::Shorten { .. }
+            | Proposal::Fail { .. }
             | Proposal::Condition { .. } => Sync::Durable,
         };
         self.write(changed, sync, Some(pending), ctx);

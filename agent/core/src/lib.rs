@@ -32,8 +32,10 @@ mod journal;
 mod outcome;
 mod planted;
 mod pod;
+mod pressure;
 mod probe;
 mod proposal;
+mod rank;
 mod record;
 mod recover;
 mod requests;
@@ -41,6 +43,7 @@ mod restore;
 mod retry;
 mod running;
 mod show;
+mod signal;
 mod stop;
 mod storage;
 mod view;
@@ -58,6 +61,11 @@ pub use input::{
 };
 #[cfg(feature = "planted")]
 pub use planted::{Fault, plant};
-pub use record::{Backoff, ContainerRecord, Deletion, PodFailure, PodRecord, Progress, Revision, StopIntent, Waits};
+pub use pressure::{CRITICAL, PressureRules, Survey};
+pub use rank::PodUse;
+pub use record::{
+    Backoff, ContainerRecord, Deletion, Disruption, PodFailure, PodRecord, Progress, Revision, StopIntent, Waits,
+};
+pub use signal::{Least, Level, Pressure, Signal, Threshold};
 pub use storage::{StorageUse, is_storage_limited};
 pub use view::{ContainerState, ContainerView, PodView};

@@ -69,6 +69,16 @@ faults! {
     EvictsWithinLimits,
     /// A pod that was evicted is begun anew although nobody changed it.
     EvictedComesBack,
+    /// Pods are evicted for others whatever their priority.
+    ExemptEvicted,
+    /// The order in which pods are evicted does not look at their priority.
+    PriorityIgnored,
+    /// Another pod is evicted while the one before is still on its way out.
+    SecondEvicted,
+    /// What was measured before a pod was gone counts as if it still held everything.
+    StaleSurveyEvicts,
+    /// A pod is stopped for others before that is written.
+    EvictedBeforeWritten,
     /// A CPU that a container has for itself is given to another.
     CpuGivenTwice,
     /// Pods are begun whatever the host has left.

@@ -453,6 +453,7 @@ impl PodMachine {
     fn advance_life(&mut self, blocker: Option<Blocker>, ctx: &mut Ctx<'_>) {
         let now = ctx.now.boot;
         self.take_resources(blocker.as_ref(), ctx);
+        let over = self.is_over();
         let can_be_cleared = self.is_evicted() && self.is_idle() && !planted::on(Fault::EvictedComesBack);
         match &mut self.stage {
             Stage::Prepared { .. } | Stage::PrepareFailed { .. } if can_be_cleared => self.tear_down(None, ctx),
@@ -460,8 +461,9 @@ impl PodMachine {
                 let again = *again;
                 self.tear_down(Some(again), ctx);
             }
+            // What has come to its end, or is found to have, waits for nothing.
+            Stage::Waiting(known) if over => *known = None,
             Stage::Waiting(known) if blocker.is_some() => *known = blocker,
-            Stage::Waiting(known) if self.record.failure.is_some() => *known = None,
             // It is given what the pod asks for that is being written, which nobody has measured beside the others yet.
             Stage::Waiting(_) if self.journal.asked_pod().is_some() => {}
             Stage::Waiting(_) => self.prepare(None, ctx),
@@ -517,7 +519,7 @@ impl PodMachine {
     /// Gets what a change of its resources asks for, if there is room.
     fn take_resources(&mut self, blocker: Option<&Blocker>, ctx: &mut Ctx<'_>) {
         let waits = matches!(self.stage, Stage::Waiting(_));
-        let refused = blocker.filter(|blocker| waits && blocker.reason.is_out_of_resource());
+        let refused = blocker.filter(|blocker| waits && blocker.reason.is_of_the_node());
         if let Some(blocker) = refused.filter(|_| self.record.pod.source == Source::Kubernetes) {
             // Whoever sent it here can send it elsewhere, and must know.
             let failure =
@@ -796,7 +798,7 @@ pub(crate) fn stands_beside(spec: &Spec) -> bool {
 impl PodFailure {
     /// A failure at this moment.
     pub(crate) fn now(reason: Reason, since: Stamp) -> Self {
-        Self { reason, message: String::new(), since, grace: None }
+        Self { reason, message: String::new(), since, grace: None, disruption: None }
     }
 
     fn grace_for(&self, pod: Duration, plan: &barepod_model::StopPlan) -> Grace {

@@ -11,8 +11,8 @@ use barepod_model::{Container, ContainerKind, ContainerName, Permit, Pod, PodUid
 use crate::diff::Change;
 use crate::pod::stands_beside;
 use crate::{
-    Allocation, ConditionChange, ContainerRecord, Deletion, Evidence, PodRecord, Progress, RequestId, StopIntent, Verb,
-    Waits, condition, outcome,
+    Allocation, ConditionChange, ContainerRecord, Deletion, Evidence, PodFailure, PodRecord, Progress, RequestId,
+    StopIntent, Verb, Waits, condition, outcome,
 };
 
 /// A request that waits for its turn.
@@ -39,6 +39,8 @@ pub(crate) enum Proposal {
     Restart { containers: BTreeSet<ContainerName> },
     /// A condition that others set.
     Condition { change: ConditionChange },
+    /// Its end for the good of others, though nobody deleted it.
+    Fail { failure: PodFailure },
 }
 
 impl Proposal {
@@ -49,7 +51,7 @@ impl Proposal {
             Proposal::Update { .. } => Verb::Configured,
             Proposal::Delete { .. } | Proposal::Shorten { .. } => Verb::Deleted,
             Proposal::Restart { .. } => Verb::Restarted,
-            Proposal::Condition { .. } => Verb::ConditionSet,
+            Proposal::Condition { .. } | Proposal::Fail { .. } => Verb::ConditionSet,
         }
     }
 
@@ -58,6 +60,7 @@ impl Proposal {
     pub(crate) fn holds(&self, container: &ContainerName) -> bool {
         match self {
             Proposal::Create | Proposal::Delete { .. } | Proposal::Shorten { .. } | Proposal::Condition { .. } => false,
+            Proposal::Fail { .. } => true,
             Proposal::Update { change: Change::None | Change::InPlace | Change::Contents, .. } => false,
             Proposal::Update { change: Change::Containers(names), .. } => names.contains(container),
             Proposal::Update { change: Change::Whole, .. } => true,
@@ -73,6 +76,7 @@ impl Proposal {
             | Proposal::Delete { .. }
             | Proposal::Shorten { .. }
             | Proposal::Restart { .. }
+            | Proposal::Fail { .. }
             | Proposal::Condition { .. } => None,
         }
     }
@@ -94,6 +98,7 @@ impl Proposal {
                 }
             }
             Proposal::Condition { change } => condition::change(record, change, at),
+            Proposal::Fail { failure } => fail(record, failure),
             Proposal::Restart { containers } => {
                 revive(record, at);
                 for name in containers {
@@ -104,6 +109,14 @@ impl Proposal {
         if was_over && !is_over(record) {
             begin_anew(record, at);
         }
+    }
+}
+
+/// What failed before for another reason goes on failing for that.
+fn fail(record: &mut PodRecord, failure: &PodFailure) {
+    if record.failure.is_none() {
+        condition::disrupted(record, &failure.message, &failure.since);
+        record.failure = Some(failure.clone());
     }
 }
 
@@ -180,6 +193,7 @@ fn update(record: &mut PodRecord, pod: &Pod, change: &Change, at: &Stamp) {
 /// A pod that failed lives again, and its deadline begins anew.
 fn revive(record: &mut PodRecord, at: &Stamp) {
     if record.failure.take().is_some() {
+        condition::undisturbed(record);
         record.unbooked = true;
         record.initialized = false;
         record.counts_from = Some(at.clone());

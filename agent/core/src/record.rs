@@ -120,6 +120,16 @@ pub struct PodFailure {
     /// The grace of that stop, where it is not the effective one of each container.
     #[serde(default)]
     pub grace: Option<Duration>,
+    /// For whose good, if nothing was wrong with the pod itself.
+    #[serde(default)]
+    pub disruption: Option<Disruption>,
+}
+
+/// Why a pod is ended with which nothing is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Disruption {
+    /// The host was short of something.
+    Pressure,
 }
 
 /// What is kept of a container.

@@ -204,7 +204,7 @@ impl Core {
         self.touched.insert(uid.clone());
         let Some(Pending { proposal, request }) = pod.journal.stored() else { return };
         commit(pod, &proposal, &mut ctx);
-        if !was_answered_early(&proposal) {
+        if let Some(request) = request.filter(|_| !was_answered_early(&proposal)) {
             reply(uid, request, Ok(proposal.verb()), &mut ctx);
         }
         self.touch_waiting();
@@ -219,7 +219,7 @@ impl Core {
         if must_go_on_by_fault(&proposal) {
             commit(pod, &proposal, &mut ctx);
         }
-        if !was_answered_early(&proposal) {
+        if let Some(request) = request.filter(|_| !was_answered_early(&proposal)) {
             let message = format!("the ledger cannot be written, so nothing was changed: {message}");
             reply(uid, request, Err(denied(Reason::LedgerUnavailable, message)), &mut ctx);
         }
@@ -229,6 +229,7 @@ impl Core {
             Proposal::Delete { .. }
             | Proposal::Shorten { .. }
             | Proposal::Restart { .. }
+            | Proposal::Fail { .. }
             | Proposal::Condition { .. } => {}
         }
     }
@@ -302,14 +303,16 @@ fn propose(pod: &mut PodMachine, proposal: Proposal, request: RequestId, ctx: &m
     if was_answered_early(&proposal) {
         reply(&pod.uid().clone(), request, Ok(proposal.verb()), ctx);
     }
-    pod.journal.propose(&pod.record, Pending { proposal, request }, ctx);
+    pod.journal.propose(&pod.record, Pending { proposal, request: Some(request) }, ctx);
 }
 
 fn was_answered_early(proposal: &Proposal) -> bool {
     match proposal {
         Proposal::Create | Proposal::Update { .. } => planted::on(Fault::AckApplyBeforeDurable),
         Proposal::Delete { .. } => planted::on(Fault::AckDeleteBeforeDurable),
-        Proposal::Shorten { .. } | Proposal::Restart { .. } | Proposal::Condition { .. } => false,
+        Proposal::Shorten { .. } | Proposal::Restart { .. } | Proposal::Condition { .. } | Proposal::Fail { .. } => {
+            false
+        }
     }
 }
 
@@ -317,6 +320,7 @@ fn must_go_on_by_fault(proposal: &Proposal) -> bool {
     match proposal {
         Proposal::Update { .. } => planted::on(Fault::FailedUpdateGoesOn),
         Proposal::Delete { .. } => planted::on(Fault::FailedDeleteGoesOn),
+        Proposal::Fail { .. } => false,
         Proposal::Create | Proposal::Shorten { .. } | Proposal::Restart { .. } | Proposal::Condition { .. } => false,
     }
 }
@@ -343,6 +347,9 @@ fn commit(pod: &mut PodMachine, proposal: &Proposal, ctx: &mut Ctx<'_>) {
         }
         Proposal::Delete { evidence, .. } => {
             pod.tell(Severity::Normal, Reason::Killing, format!("deletion accepted: {evidence:?}"), ctx);
+        }
+        Proposal::Fail { failure } => {
+            pod.tell(Severity::Warning, failure.reason, failure.message.clone(), ctx);
         }
         Proposal::Shorten { .. } | Proposal::Condition { .. } => {}
     }

@@ -74,6 +74,7 @@ fn pod_reason(pod: &PodMachine) -> (Option<Reason>, String) {
         _other if recovering => (Some(Reason::Recovering), String::new()),
         // What is made again beside running containers is no state of theirs.
         Stage::Preparing { .. } if pod.record.initialized => (None, String::new()),
+        Stage::Waiting(None) if pod.is_over() => (None, String::new()),
         Stage::Preparing { .. } | Stage::Waiting(None) => (Some(Reason::PodInitializing), String::new()),
         Stage::Accepting
         | Stage::Prepared { .. }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use barepod_core::PodView;
+use barepod_core::{PodView, Pressure};
 use barepod_model::PodUid;
 use tokio::sync::broadcast;
 
@@ -20,6 +20,8 @@ pub(crate) struct Change {
 pub(crate) struct Board {
     pods: RwLock<BTreeMap<PodUid, Arc<PodView>>>,
     changes: broadcast::Sender<Change>,
+    /// What the host is short of, each with a sentence for people.
+    pressure: RwLock<BTreeMap<Pressure, String>>,
 }
 
 /// Changes a slow watcher may fall behind before it has to list again.
@@ -27,7 +29,7 @@ const BACKLOG: usize = 4096;
 
 impl Board {
     pub(crate) fn new() -> Self {
-        Self { pods: RwLock::default(), changes: broadcast::channel(BACKLOG).0 }
+        Self { pods: RwLock::default(), changes: broadcast::channel(BACKLOG).0, pressure: RwLock::default() }
     }
 
     /// Shows a pod's new view; `None` takes it off.
@@ -39,6 +41,26 @@ impl Board {
         };
         // Sent under the lock, so that a watcher's list and stream fit together. Nobody listening is no error.
         self.changes.send(Change { now, before }).ok();
+    }
+
+    /// Shows what the host is short of; says so when that has changed.
+    pub(crate) fn put_pressure(&self, now: BTreeMap<Pressure, String>) {
+        let mut shown = self.pressure.write().unwrap_or_else(PoisonError::into_inner);
+        if *shown == now {
+            return;
+        }
+        for (pressure, why) in now.iter().filter(|(pressure, _)| !shown.contains_key(pressure)) {
+            tracing::warn!(condition = %pressure, "the host is short of something: {why}");
+        }
+        for pressure in shown.keys().filter(|pressure| !now.contains_key(pressure)) {
+            tracing::info!(condition = %pressure, "the host is no longer short of it");
+        }
+        *shown = now;
+    }
+
+    /// What the host is short of.
+    pub(crate) fn pressure(&self) -> BTreeMap<Pressure, String> {
+        self.pressure.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// All pods, by UID.

@@ -1,7 +1,7 @@
 //! `/etc/barepod/barepod.yaml`. Every key is optional, an unknown one is refused.
 
+mod eviction;
 pub(crate) mod resources;
-pub(crate) mod thresholds;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};

@@ -33,6 +33,7 @@ use crate::prober::Prober;
 use crate::source::{ClusterSource, FileSource};
 use crate::storage;
 use crate::supervisor::{Fuse, Handle, Supervisor};
+use crate::survey;
 use crate::whole;
 
 /// How long calls may take to end after a signal.
@@ -82,13 +83,16 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     let hands = Hands::new(Arc::clone(&host), supervisor.clone(), tasks.clone());
     let cores = whole::cores(Path::new("/sys/devices/system/cpu"));
     let capacity = config.resources.capacity(whole::amounts(&dirs.state), cores);
-    let core = Core::new(boot_id.clone(), config.backoff).with_capacity(capacity.clone());
+    let pressure = config.resources.pressure;
+    let core =
+        Core::new(boot_id.clone(), config.backoff).with_capacity(capacity.clone()).with_pressure(pressure.clone());
     let main =
         Supervisor::new(core, hands, inbox, Arc::clone(&board), Arc::clone(&journal), Fuse::new(args.die_at_effect));
     tasks.spawn(main.run(pods, stop.clone()));
 
     tasks.spawn(keeper.run(stop.clone()));
     tasks.spawn(storage::watch(Arc::clone(&host), supervisor.clone(), stop.clone()));
+    tasks.spawn(survey::watch(Arc::clone(&host), pressure, supervisor.clone(), stop.clone()));
 
     tasks.spawn(rules.clone().run(stop.clone()));
 
@@ -104,7 +108,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         capacity,
         state: dirs.state.clone(),
         boot_id: boot_id.clone(),
-        thresholds: config.resources.thresholds,
+        board: Arc::clone(&board),
     };
     let (source, files) = FileSource::new(dirs.manifests(), reader, supervisor.clone(), rules.clone(), shown);
     tasks.spawn(source.run(stop.clone()));

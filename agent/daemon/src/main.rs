@@ -12,6 +12,7 @@ mod daemon;
 mod grpc;
 mod hands;
 mod journal;
+mod levels;
 mod notify;
 mod object;
 mod policy;
@@ -19,6 +20,7 @@ mod prober;
 mod source;
 mod storage;
 mod supervisor;
+mod survey;
 mod watch;
 mod whole;
 

@@ -1,14 +1,14 @@
 //! Disk space that goes with pods, measured every ten seconds as kubelet does, and only of pods that have a limit: by a
 //! thread that takes what CPU and disk nobody else wants. Where nothing is limited, nothing is done.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use barepod_core::{Input, PodView, StorageUse, is_storage_limited};
 use barepod_linux::Dirs;
-use barepod_linux::volumes::disk_usage;
-use barepod_model::{Bytes, ContainerKey, Phase, Pod, VolumeKind};
+use barepod_linux::volumes::{DiskUse, disk_usage};
+use barepod_model::{Bytes, Container, ContainerKey, Phase, Pod, Volume, VolumeKind};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -82,22 +82,41 @@ async fn in_the_background(dirs: Dirs, pod: Arc<Pod>) -> Option<StorageUse> {
     measured.await.ok()
 }
 
+/// All that is given back with the pod, but its logs, which stay: they count as its own all the same.
+pub(crate) fn taken(dirs: &Dirs, pod: &Pod) -> DiskUse {
+    let key = |container: &Container| ContainerKey { pod: pod.uid.clone(), container: container.name.clone() };
+    let own = pod.containers.iter().flat_map(|container| {
+        let key = key(container);
+        [dirs.overlay(&key), dirs.log_of(pod, &key)]
+    });
+    let volumes = on_disk(pod).map(|volume| dirs.empty_dir(&pod.uid, &volume.name));
+    let places: Vec<_> = own.chain(volumes).map(|path| used(&path)).collect();
+    places.iter().fold(DiskUse::default(), |sum, one| DiskUse {
+        bytes: Bytes(sum.bytes.0 + one.bytes.0),
+        inodes: sum.inodes + one.inodes,
+    })
+}
+
+fn used(path: &Path) -> DiskUse {
+    disk_usage(path).unwrap_or_else(|error| {
+        tracing::warn!(%error, path = %path.display(), "what lies there is not counted");
+        DiskUse::default()
+    })
+}
+
+fn on_disk(pod: &Pod) -> impl Iterator<Item = &Volume> {
+    pod.volumes
+        .iter()
+        .filter(|volume| matches!(volume.kind, VolumeKind::EmptyDir { memory: false, huge_pages: None, .. }))
+}
+
 fn measure(dirs: &Dirs, pod: &Pod) -> StorageUse {
-    let used = |path: PathBuf| {
-        disk_usage(&path).unwrap_or_else(|error| {
-            tracing::warn!(%error, path = %path.display(), "what lies there is not counted");
-            Bytes(0)
-        })
-    };
+    let used = |path: PathBuf| used(&path).bytes;
     let containers = pod.containers.iter().map(|container| {
         let key = ContainerKey { pod: pod.uid.clone(), container: container.name.clone() };
         let (layer, logs) = (used(dirs.overlay(&key)), used(dirs.log_of(pod, &key)));
         (container.name.clone(), Bytes(layer.0 + logs.0))
     });
-    let on_disk = pod
-        .volumes
-        .iter()
-        .filter(|volume| matches!(volume.kind, VolumeKind::EmptyDir { memory: false, huge_pages: None, .. }));
-    let volumes = on_disk.map(|volume| (volume.name.clone(), used(dirs.empty_dir(&pod.uid, &volume.name))));
+    let volumes = on_disk(pod).map(|volume| (volume.name.clone(), used(dirs.empty_dir(&pod.uid, &volume.name))));
     StorageUse { containers: containers.collect(), volumes: volumes.collect() }
 }

@@ -180,6 +180,7 @@ impl Supervisor {
 
     fn settle(&mut self) {
         self.carry_out();
+        self.board.put_pressure(self.core.pressure());
         for uid in self.core.take_changed() {
             let view = self.core.pod_view(&uid).map(Arc::new);
             self.board.put(uid, view);

@@ -44,7 +44,7 @@ pub use env_file::read as env_of_files;
 pub use error::VolumeError;
 use error::{at, refused};
 pub use last_words::read as last_words;
-pub use usage::disk_usage;
+pub use usage::{DiskUse, disk_usage};
 
 /// What was found worth saying on the way; the pod runs all the same.
 pub type Warnings = Vec<String>;

@@ -109,6 +109,8 @@ impl ParsedPod {
             annotations: self.annotations,
             restart_policy: self.restart_policy,
             grace: self.grace,
+            priority: self.priority,
+            bears_memory_pressure: self.bears_memory_pressure,
             active_deadline: self.active_deadline,
             readiness_gates: self.readiness_gates,
             depends_on: self.depends_on,

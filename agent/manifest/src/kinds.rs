@@ -69,7 +69,7 @@ const WITHOUT_EFFECT: [(&str, &str, &str); 26] = [
     ("rbac.authorization.k8s.io", "ClusterRoleBinding", NO_RIGHTS),
     ("autoscaling", "HorizontalPodAutoscaler", NO_SCALING),
     ("autoscaling.k8s.io", "VerticalPodAutoscaler", NO_SCALING),
-    ("scheduling.k8s.io", "PriorityClass", "barepod evicts no pod for another"),
+    ("scheduling.k8s.io", "PriorityClass", "a pod says its priority as a number"),
     ("storage.k8s.io", "StorageClass", "a claim is a directory of this host"),
     ("node.k8s.io", "RuntimeClass", "this host answers to the runtime class barepod"),
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", NO_RIGHTS),

@@ -33,6 +33,7 @@ mod objects;
 mod paths;
 mod pod;
 mod pod_resources;
+mod priority;
 mod probes;
 mod program;
 mod projections;

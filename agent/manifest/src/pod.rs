@@ -15,7 +15,7 @@ use crate::objects::{ObjectBody, ObjectKind, ObjectRef, Objects};
 use crate::place::FieldPath;
 use crate::read::Origin;
 use crate::volumes::{ParsedKind, ParsedVolume};
-use crate::{ephemeral, names, network, notify, pod_resources, security, volumes};
+use crate::{ephemeral, names, network, notify, pod_resources, priority, security, volumes};
 
 /// A Pod, checked, before it is known what stands in for its images. [`ParsedPod::into_pod`] makes it one.
 #[derive(Debug, Clone)]
@@ -30,6 +30,10 @@ pub struct ParsedPod {
     pub annotations: BTreeMap<String, String>,
     /// When ended containers are started again.
     pub restart_policy: RestartPolicy,
+    /// `priority`, or that of a class that every cluster has.
+    pub priority: i32,
+    /// It tolerates the taint of a node that is short of memory.
+    pub bears_memory_pressure: bool,
     /// `terminationGracePeriodSeconds`.
     pub grace: Duration,
     /// `activeDeadlineSeconds`.
@@ -59,6 +63,8 @@ pub(crate) struct Parts {
     pub(crate) namespace: Namespace,
     pub(crate) name: PodName,
     pub(crate) restart_policy: RestartPolicy,
+    pub(crate) priority: i32,
+    pub(crate) bears_memory_pressure: bool,
     pub(crate) grace: Duration,
     pub(crate) active_deadline: Option<Duration>,
     pub(crate) readiness_gates: Vec<String>,
@@ -124,6 +130,8 @@ pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
         namespace: namespace?,
         name: name?,
         restart_policy,
+        priority: priority::of(spec, &path, out),
+        bears_memory_pressure: priority::bears_memory_pressure(spec),
         grace,
         active_deadline,
         readiness_gates,

@@ -216,6 +216,8 @@ fn pod(origin: Origin, mut found: Findings) -> Result<ParsedPod, Vec<ManifestErr
             annotations: pod.metadata.annotations.unwrap_or_default(),
             restart_policy: parts.restart_policy,
             grace: parts.grace,
+            priority: parts.priority,
+            bears_memory_pressure: parts.bears_memory_pressure,
             active_deadline: parts.active_deadline,
             readiness_gates: parts.readiness_gates,
             depends_on: parts.depends_on,

@@ -62,6 +62,12 @@ pub struct Pod {
     pub annotations: BTreeMap<String, String>,
     /// Restart policy of its regular containers.
     pub restart_policy: RestartPolicy,
+    /// `priority`: when the host is short of something, the lower ones go first, and from a certain one on none does.
+    #[serde(default)]
+    pub priority: i32,
+    /// It tolerates the taint of a node that is short of memory (`node.kubernetes.io/memory-pressure`).
+    #[serde(default)]
+    pub bears_memory_pressure: bool,
     /// `terminationGracePeriodSeconds`.
     pub grace: Duration,
     /// `activeDeadlineSeconds`: after so long from its creation the pod has failed.

@@ -174,7 +174,7 @@ reasons! {
     Killed,
     /// The pod has run for as long as `activeDeadlineSeconds` lets it.
     DeadlineExceeded,
-    /// The pod used more disk space than it may.
+    /// The pod used more disk space than it may, or its host was short of something.
     Evicted,
 
     // Events.
@@ -231,6 +231,12 @@ reasons! {
 }
 
 impl Reason {
+    /// Whether it says that this host does not take a pod that another one might.
+    #[must_use]
+    pub fn is_of_the_node(self) -> bool {
+        self.is_out_of_resource() || self == Reason::Evicted
+    }
+
     /// Whether it says that the host has not enough left of something.
     #[must_use]
     pub fn is_out_of_resource(self) -> bool {

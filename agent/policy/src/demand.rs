@@ -60,6 +60,9 @@ pub fn demands(pod: &Pod, host: &dyn Host) -> Vec<Demand> {
         labels: _,
         annotations: _,
         restart_policy: _,
+        // What a pod is worth decides between pods only.
+        priority: _,
+        bears_memory_pressure: _,
         grace: _,
         active_deadline: _,
         readiness_gates: _,

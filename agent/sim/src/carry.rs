@@ -60,6 +60,7 @@ pub(crate) fn pod_of_input(input: &Input) -> Option<PodUid> {
         | Input::Delete { .. }
         | Input::Restart { .. }
         | Input::Condition { .. }
+        | Input::Surveyed { .. }
         | Input::Wake => None,
     }
 }
@@ -88,7 +89,11 @@ impl World<'_> {
             Effect::Reply { request, result } => return self.replied(*request, result),
             Effect::Emit(_) => return Ok(()),
             Effect::Confine { table } => return self.confined(table),
-            Effect::Store { .. } | Effect::Forget { .. } => self.faults.store_latency(&mut self.rng),
+            Effect::Store { record, .. } => {
+                self.check_eviction(record)?;
+                self.faults.store_latency(&mut self.rng)
+            }
+            Effect::Forget { .. } => self.faults.store_latency(&mut self.rng),
             Effect::Start { .. } => self.faults.start_latency(&mut self.rng),
             Effect::Prepare { .. }
             | Effect::Observe { .. }
@@ -115,7 +120,9 @@ impl World<'_> {
         let fails = |world: &mut Self| world.faults.fails(&mut world.rng);
         match effect {
             Effect::Store { pod, revision, record, sync } => {
-                let answer = self.store(&pod, *record, sync).map_or_else(
+                let written = self.store(&pod, *record, sync);
+                self.eviction_written(&pod, written.is_ok());
+                let answer = written.map_or_else(
                     |message| Input::StoreFailed { pod: pod.clone(), revision, message },
                     |()| Input::Stored { pod: pod.clone(), revision },
                 );

@@ -231,7 +231,8 @@ impl World<'_> {
             self.replaced.insert(ContainerKey { pod: uid.clone(), container: name.clone() }, now);
         }
         // What was on its way out with a pod that lives again goes on by itself.
-        let may_end = |spec: &Pod| may_end_by_itself(spec) || spec.storage_limit().is_some();
+        let glutton = self.gluttons.contains(uid);
+        let may_end = |spec: &Pod| may_end_by_itself(spec) || spec.storage_limit().is_some() || glutton;
         for (_, process) in self.host.of_pod(uid).filter(|(_, process)| may_end(&process.spec)) {
             process.own_cause = true;
         }
@@ -363,6 +364,7 @@ impl World<'_> {
     /// The core is about to hear this.
     pub(crate) fn hearing(&mut self, input: &Input) {
         let now = self.clock.now;
+        self.hearing_of_pressure(input);
         match input {
             Input::Probed { key, kind, outcome: ProbeOutcome::Failure(_), .. } if *kind != ProbeKind::Readiness => {
                 if let Some(process) = self.host.attempt(key) {

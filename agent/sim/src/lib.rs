@@ -20,6 +20,7 @@ mod host;
 mod intent;
 mod judge;
 mod people;
+mod pressure;
 mod rng;
 mod shadow;
 mod speech;

@@ -43,6 +43,7 @@ impl World<'_> {
                 self.ask(What::Gate { pod: target, status })
             }
             95..97 => self.measure(target),
+            97..99 => self.take_survey(6),
             _ => {
                 if self.core.is_some() {
                     self.kill_daemon();

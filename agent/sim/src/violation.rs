@@ -27,6 +27,9 @@ pub enum Invariant {
     Order,
     /// No more of the host is given out than there is.
     RoomForAll,
+    /// Pods are evicted for others in their order, one at a time, as long as the host is short of something, and none that
+    /// is exempt.
+    EvictedInOrder,
     /// A CPU that a container has for itself is nobody else's, as long as it lives.
     OwnCpus,
     /// An ephemeral container is started once.

@@ -13,6 +13,7 @@ use barepod_model::{
     Volume, VolumeKind,
 };
 
+use crate::pressure::PRIORITIES;
 use crate::rng::Rng;
 
 const NAMES: &[&str] = &["db", "web", "job", "log"];
@@ -53,6 +54,8 @@ pub(crate) fn new_pod(rng: &mut Rng, number: u64) -> Pod {
         grace: seconds(rng, &[0, 1, 5, 30]),
         active_deadline: rng.chance(60).then(|| seconds(rng, &[5, 60, 600])),
         readiness_gates: if rng.chance(100) { vec![GATE.to_owned()] } else { Vec::new() },
+        priority: *rng.pick(PRIORITIES),
+        bears_memory_pressure: false,
         depends_on: if rng.chance(150) { vec![some_pod(rng)] } else { Vec::new() },
         data_paths: some_paths(rng),
         fs_group: None,

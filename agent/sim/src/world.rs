@@ -11,6 +11,7 @@ use crate::disk::Disk;
 use crate::faults::{Faults, Mood};
 use crate::host::Host;
 use crate::intent::{Ask, Intents, What};
+use crate::pressure::{self, Siege};
 use crate::rng::Rng;
 use crate::speech::Word;
 use crate::trace::{Entry, Sink};
@@ -61,6 +62,8 @@ pub(crate) enum Happening {
     ShimDies(ContainerKey, Attempt),
     /// A process says something of itself.
     Says(ContainerKey, Attempt, Word),
+    /// The host is measured, and so many times after that.
+    Survey(u64),
     /// Somebody does or asks something.
     Turn,
     /// A daemon starts.
@@ -98,10 +101,12 @@ pub struct World<'a> {
     pub(crate) resized: BTreeSet<ContainerKey>,
     /// Ephemeral containers that have been started, by which attempt.
     pub(crate) spent: BTreeMap<ContainerKey, Attempt>,
-    /// Pods that were told of more disk space than they may use.
+    /// Pods that were told of more disk space than they may use, or were evicted for others.
     pub(crate) gluttons: BTreeSet<PodUid>,
     /// Since when pods are shown as evicted.
     pub(crate) evicted: BTreeMap<PodUid, SimTime>,
+    /// What is known of evictions for others.
+    pub(crate) siege: Siege,
     queue: BTreeMap<(SimTime, u64), Happening>,
     next_event: u64,
     turns: u64,
@@ -118,6 +123,10 @@ impl std::fmt::Debug for World<'_> {
 const PATIENCE: Duration = Duration::from_secs(4 * 3600);
 const SETTLING: Duration = Duration::from_secs(60);
 const STEPS: u32 = 200_000;
+
+fn is_disrupted(view: &PodView) -> bool {
+    view.conditions.iter().any(|condition| condition.kind == "DisruptionTarget")
+}
 
 impl<'a> World<'a> {
     /// The world of this seed.
@@ -155,6 +164,7 @@ impl<'a> World<'a> {
             spent: BTreeMap::new(),
             gluttons: BTreeSet::new(),
             evicted: BTreeMap::new(),
+            siege: Siege::default(),
             queue: BTreeMap::new(),
             next_event: 0,
             turns,
@@ -249,6 +259,7 @@ impl<'a> World<'a> {
                 self.process_says(&key, attempt, word);
                 Ok(())
             }
+            Happening::Survey(more) => self.take_survey(more),
             Happening::Turn => self.turn(),
             Happening::DaemonStarts => self.start_daemon(),
         }
@@ -304,6 +315,13 @@ impl<'a> World<'a> {
         for pod in evicted {
             self.evicted.entry(pod).or_insert(self.clock.now);
         }
+        // What is written may not have been heard of yet.
+        let written =
+            self.disk.records().filter(|record| record.failure.as_ref().is_some_and(|f| f.disruption.is_some()));
+        let written = written.map(|record| record.pod.uid.clone());
+        let shown = core.view().filter(|view| is_disrupted(view)).map(|view| view.uid.clone());
+        let disrupted: BTreeSet<_> = shown.chain(written).collect();
+        self.siege.keep(|pod| disrupted.contains(pod));
         let now = self.clock.to_boot(self.clock.now);
         match core.poll_deadline() {
             Some((at, barepod_core::Deadline::Backoff(key))) if at.since(now) > self.figures.max => {
@@ -315,7 +333,9 @@ impl<'a> World<'a> {
 
     /// A new daemon takes over what the ledger holds.
     fn start_daemon(&mut self) -> Result<(), Violation> {
-        let mut core = Core::new(self.clock.boot_id(), self.figures).with_capacity(workload::capacity());
+        let core = Core::new(self.clock.boot_id(), self.figures).with_capacity(workload::capacity());
+        let mut core = core.with_pressure(pressure::rules());
+        self.siege.daemon_starts(self.clock.now);
         let records = self.disk.records().map(|record| Restored::Record(Box::new(record.clone()))).collect();
         let down = self.clock.now.saturating_sub(self.down_since);
         self.host.postpone_stops(down, self.clock.now);

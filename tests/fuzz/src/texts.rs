@@ -210,6 +210,8 @@ pub fn pod() -> Pod {
         grace: Duration::from_secs(30),
         active_deadline: None,
         readiness_gates: Vec::new(),
+        priority: 0,
+        bears_memory_pressure: false,
         depends_on: Vec::new(),
         data_paths: Default::default(),
         fs_group: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use barepod_core::{
     Accepted, AttemptKey, BackoffFigures, Capacity, ContainerState, ContainerView, Core, Denied, Effect, Evidence,
-    HookOutcome, Input, Moment, Observation, PodRecord, PodView, RequestId, Restored, StartFailure,
+    HookOutcome, Input, Moment, Observation, PodRecord, PodView, PressureRules, RequestId, Restored, StartFailure,
 };
 use barepod_model::*;
 
@@ -28,6 +28,8 @@ pub(crate) struct Bench {
     pub(crate) cannot_prepare: Option<Reason>,
     /// What the host has, from the next daemon on.
     pub(crate) capacity: Option<Capacity>,
+    /// What the host is watched for, from the next daemon on.
+    pub(crate) rules: Option<PressureRules>,
     requests: u64,
 }
 
@@ -52,6 +54,7 @@ impl Bench {
             ledger: Ledger::Works,
             cannot_prepare: None,
             capacity: None,
+            rules: None,
             requests: 0,
         }
     }
@@ -61,6 +64,13 @@ impl Bench {
         let bench = Self::new();
         let core = bench.core.with_capacity(capacity.clone());
         Self { core, capacity: Some(capacity), ..Self::new() }
+    }
+
+    /// On a host that is watched by these rules.
+    pub(crate) fn with_pressure(rules: PressureRules) -> Self {
+        let bench = Self::new();
+        let core = bench.core.with_pressure(rules.clone());
+        Self { core, rules: Some(rules), ..Self::new() }
     }
 
     pub(crate) fn moment(&self) -> Moment {
@@ -238,11 +248,14 @@ impl Bench {
 
     /// The daemon is killed, and another one takes over what the disk holds.
     pub(crate) fn restart_daemon(&mut self) {
-        self.core = Core::new(BootId(self.boot.into()), BackoffFigures::default());
+        let mut core = Core::new(BootId(self.boot.into()), BackoffFigures::default());
         if let Some(capacity) = &self.capacity {
-            let core = Core::new(BootId(self.boot.into()), BackoffFigures::default());
-            self.core = core.with_capacity(capacity.clone());
+            core = core.with_capacity(capacity.clone());
         }
+        if let Some(rules) = &self.rules {
+            core = core.with_pressure(rules.clone());
+        }
+        self.core = core;
         self.log.clear();
         let records = self.disk.values().map(|record| Restored::Record(Box::new(record.clone()))).collect();
         self.core.restore(self.moment(), records);
@@ -289,6 +302,8 @@ pub(crate) fn pod(uid: &str, name: &str) -> Pod {
         grace: Duration::from_secs(30),
         active_deadline: None,
         readiness_gates: Vec::new(),
+        priority: 0,
+        bears_memory_pressure: false,
         depends_on: Vec::new(),
         data_paths: BTreeSet::new(),
         fs_group: None,

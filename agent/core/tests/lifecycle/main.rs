@@ -7,6 +7,7 @@ mod ephemeral;
 mod hooks;
 mod notify;
 mod policy;
+mod pressure;
 mod probes;
 mod recovery;
 mod resources;

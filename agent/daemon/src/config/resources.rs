@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use barepod_core::{Capacity, CpuPool, CpuSet};
+use barepod_core::{Capacity, CpuPool, CpuSet, PressureRules};
 use barepod_linux::cgroup::Rules;
 use barepod_model::{Amounts, Bytes, MilliCpu};
 use serde::Deserialize;
 
-use super::thresholds::{self, Thresholds};
+use super::eviction;
 
 /// The keys as they are written.
 #[derive(Debug, Deserialize, Default, Clone)]
@@ -17,12 +17,32 @@ pub(crate) struct Raw {
     pod_pids_limit: Option<u64>,
     system_reserved: BTreeMap<String, String>,
     eviction_hard: BTreeMap<String, String>,
+    eviction_soft: BTreeMap<String, String>,
+    eviction_soft_grace_period: BTreeMap<String, String>,
+    eviction_minimum_reclaim: BTreeMap<String, String>,
+    eviction_max_pod_grace_period: Option<u64>,
+    eviction_pressure_transition_period: Option<String>,
+    eviction_exempt_priority: Option<i32>,
     #[serde(rename = "cpuCFSQuotaPeriodMilliseconds")]
     cpu_cfs_quota_period_milliseconds: Option<u64>,
     memory_reservation_policy: Option<String>,
     cpu_manager_policy: Option<String>,
     #[serde(rename = "reservedSystemCPUs")]
     reserved_system_cpus: Option<String>,
+}
+
+impl Raw {
+    fn eviction(&self) -> eviction::Raw {
+        eviction::Raw {
+            hard: self.eviction_hard.clone(),
+            soft: self.eviction_soft.clone(),
+            soft_grace_period: self.eviction_soft_grace_period.clone(),
+            minimum_reclaim: self.eviction_minimum_reclaim.clone(),
+            max_pod_grace_period: self.eviction_max_pod_grace_period,
+            pressure_transition_period: self.eviction_pressure_transition_period.clone(),
+            exempt_priority: self.eviction_exempt_priority,
+        }
+    }
 }
 
 /// What is in force.
@@ -34,8 +54,8 @@ pub(crate) struct ResourceRules {
     pub(crate) reserved: Amounts,
     /// So many pods at most.
     pub(crate) max_pods: Option<u64>,
-    /// When the host is short of something.
-    pub(crate) thresholds: Thresholds,
+    /// When the host is short of something, and who goes for it.
+    pub(crate) pressure: PressureRules,
     /// CPUs that no container gets for itself; `None` if none gets any.
     pub(crate) reserved_cpus: Option<CpuSet>,
 }
@@ -77,8 +97,8 @@ pub(super) fn parse(raw: &Raw) -> Result<ResourceRules, (&'static str, String)> 
     };
     let reserved = reserved(&raw.system_reserved).map_err(|message| ("resources.systemReserved", message))?;
     let reserved_cpus = reserved_cpus(raw)?;
-    let thresholds = thresholds::parse(&raw.eviction_hard).map_err(|message| ("resources.evictionHard", message))?;
-    Ok(ResourceRules { groups, reserved, max_pods: raw.max_pods, thresholds, reserved_cpus })
+    let pressure = eviction::parse(&raw.eviction())?;
+    Ok(ResourceRules { groups, reserved, max_pods: raw.max_pods, pressure, reserved_cpus })
 }
 
 /// The static policy needs some: somebody must do the rest.

@@ -1,17 +1,16 @@
 //! The host as a node of a cluster.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use barepod_api::v1;
-use barepod_core::Capacity;
+use barepod_core::{Capacity, Pressure};
 use barepod_model::{Amounts, BootId};
 use barepod_reader::Reader;
-use nix::sys::statvfs::statvfs;
 use nix::sys::sysinfo::sysinfo;
 use nix::sys::utsname::uname;
 
-use crate::config::thresholds::{Threshold, Thresholds};
+use crate::board::Board;
 use crate::whole;
 
 /// What is known of it, and where the rest is found.
@@ -23,8 +22,8 @@ pub(crate) struct Machine {
     /// Where barepod's state lies: the disk that counts.
     pub(crate) state: PathBuf,
     pub(crate) boot_id: BootId,
-    /// With less than this it is short.
-    pub(crate) thresholds: Thresholds,
+    /// Where it is shown what it is short of.
+    pub(crate) board: Arc<Board>,
 }
 
 impl Machine {
@@ -58,12 +57,9 @@ impl Machine {
     }
 
     fn pressure(&self) -> v1::Pressure {
-        v1::Pressure {
-            memory: memory(&word("/proc/meminfo"), self.thresholds.memory).unwrap_or_default(),
-            disk: disk(&self.state, &self.thresholds).unwrap_or_default(),
-            pid: pids(&word("/proc/loadavg"), &word("/proc/sys/kernel/pid_max"), self.thresholds.pids)
-                .unwrap_or_default(),
-        }
+        let mut held = self.board.pressure();
+        let mut why = |of| held.remove(&of).unwrap_or_default();
+        v1::Pressure { memory: why(Pressure::Memory), disk: why(Pressure::Disk), pid: why(Pressure::Pids) }
     }
 }
 
@@ -87,49 +83,9 @@ fn os_image(release: &str) -> String {
     name.map_or("Linux", |name| name.trim_matches('"')).to_owned()
 }
 
-fn memory(table: &str, least: Threshold) -> Option<String> {
-    let amount = |name: &str| {
-        let line = table.lines().find_map(|line| line.strip_prefix(name))?;
-        Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
-    };
-    let (available, all) = (amount("MemAvailable:")?, amount("MemTotal:")?);
-    least.is_crossed(available, all).then(|| format!("{} MiB of memory are available", available >> 20))
-}
-
-fn disk(state: &Path, least: &Thresholds) -> Option<String> {
-    let fs = statvfs(state).ok()?;
-    let place = state.display();
-    let (free, all) = (fs.blocks_available() * fs.fragment_size(), fs.blocks() * fs.fragment_size());
-    if least.disk.is_crossed(free, all) {
-        return Some(format!("{} MiB are left on the file system of {place}", free >> 20));
-    }
-    // Some file systems have as many as they have room.
-    (fs.files() > 0 && least.inodes.is_crossed(fs.files_available(), fs.files()))
-        .then(|| format!("{} inodes are left on the file system of {place}", fs.files_available()))
-}
-
-/// Threads there are, after the slash of the fourth field of loadavg, beside what the kernel gives out.
-fn pids(load: &str, most: &str, least: Threshold) -> Option<String> {
-    let all: u64 = most.parse().ok()?;
-    let used: u64 = load.split_whitespace().nth(3)?.split_once('/')?.1.parse().ok()?;
-    let left = all.saturating_sub(used);
-    least.is_crossed(left, all).then(|| format!("{left} process ids are left"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_scarce_is_said_and_what_is_not_is_not() {
-        let (amount, part) = (Threshold::Amount(100 << 20), Threshold::Percent(5));
-        let said = memory("MemTotal: 9000000 kB\nMemAvailable:    2048 kB\n", amount);
-        assert_eq!(said.as_deref(), Some("2 MiB of memory are available"));
-        assert_eq!(memory("MemTotal: 9000000 kB\nMemAvailable:    204800 kB\n", amount), None);
-        assert_eq!(pids("0.1 0.2 0.3 1/980 77", "1000", part).as_deref(), Some("20 process ids are left"));
-        assert_eq!(pids("0.1 0.2 0.3 1/98 77", "1000", part), None);
-        assert_eq!(pids("", "", part), None);
-    }
 
     #[test]
     fn the_system_has_a_name() {

@@ -18,17 +18,26 @@ use super::beneath;
 /// A path may have 4095 bytes: what lies deeper is reached from further down.
 const LONGEST: usize = 2000;
 
-/// Bytes that `directory` takes, itself included; nothing if it is not there. Files of several names count once.
+/// What a directory takes of its file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DiskUse {
+    /// Its blocks.
+    pub bytes: Bytes,
+    /// Its files and directories.
+    pub inodes: u64,
+}
+
+/// What `directory` takes, itself included; nothing if it is not there. Files of several names count once.
 ///
 /// # Errors
 /// The directory itself cannot be read. What vanishes meanwhile, or cannot be entered, counts for nothing.
-pub fn disk_usage(directory: &Path) -> io::Result<Bytes> {
+pub fn disk_usage(directory: &Path) -> io::Result<DiskUse> {
     let top = match beneath::root(directory, beneath::Links::Trusted) {
         Ok(top) => top,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Bytes(0)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(DiskUse::default()),
         Err(error) => return Err(error),
     };
-    let mut walk = Walk { seen: HashSet::new(), blocks: 0, left: Vec::new() };
+    let mut walk = Walk { seen: HashSet::new(), blocks: 0, inodes: 0, left: Vec::new() };
     walk.left.push((Rc::new(top), PathBuf::from(".")));
     while let Some((base, path)) = walk.left.pop() {
         match walk.directory(&base, &path) {
@@ -37,13 +46,14 @@ pub fn disk_usage(directory: &Path) -> io::Result<Bytes> {
         }
     }
     // stat(2) counts in units of 512 bytes, whatever the file system does.
-    Ok(Bytes(walk.blocks * 512))
+    Ok(DiskUse { bytes: Bytes(walk.blocks * 512), inodes: walk.inodes })
 }
 
 struct Walk {
     /// Files of several names.
     seen: HashSet<(u64, u64)>,
     blocks: u64,
+    inodes: u64,
     /// Directories to look into, each below one that is open.
     left: Vec<(Rc<std::fs::File>, PathBuf)>,
 }
@@ -81,6 +91,7 @@ impl Walk {
 
     fn count(&mut self, stat: &FileStat, is_directory: bool) {
         if is_directory || stat.st_nlink < 2 || self.seen.insert((stat.st_dev, stat.st_ino)) {
+            self.inodes += 1;
             self.blocks += u64::try_from(stat.st_blocks).unwrap_or(0);
         }
     }
@@ -95,7 +106,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn used(path: &Path) -> u64 {
-        disk_usage(path).unwrap().0
+        disk_usage(path).unwrap().bytes.0
     }
 
     #[test]
@@ -119,6 +130,7 @@ mod tests {
         fs::hard_link(dir.path().join("file"), dir.path().join("again")).unwrap();
         std::os::unix::fs::symlink(other.path(), dir.path().join("out")).unwrap();
         assert!(used(dir.path()) < 2 * MIB, "{}", used(dir.path()));
+        assert_eq!(disk_usage(dir.path()).unwrap().inodes, 3, "the directory, the file and the link");
     }
 
     #[test]

@@ -75,6 +75,8 @@ fn pod(containers: Vec<Container>) -> Pod {
         grace: Duration::ZERO,
         active_deadline: None,
         readiness_gates: Vec::new(),
+        priority: 0,
+        bears_memory_pressure: false,
         depends_on: Vec::new(),
         data_paths: BTreeSet::new(),
         fs_group: None,

@@ -18,6 +18,8 @@ const OWN: [&str; 7] = [
     "PodResizeInProgress",
     "AllContainersRestarting",
 ];
+/// The node sets it, and so do others (`PodConditionSharedByKubelet`): it is told, and never taken back.
+const SHARED: &str = "DisruptionTarget";
 /// Beside these: what services say of themselves.
 const NOTIFY: &str = "notify.barepod.dev/";
 /// Fields that are told as they are here. What is not here any more is taken back.
@@ -37,7 +39,7 @@ const FIELDS: [&str; 11] = [
 
 fn is_own(condition: &Value) -> bool {
     let kind = condition["type"].as_str().unwrap_or_default();
-    OWN.contains(&kind) || kind.starts_with(NOTIFY)
+    OWN.contains(&kind) || kind == SHARED || kind.starts_with(NOTIFY)
 }
 
 /// The status of a pod that is here.
@@ -191,7 +193,8 @@ fn conditions(is: &Value, wanted: &Value) -> Vec<Value> {
         }
         patch.push(told);
     }
-    let gone = is.iter().filter(|condition| find(&wanted, &condition["type"]).is_none());
+    let gone = is.iter().filter(|condition| condition["type"] != SHARED);
+    let gone = gone.filter(|condition| find(&wanted, &condition["type"]).is_none());
     patch.extend(gone.map(|condition| json!({"type": condition["type"], "$patch": "delete"})));
     patch
 }

@@ -84,6 +84,8 @@ pub(crate) fn pod() -> Pod {
         restart_policy: RestartPolicy::Always,
         active_deadline: None,
         readiness_gates: Vec::new(),
+        priority: 0,
+        bears_memory_pressure: false,
         depends_on: Vec::new(),
         grace: Duration::from_secs(30),
         data_paths: Default::default(),

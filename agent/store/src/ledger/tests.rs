@@ -25,6 +25,8 @@ fn record(uid: &str, revision: u64) -> PodRecord {
             grace: Duration::from_secs(30),
             active_deadline: None,
             readiness_gates: Vec::new(),
+            priority: 0,
+            bears_memory_pressure: false,
             depends_on: Vec::new(),
             data_paths: BTreeSet::from(["/var/lib/postgresql".into()]),
             fs_group: None,
