@@ -93,7 +93,8 @@ fn what_has_no_effect_is_said_once_and_what_changes_nothing_is_not() {
     assert_eq!(
         said,
         [
-            "pod.yaml:10:3: spec.tolerations: accepted without effect: this host has no taints [UnsupportedField]",
+            "pod.yaml:10:3: spec.tolerations: accepted without effect: the pod is already where it runs; only that of \
+             pressure on memory is asked for, of pods of a cluster [UnsupportedField]",
             "pod.yaml:26:18: spec.containers[0].env[2].name: \"A\" is given twice; this one counts; remove the other \
              [Duplicate]",
         ]

@@ -479,6 +479,8 @@ impl World<'_> {
                 let own = process.spec.containers.iter().find(|spec| spec.name == *name);
                 let current = own.is_some_and(|own| started_with(&own.launch) == started_with(&spec.launch))
                     && process.spec.data_paths == pod.data_paths;
+                // Whatever its pod becomes, an ephemeral container is what it was when it was started.
+                let current = current || spec.kind == ContainerKind::Ephemeral;
                 (!current || spec.kind == ContainerKind::Init).then(|| format!("{key} runs as it is no longer wanted"))
             }
             Some(process) if process.populated => Some(format!("{key} is not empty")),

@@ -173,11 +173,10 @@ impl World<'_> {
     fn due(&self, survey: &Survey) -> Option<Signal> {
         let below = |signal, least| survey.levels.get(&signal).is_some_and(|level: &Level| level.available < least);
         let patient = self.siege.few_pids.is_some_and(|since| self.clock.now.saturating_sub(since) >= PATIENCE);
+        let enough_disk = if self.siege.disk_was_short { 40 } else { 20 };
         if below(Signal::Memory, 20) {
             Some(Signal::Memory)
-        } else if below(Signal::Disk, 20) {
-            Some(Signal::Disk)
-        } else if below(Signal::Disk, 40) && self.siege.disk_was_short {
+        } else if below(Signal::Disk, enough_disk) {
             Some(Signal::Disk)
         } else {
             (below(Signal::Pids, 50) && patient).then_some(Signal::Pids)
