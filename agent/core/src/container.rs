@@ -149,6 +149,11 @@ impl Machine {
         matches!(self.state, State::Idle)
     }
 
+    /// What there is of it on the host has not been found out yet.
+    pub(crate) fn is_unknown(&self) -> bool {
+        matches!(self.state, State::Recovering)
+    }
+
     /// Whether the answer to this run of a probe is waited for.
     pub(crate) fn awaits_probe(&self, kind: ProbeKind, ticket: ProbeTicket) -> bool {
         matches!(&self.state, State::Running(run) if run.awaits_probe(kind, ticket))

@@ -362,8 +362,12 @@ impl PodMachine {
         let candidates: Vec<_> = match self.initialization() {
             Initialization::At(candidates) => candidates,
             Initialization::Done => {
-                let lasting = self.wanted.containers.iter().filter(|container| container.kind.lasts());
-                lasting.map(|container| &container.name).collect()
+                // One of which nothing is known yet may have to begin before what comes after it.
+                let is_unknown =
+                    |spec: &&Spec| is_sidecar(spec) && self.containers.get(&spec.name).is_some_and(Machine::is_unknown);
+                let first_unknown = self.wanted.containers.iter().find(is_unknown).map(|spec| &spec.name);
+                let known = self.wanted.containers.iter().take_while(|spec| Some(&spec.name) != first_unknown);
+                known.filter(|container| container.kind.lasts()).map(|container| &container.name).collect()
             }
         };
         let ephemeral = self.of_kind(ContainerKind::Ephemeral).map(|container| &container.name);
@@ -584,12 +588,19 @@ impl PodMachine {
             self.record.initialized = true;
             open = self.startable();
         }
-        let names: Vec<_> = self.containers.keys().cloned().collect();
-        for name in names {
+        for name in self.in_order() {
             self.scene(&name, &open, ctx, |machine, rec, scene, ctx| machine.advance(rec, scene, ctx));
         }
         let wanted = &self.wanted.containers;
         self.containers.retain(|name, machine| !machine.is_idle() || wanted.iter().any(|spec| spec.name == *name));
+    }
+
+    /// As the manifest has them, in which order they are started where several are; then what an update removed.
+    fn in_order(&self) -> Vec<ContainerName> {
+        let place = |name: &ContainerName| self.wanted.containers.iter().position(|spec| spec.name == *name);
+        let mut names: Vec<_> = self.containers.keys().cloned().collect();
+        names.sort_by_key(|name| place(name).unwrap_or(usize::MAX));
+        names
     }
 
     /// A container may have ended in a way that asks for new processes of all.

@@ -272,13 +272,12 @@ impl PodMachine {
         !ends && !self.is_recovering() && capacity::has_something(self)
     }
 
-    /// It was evicted for others, and has not given back yet what it had; one that does not end is not waited for forever.
+    /// It was evicted, or has failed, and has not given back yet what it had; one that does not end is not waited for forever.
     fn is_being_evicted(&self, now: BootTime) -> bool {
         let written = self.journal.asked_failure();
         let failure = written.or(self.record.failure.as_ref());
-        let Some(failure) = failure.filter(|failure| failure.disruption == Some(Disruption::Pressure)) else {
-            return false;
-        };
+        // One that fails for another reason gives back just as much.
+        let Some(failure) = failure else { return false };
         let cleared = match self.stage {
             Stage::TornDown | Stage::Waiting(_) | Stage::Forgetting { .. } | Stage::ForgetFailed { .. } => true,
             Stage::Gone => true,

@@ -121,6 +121,8 @@ impl Running {
             scene.tell(ctx, Severity::Warning, Reason::NotifyRefused, message);
         }
         self.take_words(heard, rec);
+        // Also while it is stopped: after a restart of the daemon nobody could tell when it was said.
+        scene.spec.into_iter().for_each(|spec| rec.settle_readiness(spec, ctx.now.boot));
     }
 
     /// Takes over what its service has said, and what follows at once.

@@ -416,6 +416,7 @@ impl World<'_> {
         }
         self.host.containers.retain(|key, _| key.pod != *uid);
         self.host.mounted.remove(uid);
+        self.host.removed.insert(uid.clone());
         self.hear_later(Input::TornDown { pod: uid.clone() });
         Ok(())
     }

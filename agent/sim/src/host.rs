@@ -28,6 +28,10 @@ pub(crate) struct Host {
     pub(crate) began: BTreeSet<PodName>,
     /// Pods whose volumes have been made on this boot.
     pub(crate) mounted: BTreeSet<PodUid>,
+    /// Pods that this daemon has removed from the host.
+    pub(crate) removed: BTreeSet<PodUid>,
+    /// Pods that a daemon removed from the host and died before the ledger had it: for its successor they have begun.
+    pub(crate) lost: BTreeSet<PodUid>,
     next_pid: u32,
 }
 
@@ -132,6 +136,8 @@ impl Host {
         self.overtaken.clear();
         self.began.clear();
         self.mounted.clear();
+        self.removed.clear();
+        self.lost.clear();
     }
 
     /// A new attempt takes the place of the one before.
@@ -232,7 +238,7 @@ impl Host {
             return Err(violated(Invariant::Order, format!("{key} starts before all that it needs is there")));
         }
         let began = |name| self.containers.keys().any(|other| other.pod == key.pod && other.container == name);
-        if began(key.container.clone()) {
+        if began(key.container.clone()) || self.lost.contains(&key.pod) {
             return Ok(());
         }
         let looks = |spec: &Container| spec.name == key.container && spec.kind == ContainerKind::Ephemeral;

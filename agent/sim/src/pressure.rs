@@ -147,8 +147,15 @@ impl World<'_> {
             return broken(format!("evicted while {other} is on its way out"));
         }
         let mine = key(signal, &record.pod, survey);
-        let views = self.core.iter().flat_map(barepod_core::Core::view);
-        let first = views.filter(|view| view.uid != *pod && may_go(view)).find_map(|view| {
+        // What a pod has is not what it asks for, while that waits for room: what is shown says nothing of its place then.
+        let views = || self.core.iter().flat_map(barepod_core::Core::view);
+        let has_what_it_asks = |view: &PodView| view.pending_resize.is_none();
+        if views().any(|view| view.uid == *pod && !has_what_it_asks(&view)) {
+            self.siege.asked.insert(pod.clone(), (self.clock.now, failure.grace.unwrap_or_default()));
+            return Ok(());
+        }
+        let others = views().filter(|view| view.uid != *pod && may_go(view) && has_what_it_asks(view));
+        let first = others.into_iter().find_map(|view| {
             let other = view.pod.as_deref().filter(|other| other.priority < EXEMPT_FROM)?;
             (key(signal, other, survey) < mine).then(|| other.uid.clone())
         });

@@ -358,6 +358,8 @@ impl<'a> World<'a> {
         self.busy.clear();
         self.lanes.clear();
         self.heard.clear();
+        let removed = std::mem::take(&mut self.host.removed);
+        self.host.lost.extend(removed.into_iter().filter(|pod| self.unwritten.contains(pod)));
         self.unwritten.clear();
         self.lose_answers();
         let down = if self.rng.chance(700) { self.rng.millis(1..300) } else { self.rng.millis(300..20_000) };
