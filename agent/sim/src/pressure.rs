@@ -150,7 +150,7 @@ impl World<'_> {
         // What a pod has is not what it asks for, while that waits for room: what is shown says nothing of its place then.
         let views = || self.core.iter().flat_map(barepod_core::Core::view);
         let has_what_it_asks = |view: &PodView| view.pending_resize.is_none();
-        if views().any(|view| view.uid == *pod && !has_what_it_asks(&view)) {
+        if views().any(|view| view.uid == *pod && !has_what_it_asks(view)) {
             self.siege.asked.insert(pod.clone(), (self.clock.now, failure.grace.unwrap_or_default()));
             return Ok(());
         }
