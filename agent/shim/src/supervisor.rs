@@ -95,8 +95,11 @@ impl Supervisor {
         self.progress(clock::boot());
         self.hear();
         while !self.is_over() {
-            let mut poll = self.interests(clock::boot());
-            poll.wait(self.timeout())?;
+            // By one clock reading for both: what is held back until a moment between two would be neither waited for nor
+            // woken up for, and a service whose output nobody reads stands still.
+            let now = clock::boot();
+            let mut poll = self.interests(now);
+            poll.wait(self.timeout(now))?;
             self.turn(&poll);
         }
         self.throw_away();
@@ -139,8 +142,7 @@ impl Supervisor {
         poll
     }
 
-    fn timeout(&self) -> Option<Duration> {
-        let now = clock::boot();
+    fn timeout(&self, now: Duration) -> Option<Duration> {
         let attempt = self.attempt.as_ref().and_then(|attempt| attempt.deadline(now));
         let lingering = self.lingering.as_ref().map(|(until, _)| *until);
         let deadline = [attempt, lingering].into_iter().flatten().min()?;
