@@ -37,7 +37,7 @@ const BOOT_LIMIT: Duration = Duration::from_secs(180);
 /// For a command that names no limit.
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 /// From the order to power off to QEMU's end.
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(120);
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(300);
 /// So much later than the agent, which should have answered by then, the harness gives up on its own.
 const SLACK: Duration = Duration::from_secs(20);
 
