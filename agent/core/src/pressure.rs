@@ -10,8 +10,8 @@
 //! ```
 //!
 //! One pod at a time: as long as one that was evicted, or has failed, is not cleared away, no other is, and a survey that was
-//! begun before an evicted one was says nothing of what that gave back. What is in the ledger tells which one that is, so that a daemon that starts in the
-//! midst of it evicts no second one.
+//! begun before an evicted one was says nothing of what that gave back. What is in the ledger tells which one that is, so that
+//! a daemon that starts in the midst of it evicts no second one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
