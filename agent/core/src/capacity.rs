@@ -43,6 +43,14 @@ impl Allocation {
         Self { level: pod.resources.level, containers: containers.collect() }
     }
 
+    /// Whether the pod asks for anything else.
+    pub(crate) fn differs_in(&self, pod: &Pod) -> bool {
+        let other = |(name, had): (&ContainerName, &Resources)| {
+            pod.containers.iter().any(|container| container.name == *name && container.resources != *had)
+        };
+        self.level != pod.resources.level || self.containers.iter().any(other)
+    }
+
     /// The pod as if it had asked for this.
     pub(crate) fn put_into(&self, pod: &mut Pod) {
         pod.resources.level = self.level;

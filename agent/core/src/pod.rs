@@ -778,7 +778,7 @@ impl PodMachine {
 }
 
 /// The pod as it may be made: with what it was given.
-fn given(record: &PodRecord) -> Pod {
+pub(crate) fn given(record: &PodRecord) -> Pod {
     let mut pod = record.pod.clone();
     if let Some(allocated) = &record.allocated {
         allocated.put_into(&mut pod);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use barepod_model::{Container, ContainerKind, ContainerName, Permit, Pod, PodUid, Reason, Stamp};
 
 use crate::diff::Change;
-use crate::pod::stands_beside;
+use crate::pod::{given, stands_beside};
 use crate::{
     Allocation, ConditionChange, ContainerRecord, Deletion, Evidence, PodFailure, PodRecord, Progress, RequestId,
     StopIntent, Verb, Waits, condition, outcome,
@@ -184,8 +184,9 @@ fn update(record: &mut PodRecord, pod: &Pod, change: &Change, at: &Stamp) {
             revive(record, at);
         }
     }
-    let has = record.allocated.take().unwrap_or_else(|| Allocation::of(&record.pod));
-    record.allocated = (has != Allocation::of(pod)).then_some(has);
+    // A container that a change before this one brought has what it came with, though its pod still waits for more.
+    let has = Allocation::of(&given(record));
+    record.allocated = has.differs_in(pod).then_some(has);
     record.pod = pod.clone();
     pod.containers.iter().for_each(|container| reconsider_end(record, container));
 }

@@ -173,7 +173,7 @@ impl World<'_> {
         let sum = others.values().fold(own, |sum, other| sum.plus(*other));
         let all = capacity().amounts;
         if others.len() as u64 >= capacity().pods.unwrap_or(u64::MAX) || sum.cpu > all.cpu || sum.memory > all.memory {
-            return Err(violated(Invariant::RoomForAll, format!("{key} starts beside {others:?}")));
+            return Err(violated(Invariant::RoomForAll, format!("{key} starts with {own:?} beside {others:?}")));
         }
         Ok(())
     }

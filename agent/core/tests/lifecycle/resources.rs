@@ -123,6 +123,24 @@ fn a_change_for_which_there_is_no_room_waits_and_the_pod_goes_on_with_what_it_ha
 }
 
 #[test]
+fn a_container_that_came_while_its_pod_waited_for_more_keeps_what_it_came_with_until_there_is_room() {
+    let mut bench = bench();
+    let (db, other) = (asking(pod("a", "db"), 1000), asking(pod("b", "other"), 2000));
+    bench.run(&db);
+    bench.run(&other);
+    let mut two = asking(db.clone(), 3000);
+    two.containers.push(container("side", ContainerKind::Regular));
+    two.containers[1].resources.cpu_request = Some(MilliCpu(500));
+    bench.apply(&two);
+    let mut more = two.clone();
+    more.containers[1].resources.cpu_request = Some(MilliCpu(3000));
+    bench.apply(&more);
+    let given: Vec<_> = bench.view(&db).containers.into_iter().map(|it| it.allocated.unwrap().cpu_request).collect();
+    assert_eq!(given, [Some(MilliCpu(1000)), Some(MilliCpu(500))]);
+    assert_eq!(resizes(&bench), 0);
+}
+
+#[test]
 fn a_change_beyond_the_host_is_infeasible_and_less_is_always_possible() {
     let mut bench = bench();
     let db = asking(pod("a", "db"), 1000);
