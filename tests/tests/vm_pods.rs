@@ -13,7 +13,8 @@ const EXAMPLE: &str = include_str!("../../examples/postgresql/pod.yaml");
 /// Where the daemon keeps its groups.
 const BASE: &str = "/sys/fs/cgroup/barepod";
 
-/// Test programs, by the file that they are made from, and which of their tests meet a control group of this kind.
+/// Test programs, by the file that they are made from, and which of their tests meet a control group of this kind, or another
+/// kernel, another file system and AppArmor.
 const SHARED: &[(&str, &[&str])] = &[
     ("agent/linux/src/lib.rs", &["as_root"]),
     ("agent/shim/tests/lifecycle.rs", &["--skip=a_kill_for_memory_is_told_on_v1"]),
@@ -24,29 +25,16 @@ const SHARED: &[(&str, &[&str])] = &[
     ("tests/tests/kill.rs", &["a_daemon_killed_at_random"]),
     ("tests/tests/oom.rs", &[]),
     ("tests/tests/resources.rs", &[]),
-];
-
-/// Those of what confines a pod: on another kernel, with another file system, with AppArmor.
-const CONFINED: &[(&str, &[&str])] = &[
     ("tests/tests/security.rs", &[]),
     ("tests/tests/hostile.rs", &["nobody_gets_out", "links_in_volumes", "on_its_way_into_a_pod"]),
 ];
 
 #[test]
 fn what_holds_on_a_hybrid_host_holds_on_cgroup_v2() -> Result {
-    holds_in_a_guest(SHARED)
-}
-
-#[test]
-fn what_confines_a_pod_and_whom_it_holds_is_the_same_on_cgroup_v2() -> Result {
-    holds_in_a_guest(CONFINED)
-}
-
-fn holds_in_a_guest(programs: &[(&str, &[&str])]) -> Result {
     let vm = Vm::boot(&Recipe::debian_12())?;
     let laid = Laid::out(&vm)?;
     let mut failed = Vec::new();
-    for (file, filters) in programs {
+    for (file, filters) in SHARED {
         let begin = Instant::now();
         let output = laid.test(file, filters, Duration::from_secs(600))?;
         let text = format!("{}{}", output.text(), String::from_utf8_lossy(&output.stderr));
@@ -59,7 +47,7 @@ fn holds_in_a_guest(programs: &[(&str, &[&str])]) -> Result {
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
-    Ok(vm.shutdown()?)
+    Ok(vm.destroy()?)
 }
 
 #[test]

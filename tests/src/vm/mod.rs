@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The agent is not part of the image: it is handed over as a second disk, so that a change to it needs no new image.
-//! Every step has a limit. The console of a guest is kept unless the guest was taken down by [`Vm::shutdown`], which is
-//! what a test that succeeds does last.
+//! Every step has a limit. The console of a guest is kept unless the guest was taken down by [`Vm::shutdown`] or
+//! [`Vm::destroy`], which is what a test that succeeds does last.
 
 mod console;
 mod error;
@@ -77,7 +77,7 @@ impl Vm {
         self.booted_in
     }
 
-    /// Where the guest's console is written. The file stays, unless [`Vm::shutdown`] succeeds.
+    /// Where the guest's console is written. The file stays, unless [`Vm::shutdown`] or [`Vm::destroy`] succeeds.
     pub fn console(&self) -> &Path {
         self.console.path()
     }
@@ -139,8 +139,18 @@ impl Vm {
     /// An orderly shutdown by systemd. Success ends the test's interest in the console, which is removed.
     pub fn shutdown(mut self) -> Result<(), VmError> {
         self.power_off()?;
-        self.console.discard().map_err(Failure::Console)?;
-        Ok(())
+        self.forget()
+    }
+
+    /// Takes it from under whatever runs in it, as `virsh destroy` does: the end of a test that succeeds and has nothing to
+    /// learn from an orderly shutdown, which takes its time where systemd is emulated.
+    pub fn destroy(mut self) -> Result<(), VmError> {
+        self.machine.qemu.kill().map_err(|error| self.console.blame(Failure::Qemu(error)))?;
+        self.forget()
+    }
+
+    fn forget(&mut self) -> Result<(), VmError> {
+        Ok(self.console.discard().map_err(Failure::Console)?)
     }
 
     fn start(&mut self) -> Result<(), VmError> {
