@@ -3,7 +3,7 @@
 use barepod_core::{Capacity, CpuPool, CpuTable, Effect, Input};
 use barepod_model::*;
 
-use crate::bench::{Bench, container, key_of, main_key, pod};
+use crate::bench::{Bench, Ledger, container, key_of, main_key, pod};
 
 /// A host of four CPUs and two pods.
 fn bench() -> Bench {
@@ -138,6 +138,34 @@ fn a_container_that_came_while_its_pod_waited_for_more_keeps_what_it_came_with_u
     let given: Vec<_> = bench.view(&db).containers.into_iter().map(|it| it.allocated.unwrap().cpu_request).collect();
     assert_eq!(given, [Some(MilliCpu(1000)), Some(MilliCpu(500))]);
     assert_eq!(resizes(&bench), 0);
+}
+
+#[test]
+fn what_a_change_that_is_being_written_needs_is_not_taken_meanwhile_by_its_own_pod() {
+    let mut bench = bench();
+    let (db, mut other) = (asking(pod("a", "db"), 1000), asking(pod("b", "other"), 1500));
+    other.restart_policy = RestartPolicy::Never;
+    bench.run(&db);
+    bench.run(&other);
+    let mut more = asking(db.clone(), 3000);
+    bench.apply(&more);
+    bench.ledger = Ledger::Stalls;
+    more.containers.push(container("side", ContainerKind::Regular));
+    more.containers[1].resources.cpu_request = Some(MilliCpu(1500));
+    bench.apply(&more);
+    bench.ended(&main_key(&other, 0), ExitStatus::Code(0));
+    assert_eq!(
+        resizes(&bench),
+        0,
+        "there is room for what is wanted now, and not for what was found to have room beside it"
+    );
+    let write = bench.log.iter().rev().find_map(|effect| match effect {
+        Effect::Store { pod, revision, .. } if *pod == db.uid => Some(*revision),
+        _ => None,
+    });
+    bench.tell(Input::Stored { pod: db.uid.clone(), revision: write.unwrap() });
+    assert_eq!(bench.view(&db).pending_resize.map(|it| it.reason), Some(Reason::Infeasible));
+    assert_eq!(bench.starts(), [key_of(&db, "side", 0)]);
 }
 
 #[test]
