@@ -82,7 +82,8 @@ pub(crate) fn lacks(pods: &BTreeMap<PodUid, PodMachine>, host: Option<&Capacity>
         let message = format!("Node didn't have enough resource: pods, requested: 1, used: {count}, capacity: {most}");
         return Some(Blocker { reason: Reason::OutOfpods, message });
     }
-    let (name, message) = shortage(asked_for(pod), used_by_others(pods, uid), host.amounts)?;
+    let wanted = pod.record.pod.requests();
+    let (name, message) = shortage(wanted, used_by_others(pods, uid), host.amounts)?;
     Some(Blocker { reason: out_of(name), message })
 }
 
@@ -93,7 +94,7 @@ pub(crate) fn pending(
     uid: &PodUid,
 ) -> Option<PendingResize> {
     let (host, pod) = (host?, pods.get(uid)?);
-    let (wanted, has) = (asked_for(pod), pod.wanted.requests());
+    let (wanted, has) = (pod.record.pod.requests(), pod.wanted.requests());
     if !pod.record.exclusive.is_empty() && wanted.cpu != has.cpu {
         // kubelet's words (`canResizePod`).
         let message = "Resize is infeasible for Guaranteed Pods alongside CPU Manager static policy".to_owned();
@@ -123,13 +124,6 @@ pub(crate) fn lacks_for_change(
     let grown = grown(as_given(present, wanted), present.wanted.requests());
     let (name, message) = shortage(grown, used_by_others(pods, &wanted.uid), host.amounts)?;
     Some(Blocker { reason: out_of(name), message })
-}
-
-/// What a pod asks for, and what it is about to ask for: a change that is being written was found to have room beside what its
-/// pod has now.
-fn asked_for(pod: &PodMachine) -> Amounts {
-    let wanted = pod.record.pod.requests();
-    pod.journal.asked_pod().map_or(wanted, |asked| wanted.max(asked.requests()))
 }
 
 /// What a changed pod asks for before it is given more than it has: what its containers have, and what new ones ask for.

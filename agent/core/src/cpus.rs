@@ -82,6 +82,11 @@ pub(crate) fn pick(
     Ok(picked)
 }
 
+/// Whether one of these belongs to a pod that has been begun.
+pub(crate) fn are_anothers(pods: &BTreeMap<PodUid, PodMachine>, sets: &BTreeMap<ContainerName, CpuSet>) -> bool {
+    taken(pods).flat_map(|(_, theirs)| theirs.values()).any(|theirs| sets.values().any(|set| !set.is_disjoint(theirs)))
+}
+
 /// Whole cores as long as one is wanted whole, then threads of cores that are in use already, then of others.
 fn from(free: &[CpuSet], cores: &[CpuSet], count: usize) -> CpuSet {
     let mut set = CpuSet::new();

@@ -530,8 +530,9 @@ impl PodMachine {
                 PodFailure { message: blocker.message.clone(), ..PodFailure::now(blocker.reason, ctx.stamp()) };
             self.record.failure.get_or_insert(failure);
         }
-        let room = self.others.pending.is_none() || waits;
-        let Some(before) = self.record.allocated.take_if(|_| room) else { return };
+        // A change that is being written was found to have room beside what its pod has now.
+        let room = self.others.pending.is_none() && self.journal.asked_pod().is_none();
+        let Some(before) = self.record.allocated.take_if(|_| room || waits) else { return };
         if !waits {
             proposal::restart_for_resize(&mut self.record, &before, &ctx.stamp());
         }

@@ -17,7 +17,7 @@ use crate::journal::Journal;
 use crate::outcome;
 use crate::planted::{self, Fault};
 use crate::pod::{PodMachine, Stage};
-use crate::{ContainerRecord, Moment, PodRecord, PodView, Progress, Restored, condition};
+use crate::{ContainerRecord, Moment, PodRecord, PodView, Progress, Restored, condition, cpus};
 
 impl Core {
     /// Takes over what the ledger holds. Call it once, before the first input.
@@ -31,7 +31,12 @@ impl Core {
         self.settle(now);
     }
 
-    fn restore_record(&mut self, record: PodRecord, now: Moment) {
+    fn restore_record(&mut self, mut record: PodRecord, now: Moment) {
+        // A power cut may have taken from the ledger that it had come to its end, and another has got its CPUs since.
+        if record.boot != self.boot && cpus::are_anothers(&self.pods, &record.exclusive) {
+            record.exclusive.clear();
+            record.unbooked = true;
+        }
         let mut ctx = ctx!(self, now);
         let uid = record.pod.uid.clone();
         self.pods.insert(uid.clone(), PodMachine::restored(record, &mut ctx));

@@ -1,6 +1,6 @@
 //! What the host has for pods: who gets it, and what becomes of changes for which there is no room.
 
-use barepod_core::{Capacity, CpuPool, CpuTable, Effect, Input};
+use barepod_core::{Capacity, CpuPool, CpuTable, Effect, Input, Observation};
 use barepod_model::*;
 
 use crate::bench::{Bench, Ledger, container, key_of, main_key, pod};
@@ -343,6 +343,25 @@ fn they_are_kept_over_a_restart_of_the_daemon_and_given_back_at_the_end() {
     bench.delete(&own, Some(0));
     bench.ended(&main_key(&own, 0), ExitStatus::Signal(9));
     assert_eq!(table(&bench).exclusive[&main_key(&late, 0).container_key()], [2].into());
+}
+
+#[test]
+fn after_a_power_cut_that_took_a_pod_s_end_from_the_ledger_it_asks_for_other_cpus_than_another_has_by_now() {
+    let mut bench = pooled();
+    let mut job = guaranteed(pod("a", "job"), 2000);
+    job.restart_policy = RestartPolicy::OnFailure;
+    bench.run(&job);
+    let before = bench.disk[&job.uid].clone();
+    bench.ended(&main_key(&job, 0), ExitStatus::Code(0));
+    let other = guaranteed(pod("0", "other"), 2000);
+    bench.run(&other);
+    bench.disk.insert(job.uid.clone(), before);
+    bench.reboot();
+    assert_eq!(table(&bench).exclusive, [(main_key(&other, 0).container_key(), [1, 3].into())].into());
+    bench.observed(&main_key(&job, 0), Observation::Absent);
+    bench.observed(&main_key(&other, 0), Observation::Absent);
+    assert_eq!(bench.starts(), [main_key(&other, 1)]);
+    assert_eq!(bench.view(&job).reason, Some(Reason::OutOfcpu));
 }
 
 #[test]
