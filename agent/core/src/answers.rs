@@ -38,6 +38,7 @@ pub(crate) fn subject(input: &Input) -> Option<&PodUid> {
         | Input::Delete { .. }
         | Input::Missing { .. }
         | Input::Surveyed { .. }
+        | Input::Shutdown { .. }
         | Input::Restart { .. }
         | Input::Condition { .. }
         | Input::Wake => None,
@@ -71,6 +72,7 @@ fn container(input: &Input) -> Option<&ContainerName> {
         | Input::Delete { .. }
         | Input::Missing { .. }
         | Input::Surveyed { .. }
+        | Input::Shutdown { .. }
         | Input::Restart { .. }
         | Input::Condition { .. }
         | Input::Wake => None,
@@ -100,6 +102,7 @@ impl PodMachine {
             | Input::Delete { .. }
             | Input::Missing { .. }
             | Input::Surveyed { .. }
+            | Input::Shutdown { .. }
             | Input::Restart { .. }
             | Input::Condition { .. }
             | Input::Wake
@@ -175,6 +178,7 @@ impl Running {
             | Input::Delete { .. }
             | Input::Missing { .. }
             | Input::Surveyed { .. }
+            | Input::Shutdown { .. }
             | Input::Restart { .. }
             | Input::Condition { .. }
             | Input::Wake => {}

@@ -15,7 +15,7 @@ use crate::pressure::Watch;
 use crate::proposal::Request;
 use crate::{
     BackoffFigures, Capacity, CpuSet, CpuTable, Effect, Input, Moment, PodView, admission, answers, capacity, cpus,
-    dependency, fresh, planted, show,
+    dependency, fresh, planted, show, shutdown,
 };
 
 /// The state machine of everything that is decided on one host.
@@ -27,6 +27,8 @@ pub struct Core {
     pub(crate) host: Option<Capacity>,
     /// What it is watched for; `None` if nobody watches.
     pub(crate) watch: Option<Watch>,
+    /// It goes down.
+    pub(crate) goes_down: bool,
     /// Who was last said to run where.
     pub(crate) cpu_table: Option<CpuTable>,
     pub(crate) pods: BTreeMap<PodUid, PodMachine>,
@@ -62,6 +64,7 @@ impl Core {
             figures: backoff,
             host: None,
             watch: None,
+            goes_down: false,
             cpu_table: None,
             pods: BTreeMap::new(),
             unreadable: BTreeMap::new(),
@@ -131,6 +134,7 @@ impl Core {
             Input::Stored { pod, .. } => self.stored(&pod, now),
             Input::StoreFailed { pod, message, .. } => self.store_failed(&pod, &message, now),
             Input::Surveyed { survey } => self.surveyed(&survey, now),
+            Input::Shutdown { goes_down } => self.shut_down(goes_down),
             Input::Wake => self.wake(now),
             Input::Prepared { .. }
             | Input::PrepareFailed { .. }
@@ -190,10 +194,12 @@ impl Core {
         let (blocker, picked) = if waits { self.admit(uid) } else { (None, None) };
         let waits_for_more = self.pods.get(uid).is_some_and(|pod| pod.record.allocated.is_some());
         let pending = if waits_for_more { capacity::pending(&self.pods, self.host.as_ref(), uid) } else { None };
-        let (dependency, held) = (dependency::missing(&self.pods, uid), dependency::is_held(&self.pods, uid));
+        let goes_down = self.goes_down;
+        let (dependency, held) =
+            (dependency::missing(&self.pods, uid), dependency::is_held(&self.pods, uid, goes_down));
         let mut ctx = ctx!(self, now);
         let Some(pod) = self.pods.get_mut(uid) else { return };
-        pod.others = Others { dependency, held, pending };
+        pod.others = Others { dependency, held, pending, goes_down };
         // What lives keeps its own, whatever is wanted of its pod by now.
         if let Some(picked) = picked.filter(|_| pod.is_idle() && !pod.is_dying()) {
             pod.record.exclusive = picked;
@@ -226,7 +232,7 @@ impl Core {
 
     /// What a pod that waits waits for, or else the CPUs that it gets for itself.
     fn admit(&self, uid: &PodUid) -> (Option<Blocker>, Option<BTreeMap<ContainerName, CpuSet>>) {
-        let blocker = admission::blocker(&self.pods, uid);
+        let blocker = self.goes_down.then(shutdown::blocker).or_else(|| admission::blocker(&self.pods, uid));
         let pressed = || self.watch.as_ref()?.refuses(&self.pods.get(uid)?.wanted);
         let lacks = || capacity::lacks(&self.pods, self.host.as_ref(), uid);
         if let Some(blocker) = blocker.or_else(pressed).or_else(lacks) {

@@ -22,10 +22,12 @@ pub(crate) fn missing(pods: &BTreeMap<PodUid, PodMachine>, uid: &PodUid) -> Opti
     })
 }
 
-/// Whether the end of `uid` waits for that of another pod, which depends on it and is ending too.
-pub(crate) fn is_held(pods: &BTreeMap<PodUid, PodMachine>, uid: &PodUid) -> bool {
+/// Whether the end of `uid` waits for that of another pod, which depends on it and is ending too, as all are on a host that
+/// goes down.
+pub(crate) fn is_held(pods: &BTreeMap<PodUid, PodMachine>, uid: &PodUid, goes_down: bool) -> bool {
     let Some(me) = pods.get(uid) else { return false };
-    let mut ending = pods.values().filter(|pod| pod.is_dying() && !pod.is_idle() && pod.uid() != uid);
+    let ends = |pod: &PodMachine| pod.is_dying() || goes_down;
+    let mut ending = pods.values().filter(|pod| ends(pod) && !pod.is_idle() && pod.uid() != uid);
     ending.any(|pod| depends_on(&pod.record.pod, &me.record.pod))
 }
 

@@ -19,6 +19,7 @@ pub(crate) fn is_fresh(core: &Core, input: &Input) -> bool {
         | Input::Delete { .. }
         | Input::Missing { .. }
         | Input::Surveyed { .. }
+        | Input::Shutdown { .. }
         | Input::Restart { .. }
         | Input::Condition { .. }
         | Input::Wake => true,

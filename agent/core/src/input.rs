@@ -358,6 +358,11 @@ pub enum Input {
         /// What was found.
         survey: Box<Survey>,
     },
+    /// The host goes down, or, after that was said, stays up.
+    Shutdown {
+        /// Whether it does.
+        goes_down: bool,
+    },
     /// The pod's ledger file is gone, durably.
     Forgotten {
         /// The pod.

@@ -43,6 +43,7 @@ mod restore;
 mod retry;
 mod running;
 mod show;
+mod shutdown;
 mod signal;
 mod stop;
 mod storage;

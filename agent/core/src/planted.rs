@@ -101,6 +101,10 @@ faults! {
     ReadyUnsaid,
     /// An ephemeral container is restarted like the others.
     EphemeralComesBack,
+    /// Containers are started on a host that goes down.
+    StartsOnTheWayDown,
+    /// On a host that goes down no pod waits for those that depend on it.
+    AllGoDownAtOnce,
     /// The ends of attempts that others have followed are not asked of the shim.
     OvertakenEndForgotten,
 }

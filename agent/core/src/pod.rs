@@ -95,6 +95,8 @@ pub(crate) struct Others {
     pub(crate) held: bool,
     /// Why a change of its resources is not made yet, if it has one.
     pub(crate) pending: Option<PendingResize>,
+    /// The host goes down.
+    pub(crate) goes_down: bool,
 }
 
 /// Why containers are stopped although nothing is wrong with them.
@@ -331,7 +333,7 @@ impl PodMachine {
     }
 
     /// A sidecar ends after all that is no sidecar, and after the sidecars that were started after it.
-    fn must_outlive_others(&self, spec: &Spec) -> bool {
+    pub(crate) fn must_outlive_others(&self, spec: &Spec) -> bool {
         if !is_sidecar(spec) || planted::on(Fault::SidecarsStopAtOnce) {
             return false;
         }
@@ -356,7 +358,8 @@ impl PodMachine {
         let prepared = matches!(self.stage, Stage::Prepared { generation } if generation >= self.needs);
         let over = self.is_over() || self.done_since().is_some();
         let cpus_known = self.record.exclusive.is_empty() || self.journal.knows_cpus(&self.record.exclusive);
-        if !prepared || over || !cpus_known || self.is_being_cleared() || self.awaits_dependency() {
+        let goes_down = self.others.goes_down && !planted::on(Fault::StartsOnTheWayDown);
+        if !prepared || over || goes_down || !cpus_known || self.is_being_cleared() || self.awaits_dependency() {
             return BTreeSet::new();
         }
         let candidates: Vec<_> = match self.initialization() {
@@ -584,6 +587,9 @@ impl PodMachine {
     fn advance_containers(&mut self, ctx: &mut Ctx<'_>) {
         self.restart_all(ctx);
         self.keep_to_deadline(ctx);
+        if self.others.goes_down {
+            self.go_down(ctx);
+        }
         let mut open = self.startable();
         if !open.is_empty() && matches!(self.initialization(), Initialization::Done) {
             self.record.initialized = true;

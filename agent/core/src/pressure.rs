@@ -202,7 +202,7 @@ impl Core {
         let Some(watch) = &mut self.watch else { return };
         let outdated = watch.is_outdated(survey);
         let Some((threshold, level)) = watch.take(&survey.levels, now.boot) else { return };
-        if outdated || self.is_evicting(now) {
+        if outdated || self.goes_down || self.is_evicting(now) {
             return;
         }
         let Some(uid) = self.first_to_go(threshold.signal, survey) else { return };

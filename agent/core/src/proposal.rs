@@ -235,7 +235,7 @@ fn replace_for_change(record: &mut PodRecord, name: &ContainerName, at: &Stamp, 
 
 /// Makes the newest attempt of a container out of date; what runs of it is stopped the way it wants to be. One that is
 /// never started again is not for this either.
-fn replace(record: &mut PodRecord, name: &ContainerName, at: &Stamp, waits: Waits) {
+pub(crate) fn replace(record: &mut PodRecord, name: &ContainerName, at: &Stamp, waits: Waits) {
     let spec = record.pod.containers.iter().find(|container| container.name == *name);
     let container = record.containers.entry(name.clone()).or_default();
     container.epoch += 1;

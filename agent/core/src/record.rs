@@ -130,6 +130,8 @@ pub struct PodFailure {
 pub enum Disruption {
     /// The host was short of something.
     Pressure,
+    /// The host goes down.
+    Shutdown,
 }
 
 /// What is kept of a container.

@@ -68,6 +68,9 @@ fn pod_reason(pod: &PodMachine) -> (Option<Reason>, String) {
             Some(failure) => (Some(failure.reason), failure.message.clone()),
             None => (None, String::new()),
         },
+        _other if pod.others.goes_down && !pod.is_dying() && !pod.is_over() => {
+            (Some(Reason::NodeShutdown), "the host goes down; the pod is begun again after the next boot".to_owned())
+        }
         _other if pod.record.orphaned => {
             (Some(Reason::Orphaned), format!("the source ({}) does not mention it; it runs on", pod.wanted.source))
         }

@@ -176,6 +176,10 @@ reasons! {
     DeadlineExceeded,
     /// The pod used more disk space than it may, or its host was short of something.
     Evicted,
+    /// The pod ended because its host went down, and is not begun again there.
+    Terminated,
+    /// The host goes down: nothing is begun on it.
+    NodeShutdown,
 
     // Events.
     /// An intent was accepted.
@@ -234,7 +238,7 @@ impl Reason {
     /// Whether it says that this host does not take a pod that another one might.
     #[must_use]
     pub fn is_of_the_node(self) -> bool {
-        self.is_out_of_resource() || self == Reason::Evicted
+        self.is_out_of_resource() || matches!(self, Reason::Evicted | Reason::NodeShutdown)
     }
 
     /// Whether it says that the host has not enough left of something.

@@ -61,6 +61,7 @@ pub(crate) fn pod_of_input(input: &Input) -> Option<PodUid> {
         | Input::Restart { .. }
         | Input::Condition { .. }
         | Input::Surveyed { .. }
+        | Input::Shutdown { .. }
         | Input::Wake => None,
     }
 }
@@ -192,6 +193,7 @@ impl World<'_> {
         self.host.check_order(&key, &pod)?;
         self.check_room(&key, &pod)?;
         self.check_evicted(&key, polled)?;
+        self.check_up(&key, polled)?;
         if self.spent.contains_key(&key.container_key()) {
             return Err(violated(Invariant::EphemeralOnce, format!("{key} is started again")));
         }
@@ -250,7 +252,7 @@ impl World<'_> {
             crash_restart,
             own_cause,
             hook_asked: false,
-            postponed: false,
+            hurried: false,
             speech: notify.map(Speech::new),
             began: self.clock.now,
             told: self.clock.now,
@@ -338,6 +340,7 @@ impl World<'_> {
     fn signal(&mut self, key: &AttemptKey) -> Result<(), Violation> {
         self.host.consider_silence(key, self.clock.now);
         self.host.check_signal(key)?;
+        self.check_turn(key)?;
         let wishes = self.intents.pods.get(&key.pod).map(Intent::wishes).unwrap_or_default();
         self.host.check_polite(key, &wishes, self.clock.now)?;
         let Some(process) = self.host.attempt(key).filter(|process| process.lives()) else { return Ok(()) };

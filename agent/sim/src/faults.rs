@@ -24,6 +24,7 @@ pub(crate) struct Faults {
     pub(crate) shim_death: u64,
     pub(crate) crashy: u64,
     pub(crate) reboot: u64,
+    pub(crate) shutdown: u64,
     pub(crate) repeat: u64,
 }
 
@@ -40,6 +41,7 @@ impl Faults {
             crashy: *rng.pick(&[100, 500, 800]),
             reboot: *rng.pick(&[0, 20, 80]),
             repeat: *rng.pick(&[0, 50, 200]),
+            shutdown: *rng.pick(&[0, 0, 20, 80]),
         }
     }
 

@@ -68,8 +68,8 @@ pub(crate) struct Process {
     pub(crate) own_cause: bool,
     /// Its preStop hook was asked for.
     pub(crate) hook_asked: bool,
-    /// No daemon lived during a part of its stop.
-    pub(crate) postponed: bool,
+    /// Its stop may be shorter than can be told here: no daemon lived during a part of it, or it began as an eviction.
+    pub(crate) hurried: bool,
     /// What it says of itself, if it has a socket for it.
     pub(crate) speech: Option<Speech>,
     /// When it started.
@@ -95,6 +95,8 @@ pub(crate) enum StopCause {
     May {
         earliest: SimTime,
         latest: Option<SimTime>,
+        /// The host goes down, and there is no other reason.
+        shutdown: bool,
     },
 }
 
@@ -102,15 +104,33 @@ impl StopCause {
     /// One more reason.
     pub(crate) fn add(&mut self, earliest: SimTime, latest: Option<SimTime>) {
         *self = match *self {
-            StopCause::None => StopCause::May { earliest, latest },
-            StopCause::May { earliest: e, latest: l } => {
+            StopCause::None => StopCause::May { earliest, latest, shutdown: false },
+            StopCause::May { earliest: e, latest: l, .. } => {
                 let latest = match (l, latest) {
                     (Some(a), Some(b)) => Some(a.min(b)),
                     (a, b) => a.or(b),
                 };
-                StopCause::May { earliest: e.min(earliest), latest }
+                StopCause::May { earliest: e.min(earliest), latest, shutdown: false }
             }
         };
+    }
+
+    /// The host goes down. When the turn of each comes is known to nobody here.
+    pub(crate) fn add_shutdown(&mut self, earliest: SimTime) {
+        match self {
+            StopCause::None => *self = StopCause::May { earliest, latest: None, shutdown: true },
+            StopCause::May { earliest: before, .. } => *before = earliest.min(*before),
+        }
+    }
+
+    /// Whether there is no other reason than that the host goes down.
+    pub(crate) fn is_for_shutdown_only(&self) -> bool {
+        matches!(self, StopCause::May { shutdown: true, .. })
+    }
+
+    /// It may be stopped at any time from now on.
+    pub(crate) fn any_time(now: SimTime) -> Self {
+        StopCause::May { earliest: now, latest: None, shutdown: false }
     }
 }
 
@@ -284,7 +304,7 @@ impl Host {
         let early = |latest: SimTime| latest > now + reserve && latest.saturating_sub(now) > reserve;
         match process.stop {
             StopCause::May { latest: Some(latest), .. }
-                if early(latest) && hooked && !process.hook_asked && !process.postponed =>
+                if early(latest) && hooked && !process.hook_asked && !process.hurried =>
             {
                 Err(violated(Invariant::Order, format!("{key} gets a signal before its preStop hook")))
             }
@@ -338,7 +358,7 @@ impl Host {
     /// Nobody could stop anything for so long.
     pub(crate) fn postpone_stops(&mut self, by: SimTime, now: SimTime) {
         for process in self.containers.values_mut() {
-            process.postponed |= matches!(process.stop, StopCause::May { .. });
+            process.hurried |= matches!(process.stop, StopCause::May { .. });
             let patience = process.speech.as_ref().map(|speech| speech.patience).unwrap_or_default();
             if let StopCause::May { latest: Some(latest), .. } = &mut process.stop {
                 let until = (*latest).max(patience);

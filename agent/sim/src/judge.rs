@@ -16,6 +16,7 @@ use barepod_model::{
 use crate::clock::SimTime;
 use crate::host::StopCause;
 use crate::intent::{Ask, Intent, Known, What};
+use crate::shutdown::may_fail_with_host;
 use crate::violation::{Invariant, Violation, violated};
 use crate::workload::{
     GATE, STORAGE_LIMIT, capacity, lacks_volume, min_grace, own_grace, restarted_by_resize, share_data, started_with,
@@ -159,14 +160,12 @@ impl World<'_> {
         }
         let mut others: BTreeMap<&PodUid, (Amounts, Amounts)> = BTreeMap::new();
         for (other, process) in self.host.containers.iter().filter(|(_, process)| process.populated) {
-            let wishes = self.intents.pods.get(&other.pod).map(Intent::wishes).unwrap_or_default();
-            let most = wishes.iter().map(Pod::requests).fold(process.requests, Amounts::max);
-            let (sum, known) = others.entry(&other.pod).or_default();
-            (*sum, *known) = (sum.plus(process.own), known.max(most));
+            let (sum, given) = others.entry(&other.pod).or_default();
+            (*sum, *given) = (sum.plus(process.own), given.max(process.requests));
         }
         // A pod that is changed may have, for a while, more than it was ever given: what comes, and what goes.
         let mut others: BTreeMap<_, _> =
-            others.into_iter().map(|(pod, (sum, most))| (pod, least_of(sum, most))).collect();
+            others.into_iter().map(|(pod, (sum, given))| (pod, least_of(sum, given))).collect();
         others.remove(&key.pod);
         let wishes = self.intents.pods.get(&key.pod).map(Intent::wishes).unwrap_or_default();
         let own = wishes.iter().map(Pod::requests).fold(pod.requests(), least_of);
@@ -316,8 +315,8 @@ impl World<'_> {
     /// Why a process that is being started may be stopped at once.
     pub(crate) fn cause_at_start(&self, key: &AttemptKey, spec: &Arc<Pod>, polled: SimTime) -> StopCause {
         let now = self.clock.now;
-        if self.gluttons.contains(&key.pod) || self.resized.contains(&key.container_key()) {
-            return StopCause::May { earliest: now, latest: None };
+        if self.goes_down.is_some() || self.gluttons.contains(&key.pod) || self.resized.contains(&key.container_key()) {
+            return StopCause::any_time(now);
         }
         let Some(intent) = self.intents.pods.get(&key.pod) else { return StopCause::None };
         let replaced = self.replaced.get(&key.container_key()).is_some_and(|at| *at >= polled);
@@ -325,14 +324,14 @@ impl World<'_> {
         match (intent.deleted, intent.ending) {
             (Known::Acked, Some((acked, grace))) => {
                 let own = own_grace(spec, &key.container).max(own_grace(&intent.spec, &key.container));
-                StopCause::May { earliest: now, latest: Some((acked + grace.unwrap_or(own)).max(now)) }
+                StopCause::May { earliest: now, latest: Some((acked + grace.unwrap_or(own)).max(now)), shutdown: false }
             }
-            (Known::Acked | Known::Maybe, _) => StopCause::May { earliest: now, latest: None },
+            (Known::Acked | Known::Maybe, _) => StopCause::any_time(now),
             (Known::No, _) if replaced || other(&intent.spec) || intent.maybe.iter().any(other) => {
-                StopCause::May { earliest: now, latest: None }
+                StopCause::any_time(now)
             }
             // It may have become pointless on the way.
-            (Known::No, _) if may_end_by_itself(spec) => StopCause::May { earliest: now, latest: None },
+            (Known::No, _) if may_end_by_itself(spec) => StopCause::any_time(now),
             (Known::No, _) => StopCause::None,
         }
     }
@@ -383,6 +382,7 @@ impl World<'_> {
                     self.gluttons.insert(pod.clone());
                     for (_, process) in self.host.of_pod(pod) {
                         process.stop.add(now + Duration::from_secs(1), None);
+                        process.hurried = true;
                     }
                 }
             }
@@ -430,6 +430,9 @@ impl World<'_> {
             return Some(format!("pod {uid} is deleted but still there"));
         }
         let pod = view.pod.as_ref()?;
+        if !may_fail_with_host(view) {
+            return Some(format!("pod {uid} has its data here and is not begun again"));
+        }
         match view.reason {
             Some(Reason::WaitingForPredecessor | Reason::DataPathInUse) => {
                 let blocks = |other: &&PodView| {
@@ -541,7 +544,7 @@ fn waits_for_references(pod: &Pod, container: &Container) -> bool {
 }
 
 /// The least grace that a container may be given, by what is wanted of its pod and by what it was started for.
-fn least_grace(wishes: &[Pod], started: &Pod, name: &ContainerName) -> Duration {
+pub(crate) fn least_grace(wishes: &[Pod], started: &Pod, name: &ContainerName) -> Duration {
     wishes.iter().chain([started]).map(|pod| own_grace(pod, name)).min().unwrap_or_default()
 }
 

@@ -23,6 +23,7 @@ mod people;
 mod pressure;
 mod rng;
 mod shadow;
+mod shutdown;
 mod speech;
 mod trace;
 mod violation;

@@ -18,8 +18,11 @@ impl World<'_> {
             self.hear(old)?;
         }
         if self.rng.chance(self.faults.reboot) {
-            self.reboot();
+            self.restart_host(false);
             return Ok(());
+        }
+        if self.rng.chance(self.faults.shutdown) {
+            return self.begin_shutdown();
         }
         if self.rng.chance(100) {
             let seconds = *self.rng.pick(&[-864_000, -600, -30, 30, 600, 864_000]);
@@ -103,12 +106,15 @@ impl World<'_> {
         self.ask_for(pod)
     }
 
-    /// The power goes and comes back.
-    fn reboot(&mut self) {
+    /// The power goes and comes back; `orderly` after all disks have been written.
+    pub(crate) fn restart_host(&mut self, orderly: bool) {
         self.note(&Entry::Host("the power goes"));
         self.kill_daemon();
         self.host.reboot();
-        self.disk.power_cut(&mut self.rng);
+        self.goes_down = None;
+        if !orderly {
+            self.disk.power_cut(&mut self.rng);
+        }
         self.clock.reboot();
         // What was begun in the last moments may be forgotten.
         let known = |(key, attempt): &(ContainerKey, Attempt)| {
@@ -125,9 +131,10 @@ impl World<'_> {
     }
 
     /// From now on nothing goes wrong any more.
-    pub(crate) fn calm_down(&mut self) {
+    pub(crate) fn calm_down(&mut self) -> Result<(), Violation> {
         self.note(&Entry::Host("all faults cease"));
         self.faults.mood = Mood::Calm;
         self.end_turns();
+        self.cancel_shutdown()
     }
 }

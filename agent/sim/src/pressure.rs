@@ -173,6 +173,7 @@ impl World<'_> {
         self.gluttons.insert(pod.clone());
         for (_, process) in self.host.of_pod(pod) {
             process.stop.add(since + grace, None);
+            process.hurried = true;
         }
     }
 
@@ -219,7 +220,7 @@ fn may_go(view: &PodView) -> bool {
     let unknown = |view: &barepod_core::ContainerView| {
         matches!(view.state, ContainerState::Waiting { reason: Reason::Recovering, .. })
     };
-    let ends = matches!(view.reason, Some(Reason::Evicted | Reason::DeadlineExceeded));
+    let ends = matches!(view.reason, Some(Reason::Evicted | Reason::DeadlineExceeded | Reason::Terminated));
     view.deletion.is_none()
         && !ends
         && !view.containers.iter().any(unknown)

@@ -42,6 +42,9 @@ impl World<'_> {
     fn shadow(&self) -> Core {
         let now = self.clock.moment();
         let mut core = Core::new(self.clock.boot_id(), self.figures).with_capacity(workload::capacity());
+        if self.goes_down.is_some() {
+            core = core.with_shutdown();
+        }
         let records = self.disk.records().map(|record| Restored::Record(Box::new(record.clone()))).collect();
         core.restore(now, records);
         while let Some(effect) = core.poll_effect() {

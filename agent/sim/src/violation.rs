@@ -30,6 +30,8 @@ pub enum Invariant {
     /// Pods are evicted for others in their order, one at a time, as long as the host is short of something, and none that
     /// is exempt.
     EvictedInOrder,
+    /// On a host that goes down nothing is begun, and all that runs ends.
+    GoesDown,
     /// A CPU that a container has for itself is nobody else's, as long as it lives.
     OwnCpus,
     /// An ephemeral container is started once.

@@ -25,8 +25,10 @@ pub struct Summary {
     pub inputs: u64,
     /// Daemons that were killed.
     pub crashes: u64,
-    /// Power cuts.
+    /// Power cuts, and ends of shutdowns.
     pub reboots: u64,
+    /// Times the host began to go down.
+    pub shutdowns: u64,
     /// Processes started.
     pub starts: u64,
     /// Times a second core was made from the ledger and compared.
@@ -41,6 +43,7 @@ impl Summary {
             inputs: self.inputs + other.inputs,
             crashes: self.crashes + other.crashes,
             reboots: self.reboots + other.reboots,
+            shutdowns: self.shutdowns + other.shutdowns,
             starts: self.starts + other.starts,
             comparisons: self.comparisons + other.comparisons,
         }
@@ -66,6 +69,8 @@ pub(crate) enum Happening {
     Survey(u64),
     /// Somebody does or asks something.
     Turn,
+    /// A host that goes down has waited.
+    ShutdownEnds,
     /// A daemon starts.
     DaemonStarts,
 }
@@ -107,6 +112,8 @@ pub struct World<'a> {
     pub(crate) evicted: BTreeMap<PodUid, SimTime>,
     /// What is known of evictions for others.
     pub(crate) siege: Siege,
+    /// Since when the host goes down.
+    pub(crate) goes_down: Option<SimTime>,
     queue: BTreeMap<(SimTime, u64), Happening>,
     next_event: u64,
     turns: u64,
@@ -165,6 +172,7 @@ impl<'a> World<'a> {
             gluttons: BTreeSet::new(),
             evicted: BTreeMap::new(),
             siege: Siege::default(),
+            goes_down: None,
             queue: BTreeMap::new(),
             next_event: 0,
             turns,
@@ -188,7 +196,7 @@ impl<'a> World<'a> {
         let mut deadline = None;
         for _ in 0..STEPS {
             if self.turns == 0 && self.faults.mood == Mood::Wild {
-                self.calm_down();
+                self.calm_down()?;
             }
             if self.faults.mood == Mood::Calm {
                 let deadline = *deadline.get_or_insert(self.clock.now + PATIENCE);
@@ -261,6 +269,7 @@ impl<'a> World<'a> {
             }
             Happening::Survey(more) => self.take_survey(more),
             Happening::Turn => self.turn(),
+            Happening::ShutdownEnds => self.shutdown_ends(),
             Happening::DaemonStarts => self.start_daemon(),
         }
     }
@@ -335,6 +344,9 @@ impl<'a> World<'a> {
     fn start_daemon(&mut self) -> Result<(), Violation> {
         let core = Core::new(self.clock.boot_id(), self.figures).with_capacity(workload::capacity());
         let mut core = core.with_pressure(pressure::rules());
+        if self.goes_down.is_some() {
+            core = core.with_shutdown();
+        }
         self.siege.daemon_starts(self.clock.now);
         let records = self.disk.records().map(|record| Restored::Record(Box::new(record.clone()))).collect();
         let down = self.clock.now.saturating_sub(self.down_since);

@@ -30,6 +30,8 @@ pub(crate) struct Bench {
     pub(crate) capacity: Option<Capacity>,
     /// What the host is watched for, from the next daemon on.
     pub(crate) rules: Option<PressureRules>,
+    /// Whether the host goes down, for the next daemon.
+    pub(crate) goes_down: bool,
     requests: u64,
 }
 
@@ -55,6 +57,7 @@ impl Bench {
             cannot_prepare: None,
             capacity: None,
             rules: None,
+            goes_down: false,
             requests: 0,
         }
     }
@@ -254,6 +257,9 @@ impl Bench {
         }
         if let Some(rules) = &self.rules {
             core = core.with_pressure(rules.clone());
+        }
+        if self.goes_down {
+            core = core.with_shutdown();
         }
         self.core = core;
         self.log.clear();

@@ -13,6 +13,7 @@ mod recovery;
 mod resources;
 mod rules;
 mod semantics;
+mod shutdown;
 mod sidecars;
 mod starting;
 mod storage;

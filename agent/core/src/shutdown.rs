@@ -1,0 +1,101 @@
+//! The host goes down: what runs ends in its own way and in order, and nothing is begun any more.
+//!
+//! A pod's turn comes when those that depend on it have ended, and with it its grace: a database whose clients take long to
+//! end has not less time for that. What has its data on this host is begun again after the next boot, as if somebody had
+//! asked for new processes. What is never restarted, and what its cluster can run elsewhere, has failed with that, as under a
+//! kubelet with graceful node shutdown (`pkg/kubelet/nodeshutdown`).
+//!
+//! This is known for as long as the host is up, and kept by whoever makes the core: see [`Core::with_shutdown`].
+
+use barepod_model::{Reason, RestartPolicy, Source};
+
+use crate::admission::Blocker;
+use crate::container::{State, is_outdated};
+use crate::context::Ctx;
+use crate::core::Core;
+use crate::journal::Pending;
+use crate::planted::{self, Fault};
+use crate::pod::PodMachine;
+use crate::proposal::{self, Proposal};
+use crate::{Disruption, PodFailure, Severity};
+
+impl Core {
+    /// On a host that goes down already: whoever was killed meanwhile has its successor go on.
+    #[must_use]
+    pub fn with_shutdown(self) -> Self {
+        Self { goes_down: true, ..self }
+    }
+
+    /// Whether the host goes down.
+    #[must_use]
+    pub fn goes_down(&self) -> bool {
+        self.goes_down
+    }
+
+    /// Whether it goes down and nothing is left to be waited for: no pod has a process, and the ledger has all of it. Pods whose
+    /// ledger files cannot be read are not waited for, as nothing is done to them.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.goes_down && self.pods.values().all(|pod| pod.is_idle() && pod.journal.is_quiet())
+    }
+
+    /// The host goes down, or stays up after all.
+    pub(crate) fn shut_down(&mut self, goes_down: bool) {
+        self.goes_down = goes_down;
+        self.touched.extend(self.pods.keys().cloned());
+    }
+}
+
+/// Why a pod is not begun on a host that goes down, in kubelet's words.
+pub(crate) fn blocker() -> Blocker {
+    let message = "Pod was rejected as the node is shutting down.".to_owned();
+    Blocker { reason: Reason::NodeShutdown, message }
+}
+
+impl PodMachine {
+    /// Ends what runs, as far as it is its turn.
+    pub(crate) fn go_down(&mut self, ctx: &mut Ctx<'_>) {
+        let held = self.others.held && !planted::on(Fault::AllGoDownAtOnce);
+        if held || self.is_dying() || self.is_over() {
+            return;
+        }
+        match self.fails_with_the_host() {
+            true => self.fail_with_the_host(ctx),
+            false => self.stop_until_the_next_boot(ctx),
+        }
+    }
+
+    /// Whether it is not begun again here.
+    fn fails_with_the_host(&self) -> bool {
+        let can_run_elsewhere = self.wanted.source == Source::Kubernetes && self.wanted.data_paths.is_empty();
+        can_run_elsewhere || self.wanted.restart_policy == RestartPolicy::Never
+    }
+
+    fn fail_with_the_host(&mut self, ctx: &mut Ctx<'_>) {
+        // Whatever is being written goes first.
+        if self.is_recovering() || !self.journal.is_quiet() {
+            return;
+        }
+        let failure = PodFailure {
+            message: "Pod was terminated in response to imminent node shutdown.".to_owned(),
+            disruption: Some(Disruption::Shutdown),
+            ..PodFailure::now(Reason::Terminated, ctx.stamp())
+        };
+        self.tell(Severity::Normal, Reason::NodeShutdown, failure.message.clone(), ctx);
+        self.journal.propose(&self.record, Pending { proposal: Proposal::Fail { failure }, request: None }, ctx);
+    }
+
+    fn stop_until_the_next_boot(&mut self, ctx: &mut Ctx<'_>) {
+        let runs = |name| match self.containers.get(name).map(|machine| &machine.state) {
+            Some(State::Running(_)) => true,
+            Some(State::Recovering | State::Idle | State::Starting { .. } | State::Draining { .. }) | None => false,
+        };
+        let is_new = |name| self.record.containers.get(name).is_some_and(|rec| rec.stop.is_none() && !is_outdated(rec));
+        let specs = self.wanted.containers.iter().filter(|spec| runs(&spec.name) && is_new(&spec.name));
+        let names: Vec<_> =
+            specs.filter(|spec| !self.must_outlive_others(spec)).map(|spec| spec.name.clone()).collect();
+        for name in &names {
+            proposal::replace(&mut self.record, name, &ctx.stamp(), crate::Waits::Successor);
+        }
+    }
+}
