@@ -163,10 +163,13 @@ impl Core {
         let Some(uid) = answers::subject(&input).cloned() else { return };
         let mut ctx = ctx!(self, now);
         if let Some(pod) = self.pods.get_mut(&uid) {
-            if let (Input::TornDown { .. }, Some(watch)) = (&input, self.watch.as_mut().filter(|_| pod.is_evicted())) {
+            let may_clear = matches!(input, Input::TornDown { .. } | Input::Emptied { .. });
+            pod.answer(input, &mut ctx);
+            if let Some(watch) =
+                self.watch.as_mut().filter(|_| may_clear && pod.record.failure.is_some() && pod.is_idle())
+            {
                 watch.cleared(now.boot);
             }
-            pod.answer(input, &mut ctx);
             self.touched.insert(uid);
         }
     }

@@ -272,21 +272,23 @@ impl PodMachine {
         !ends && !self.is_recovering() && capacity::has_something(self)
     }
 
-    /// It was evicted, or has failed, and has not given back yet what it had; one that does not end is not waited for forever.
+    /// It was evicted, or has failed, and has not given back yet what it had: an evicted one all that it has on the disk too. One
+    /// that does not end is not waited for forever.
     fn is_being_evicted(&self, now: BootTime) -> bool {
         let written = self.journal.asked_failure();
         let failure = written.or(self.record.failure.as_ref());
         // One that fails for another reason gives back just as much.
         let Some(failure) = failure else { return false };
+        let gives_disk_back = failure.disruption == Some(Disruption::Pressure);
         let cleared = match self.stage {
-            Stage::TornDown | Stage::Waiting(_) | Stage::Forgetting { .. } | Stage::ForgetFailed { .. } => true,
-            Stage::Gone => true,
+            Stage::TornDown | Stage::Forgetting { .. } | Stage::ForgetFailed { .. } | Stage::Gone => true,
+            Stage::Waiting(_) => self.is_idle(),
             Stage::Accepting
             | Stage::Preparing { .. }
             | Stage::PrepareFailed { .. }
             | Stage::Prepared { .. }
             | Stage::TearingDown { .. }
-            | Stage::TearDownFailed { .. } => false,
+            | Stage::TearDownFailed { .. } => self.is_idle() && !gives_disk_back,
         };
         let patience = failure.grace.unwrap_or_default() + CLEARED_WITHIN;
         let is_of_this_boot = failure.since.boot_id == self.record.boot;

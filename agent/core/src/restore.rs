@@ -21,7 +21,9 @@ use crate::{ContainerRecord, Moment, PodRecord, PodView, Progress, Restored, con
 
 impl Core {
     /// Takes over what the ledger holds. Call it once, before the first input.
-    pub fn restore(&mut self, now: Moment, pods: Vec<Restored>) {
+    pub fn restore(&mut self, now: Moment, mut pods: Vec<Restored>) {
+        // What is on its way out may have lost to others what it had.
+        pods.sort_by_key(|pod| matches!(pod, Restored::Record(record) if record.deletion.is_some()));
         for pod in pods {
             match pod {
                 Restored::Record(record) => self.restore_record(*record, now),
@@ -32,10 +34,10 @@ impl Core {
     }
 
     fn restore_record(&mut self, mut record: PodRecord, now: Moment) {
-        // A power cut may have taken from the ledger that it had come to its end, and another has got its CPUs since.
-        if record.boot != self.boot && cpus::are_anothers(&self.pods, &record.exclusive) {
+        // It had come to its end, which the ledger does not know, and another has got its CPUs since.
+        if cpus::are_anothers(&self.pods, &record.exclusive) {
             record.exclusive.clear();
-            record.unbooked = true;
+            record.unbooked |= record.boot != self.boot;
         }
         let mut ctx = ctx!(self, now);
         let uid = record.pod.uid.clone();

@@ -103,8 +103,14 @@ impl Running {
 
     /// Another shim listens.
     pub(crate) fn hear_again(&mut self, heard: Option<Heard>, rec: &mut ContainerRecord, ctx: &Ctx<'_>) {
-        self.listener.iter_mut().for_each(|listener| listener.deaf = false);
-        self.take_words(heard.unwrap_or_else(|| unheard(ctx)), rec);
+        let heard = heard.unwrap_or_else(|| unheard(ctx));
+        if let Some(listener) = &mut self.listener {
+            listener.deaf = false;
+            // What was looked at may be older than what has been told meanwhile.
+            if heard.deaf.is_some() || heard.serial >= listener.heard.serial {
+                self.take_words(heard, rec);
+            }
+        }
     }
 
     /// Its service has said something.

@@ -296,7 +296,7 @@ impl Host {
         }
         let has_hook = |pod: &Pod| {
             let spec = pod.containers.iter().find(|spec| spec.name == key.container);
-            spec.is_none_or(|spec| spec.lifecycle.pre_stop.is_some())
+            spec.is_some_and(|spec| spec.lifecycle.pre_stop.is_some())
         };
         let hooked = spec.lifecycle.pre_stop.is_some() && wishes.iter().all(has_hook);
         let longest = spec.stop.stages.iter().filter_map(|stage| stage.before_end).max().unwrap_or_default();

@@ -9,8 +9,8 @@ use barepod_core::{
     ProbeOutcome, RequestId, Verb,
 };
 use barepod_model::{
-    Amounts, Container, ContainerKey, ContainerKind, ContainerName, Permit, Phase, Pod, PodUid, ProbeKind, Reason,
-    RestartPolicy,
+    Amounts, Container, ContainerKey, ContainerKind, ContainerName, OnResize, Permit, Phase, Pod, PodUid, ProbeKind,
+    Reason, RestartPolicy,
 };
 
 use crate::clock::SimTime;
@@ -19,8 +19,7 @@ use crate::intent::{Ask, Intent, Known, What};
 use crate::shutdown::may_fail_with_host;
 use crate::violation::{Invariant, Violation, violated};
 use crate::workload::{
-    GATE, STORAGE_LIMIT, capacity, lacks_volume, min_grace, own_grace, restarted_by_resize, share_data, started_with,
-    touched,
+    GATE, STORAGE_LIMIT, capacity, lacks_volume, min_grace, own_grace, share_data, started_with, touched,
 };
 use crate::world::World;
 
@@ -134,10 +133,26 @@ impl World<'_> {
         if self.gluttons.contains(uid) {
             names.extend(base.containers.iter().chain(&pod.containers).map(|container| container.name.clone()));
         }
-        let before = intent.wishes();
-        let resized = before.iter().flat_map(|before| restarted_by_resize(before, pod)).collect();
+        let known = intent.wishes();
+        let resized = self.restarted_by_resize(uid, &known, pod);
         self.replacement_allowed(uid, &base, &names, asked, sure);
         self.resize_allowed(uid, &resized);
+    }
+
+    /// The containers that are restarted when a change is given to them. That may be for an amount of memory that was wanted long
+    /// ago, and is given only now.
+    fn restarted_by_resize(&mut self, uid: &PodUid, known: &[Pod], pod: &Pod) -> BTreeSet<ContainerName> {
+        for spec in known.iter().chain([pod]).flat_map(|pod| &pod.containers) {
+            let key = ContainerKey { pod: uid.clone(), container: spec.name.clone() };
+            let memory = (spec.resources.memory_request, spec.resources.memory_limit);
+            self.memories.entry(key).or_default().insert(memory);
+        }
+        let resized = |spec: &&Container| {
+            let key = ContainerKey { pod: uid.clone(), container: spec.name.clone() };
+            let restarts = spec.resize_policy.memory == OnResize::RestartContainer;
+            restarts && self.memories.get(&key).is_some_and(|memories| memories.len() > 1)
+        };
+        pod.containers.iter().filter(resized).map(|spec| spec.name.clone()).collect()
     }
 
     /// These may be restarted whenever there is room, which may be much later.

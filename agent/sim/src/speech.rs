@@ -20,6 +20,9 @@ pub(crate) enum Word {
     Patience(SimTime),
 }
 
+/// So long news are on their way at most.
+const NEWS: Duration = Duration::from_millis(100);
+
 /// What a process has said, and what its shims have heard of it.
 #[derive(Debug)]
 pub(crate) struct Speech {
@@ -29,6 +32,8 @@ pub(crate) struct Speech {
     alive: Option<SimTime>,
     /// Until when it asked for patience.
     pub(crate) patience: SimTime,
+    /// When it last said something to a shim that was dead.
+    unheard: Option<SimTime>,
     /// When a shim last began to listen in the place of a dead one.
     gap: Option<SimTime>,
 }
@@ -36,7 +41,7 @@ pub(crate) struct Speech {
 impl Speech {
     pub(crate) fn new(notify: Notify) -> Self {
         let heard = Heard { serial: 1, ..Heard::default() };
-        Self { notify, heard, ready: None, alive: None, patience: SimTime::ZERO, gap: None }
+        Self { notify, heard, ready: None, alive: None, patience: SimTime::ZERO, unheard: None, gap: None }
     }
 
     /// Whether it may be taken for ready.
@@ -49,6 +54,10 @@ impl Speech {
         let over = |since: SimTime, limit: Option<Duration>| {
             limit.is_some_and(|limit| now >= (since + limit).max(self.patience))
         };
+        // That a shim is dead is heard a moment later.
+        if self.unheard.is_some_and(|at| now.saturating_sub(at) < NEWS) {
+            return true;
+        }
         let unready = self.ready.is_none() && self.gap.is_none() && over(started, self.notify.start_timeout);
         let last = [self.ready, self.alive, self.gap].into_iter().flatten().max();
         unready || last.is_some_and(|last| over(last, self.notify.watchdog))
@@ -106,6 +115,9 @@ impl World<'_> {
         let heard_by = process.shim_lives;
         let Some(speech) = &mut process.speech else { return };
         speech.say(word, now);
+        if !heard_by {
+            speech.unheard = Some(now);
+        }
         let watchdog = speech.notify.watchdog;
         let heard = heard_by.then(|| {
             speech.hear(word, at);

@@ -168,17 +168,6 @@ pub(crate) fn capacity() -> Capacity {
     Capacity { amounts, pods: Some(6), cpus }
 }
 
-/// The containers that are restarted when `after` is given to them in the place of `before`.
-pub(crate) fn restarted_by_resize(before: &Pod, after: &Pod) -> BTreeSet<ContainerName> {
-    let resized = after.containers.iter().filter(|spec| {
-        let had = before.containers.iter().find(|had| had.name == spec.name);
-        let restarts = spec.resize_policy.memory == OnResize::RestartContainer;
-        let memory = |r: &Resources| (r.memory_request, r.memory_limit);
-        restarts && had.is_some_and(|had| memory(&had.resources) != memory(&spec.resources))
-    });
-    resized.map(|spec| spec.name.clone()).collect()
-}
-
 fn resize_policy(rng: &mut Rng) -> ResizePolicy {
     let memory = if rng.chance(300) { OnResize::RestartContainer } else { OnResize::NotRequired };
     ResizePolicy { cpu: OnResize::NotRequired, memory }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use barepod_core::{BackoffFigures, Core, CpuTable, Effect, Input, PodView, RequestId, Restored};
-use barepod_model::{Attempt, ContainerKey, ExitStatus, PodUid, Reason};
+use barepod_model::{Attempt, Bytes, ContainerKey, ExitStatus, PodUid, Reason};
 
 use crate::clock::{Clock, SimTime};
 use crate::disk::Disk;
@@ -49,6 +49,9 @@ impl Summary {
         }
     }
 }
+
+/// The request and the limit.
+type Memory = (Option<Bytes>, Option<Bytes>);
 
 /// Something that is still to happen.
 #[derive(Debug)]
@@ -104,6 +107,8 @@ pub struct World<'a> {
     pub(crate) cpus: CpuTable,
     /// Containers that may be restarted whenever there is room for what a change asks for.
     pub(crate) resized: BTreeSet<ContainerKey>,
+    /// The requests and limits of memory that were ever wanted for a container.
+    pub(crate) memories: BTreeMap<ContainerKey, BTreeSet<Memory>>,
     /// Ephemeral containers that have been started, by which attempt.
     pub(crate) spent: BTreeMap<ContainerKey, Attempt>,
     /// Pods that were told of more disk space than they may use, or were evicted for others.
@@ -168,6 +173,7 @@ impl<'a> World<'a> {
             most,
             cpus: CpuTable::default(),
             resized: BTreeSet::new(),
+            memories: BTreeMap::new(),
             spent: BTreeMap::new(),
             gluttons: BTreeSet::new(),
             evicted: BTreeMap::new(),

@@ -12,7 +12,7 @@ fn goes_down(bench: &mut Bench, goes_down: bool) {
 }
 
 fn depending(mut pod: Pod, on: &str) -> Pod {
-    pod.depends_on = vec![PodRef { namespace: pod.namespace.clone(), name: PodName::new(on).unwrap() }];
+    pod.depends_on = vec![PodRef { namespace: pod.namespace.clone(), name: PodName::new(on).expect("a name") }];
     pod
 }
 
