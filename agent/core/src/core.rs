@@ -15,7 +15,7 @@ use crate::pressure::Watch;
 use crate::proposal::Request;
 use crate::{
     BackoffFigures, Capacity, CpuSet, CpuTable, Effect, Input, Moment, PodView, admission, answers, capacity, cpus,
-    dependency, fresh, planted, show, shutdown,
+    dependency, fresh, planted, show,
 };
 
 /// The state machine of everything that is decided on one host.
@@ -235,7 +235,7 @@ impl Core {
 
     /// What a pod that waits waits for, or else the CPUs that it gets for itself.
     fn admit(&self, uid: &PodUid) -> (Option<Blocker>, Option<BTreeMap<ContainerName, CpuSet>>) {
-        let blocker = self.goes_down.then(shutdown::blocker).or_else(|| admission::blocker(&self.pods, uid));
+        let blocker = self.refused_on_the_way_down(uid).or_else(|| admission::blocker(&self.pods, uid));
         let pressed = || self.watch.as_ref()?.refuses(&self.pods.get(uid)?.wanted);
         let lacks = || capacity::lacks(&self.pods, self.host.as_ref(), uid);
         if let Some(blocker) = blocker.or_else(pressed).or_else(lacks) {

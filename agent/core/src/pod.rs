@@ -359,7 +359,14 @@ impl PodMachine {
         let over = self.is_over() || self.done_since().is_some();
         let cpus_known = self.record.exclusive.is_empty() || self.journal.knows_cpus(&self.record.exclusive);
         let goes_down = self.others.goes_down && !planted::on(Fault::StartsOnTheWayDown);
-        if !prepared || over || goes_down || !cpus_known || self.is_being_cleared() || self.awaits_dependency() {
+        if !prepared
+            || over
+            || goes_down
+            || self.may_be_over()
+            || !cpus_known
+            || self.is_being_cleared()
+            || self.awaits_dependency()
+        {
             return BTreeSet::new();
         }
         let candidates: Vec<_> = match self.initialization() {
@@ -375,6 +382,15 @@ impl PodMachine {
         };
         let ephemeral = self.of_kind(ContainerKind::Ephemeral).map(|container| &container.name);
         candidates.into_iter().chain(ephemeral).filter(|name| !self.journal.holds(name)).cloned().collect()
+    }
+
+    /// Whether the pod has come to its end if what is not known yet has ended too: every regular container has ended, as far as is
+    /// known, and what stands beside them or comes before them has nothing to begin for.
+    fn may_be_over(&self) -> bool {
+        let is_unknown = |name: &ContainerName| self.containers.get(name).is_some_and(Machine::is_unknown);
+        let is_finished = |name: &ContainerName| self.record.containers.get(name).is_some_and(|rec| rec.finished);
+        let mut regular = self.of_kind(ContainerKind::Regular).map(|spec| &spec.name);
+        regular.all(|name| is_unknown(name) || is_finished(name))
     }
 
     /// How far init containers and sidecars are.

@@ -157,9 +157,9 @@ fn update(record: &mut PodRecord, pod: &Pod, change: &Change, at: &Stamp) {
     record.generation += 1;
     record.orphaned = false;
     match change {
-        // A pod that used too much disk space is to be tried anew, whatever was changed.
+        // A pod that failed for what its host was short of, or because it went down, is to be tried anew, whatever was changed.
         Change::None | Change::InPlace | Change::Contents
-            if record.failure.as_ref().is_some_and(|failure| failure.reason == Reason::Evicted) =>
+            if record.failure.as_ref().is_some_and(|failure| is_of_the_host(failure.reason)) =>
         {
             revive(record, at);
             let names: Vec<_> = record.containers.keys().cloned().collect();
@@ -189,6 +189,11 @@ fn update(record: &mut PodRecord, pod: &Pod, change: &Change, at: &Stamp) {
     record.allocated = has.differs_in(pod).then_some(has);
     record.pod = pod.clone();
     pod.containers.iter().for_each(|container| reconsider_end(record, container));
+}
+
+/// Whether a pod failed not for what it is, but for what its host was.
+fn is_of_the_host(reason: Reason) -> bool {
+    matches!(reason, Reason::Evicted | Reason::Terminated | Reason::NodeShutdown)
 }
 
 /// A pod that failed lives again, and its deadline begins anew.

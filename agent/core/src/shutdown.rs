@@ -7,7 +7,7 @@
 //!
 //! This is known for as long as the host is up, and kept by whoever makes the core: see [`Core::with_shutdown`].
 
-use barepod_model::{Reason, RestartPolicy, Source};
+use barepod_model::{PodUid, Reason, RestartPolicy, Source};
 
 use crate::admission::Blocker;
 use crate::container::{State, is_outdated};
@@ -39,17 +39,20 @@ impl Core {
         self.goes_down && self.pods.values().all(|pod| pod.is_idle() && pod.journal.is_quiet())
     }
 
+    /// Why a pod of which nothing was ever begun is not begun, in kubelet's words.
+    pub(crate) fn refused_on_the_way_down(&self, uid: &PodUid) -> Option<Blocker> {
+        if !self.goes_down || self.pods.get(uid).is_some_and(PodMachine::has_begun) {
+            return None;
+        }
+        let message = "Pod was rejected as the node is shutting down.".to_owned();
+        Some(Blocker { reason: Reason::NodeShutdown, message })
+    }
+
     /// The host goes down, or stays up after all.
     pub(crate) fn shut_down(&mut self, goes_down: bool) {
         self.goes_down = goes_down;
         self.touched.extend(self.pods.keys().cloned());
     }
-}
-
-/// Why a pod is not begun on a host that goes down, in kubelet's words.
-pub(crate) fn blocker() -> Blocker {
-    let message = "Pod was rejected as the node is shutting down.".to_owned();
-    Blocker { reason: Reason::NodeShutdown, message }
 }
 
 impl PodMachine {
@@ -68,7 +71,11 @@ impl PodMachine {
     /// Whether it is not begun again here.
     fn fails_with_the_host(&self) -> bool {
         let can_run_elsewhere = self.wanted.source == Source::Kubernetes && self.wanted.data_paths.is_empty();
-        can_run_elsewhere || self.wanted.restart_policy == RestartPolicy::Never
+        can_run_elsewhere || (self.wanted.restart_policy == RestartPolicy::Never && self.has_begun())
+    }
+
+    fn has_begun(&self) -> bool {
+        self.record.containers.values().any(|rec| rec.attempt.is_some())
     }
 
     fn fail_with_the_host(&mut self, ctx: &mut Ctx<'_>) {

@@ -136,6 +136,7 @@ impl World<'_> {
         let known = intent.wishes();
         let resized = self.restarted_by_resize(uid, &known, pod);
         self.replacement_allowed(uid, &base, &names, asked, sure);
+        self.regrace(uid, pod);
         self.resize_allowed(uid, &resized);
     }
 
@@ -512,6 +513,7 @@ impl World<'_> {
         !self.is_busy(&view.uid)
             && !self.unwritten.contains(&view.uid)
             && (!concerns_others(view) || self.all_is_settled())
+            && (self.goes_down.is_none() || self.all_is_settled())
             && (view.pending_resize.is_none() || self.all_is_settled())
             && match view.reason {
                 Some(Reason::CreatePodError | Reason::ContainerCreating | Reason::Failed) => false,

@@ -47,6 +47,8 @@ impl World<'_> {
         self.note(&Entry::Host("the host stays up"));
         let wishes = self.intents.pods.iter().map(|(uid, intent)| (uid.clone(), intent.wishes())).collect();
         self.all_may_begin_anew(&wishes);
+        // What is on its way out ends all the same, and has a successor then.
+        self.host.containers.values_mut().for_each(|process| process.own_cause = true);
         self.hear(Input::Shutdown { goes_down: false })
     }
 
@@ -76,6 +78,18 @@ impl World<'_> {
                 let key = ContainerKey { pod: uid.clone(), container: container.name.clone() };
                 self.replaced.insert(key, self.clock.now);
             }
+        }
+    }
+
+    /// Another wish may mean another grace for those whose turn has not come.
+    pub(crate) fn regrace(&mut self, uid: &PodUid, wish: &Pod) {
+        if self.goes_down.is_none() {
+            return;
+        }
+        let now = self.clock.now;
+        for (key, process) in self.host.of_pod(uid) {
+            let grace = least_grace(std::slice::from_ref(wish), &process.spec, &key.container);
+            process.stop.add_shutdown(now + grace);
         }
     }
 
