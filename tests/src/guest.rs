@@ -69,6 +69,7 @@ impl Installed {
         }
         for (file, place) in [
             ("systemd/barepod.service", "/lib/systemd/system/barepod.service"),
+            ("systemd/barepod-shutdown.service", "/lib/systemd/system/barepod-shutdown.service"),
             ("configs/barepod.yaml", "/etc/barepod/barepod.yaml"),
             ("configs/policy.yaml", "/etc/barepod/policy.yaml"),
         ] {

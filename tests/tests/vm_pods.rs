@@ -10,6 +10,27 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const EXAMPLE: &str = include_str!("../../examples/postgresql/pod.yaml");
 
+/// Has a session open, and asks the database for something when it has long been asked to end.
+const CLIENT: &str = r#"apiVersion: v1
+kind: Pod
+metadata:
+  name: client
+  annotations: {barepod.dev/depends-on: postgresql}
+spec:
+  containers:
+  - name: main
+    image: host
+    command:
+    - sh
+    - -c
+    - |
+      psql() { PGPASSWORD=change-me command psql -h 127.0.0.1 -U postgres -XAt "$@"; }
+      end() { sleep 3; psql -c "select 'the database is there until the end'"; exit 0; }
+      trap end TERM
+      { echo "set application_name = 'idler';"; while :; do sleep 1; done; } | psql &
+      while :; do sleep 0.2; done
+"#;
+
 /// Where the daemon keeps its groups.
 const BASE: &str = "/sys/fs/cgroup/barepod";
 
@@ -68,7 +89,7 @@ fn under_systemd_postgresql_outlives_the_daemon_and_is_limited_by_cgroup_v2() ->
     what_does_not_stop_is_killed_with_its_children(&guest)?;
     the_watchdog_is_fed_and_bites(&guest)?;
     the_journal_has_the_log_with_its_fields(&guest)?;
-    a_host_that_goes_down_ends_postgresql_in_good_order(&mut guest)?;
+    a_host_that_goes_down_ends_its_pods_in_order(&mut guest)?;
 
     for pod in ["glutton", "huge", "postgresql"] {
         guest.barepod(&["delete", pod])?;
@@ -256,19 +277,36 @@ fn the_journal_has_the_log_with_its_fields(guest: &Installed) -> Result {
 
 /// systemd sends SIGTERM to whatever is left when all units are stopped, waits for at most 90 s, and kills: PostgreSQL takes
 /// it for a smart shutdown, and its shim ends with it.
-fn a_host_that_goes_down_ends_postgresql_in_good_order(guest: &mut Installed) -> Result {
-    guest.vm().check(["systemctl", "enable", "barepod"])?;
-    guest.barepod(&["exec", "postgresql", "--", "psql", "-X", "-U", "postgres", "-c", "create table t (n int)"])?;
+/// Others would have PostgreSQL wait for the idle session until it is killed. A pod that depends on it, and takes its time, ends
+/// before it.
+fn a_host_that_goes_down_ends_its_pods_in_order(guest: &mut Installed) -> Result {
+    guest.vm().check(["systemctl", "enable", "--now", "barepod", "barepod-shutdown"])?;
+    let sql = |sql: &str| guest.barepod(&["exec", "postgresql", "--", "psql", "-X", "-U", "postgres", "-Atc", sql]);
+    sql("create table t (n int)")?;
+    guest.apply(CLIENT)?;
+    guest.ready("client")?;
+    guest.until("its session", |_| {
+        let sessions = sql("select count(*) from pg_stat_activity where application_name = 'idler'").ok()?;
+        (sessions == "1").then_some(())
+    })?;
     let begin = Instant::now();
 
     guest.reboot()?;
 
     let down = begin.elapsed().saturating_sub(guest.vm().booted_in());
     assert!(down < Duration::from_secs(75), "it took {down:?} to go down: something was waited for in vain");
-    guest.ready("postgresql")?;
+    guest.ready("client")?;
     let before = guest.barepod(&["logs", "postgresql", "--previous"])?;
+    assert!(before.contains("received fast shutdown request"), "{before}");
     assert!(before.ends_with("database system is shut down"), "{before}");
     let now = guest.barepod(&["logs", "postgresql"])?;
     assert!(now.contains("database system was shut down at"), "{now}");
+    let client = guest.barepod(&["logs", "client", "--previous"])?;
+    assert!(client.ends_with("the database is there until the end"), "{client}");
+    for pod in ["client", "postgresql"] {
+        let status = &guest.pod(pod)?["status"]["containerStatuses"][0];
+        assert_eq!(status["restartCount"], 1, "{status}");
+    }
+    guest.barepod(&["delete", "client"])?;
     Ok(())
 }

@@ -168,6 +168,9 @@ pub struct HostResponse {
     /// the host has swap space
     #[prost(bool, tag = "15")]
     pub swap: bool,
+    /// it is being shut down
+    #[prost(bool, tag = "16")]
+    pub goes_down: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Amounts {
@@ -503,6 +506,65 @@ pub struct RestartRequest {
     /// empty: all regular containers
     #[prost(string, tag = "3")]
     pub container: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShutdownRequest {
+    #[prost(enumeration = "shutdown_request::Action", tag = "1")]
+    pub action: i32,
+}
+/// Nested message and enum types in `ShutdownRequest`.
+pub mod shutdown_request {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Action {
+        /// and go on looking
+        Look = 0,
+        /// the stream ends when nothing is left
+        Begin = 1,
+        /// the stream ends when it is called off
+        CallOff = 2,
+    }
+    impl Action {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Look => "LOOK",
+                Self::Begin => "BEGIN",
+                Self::CallOff => "CALL_OFF",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "LOOK" => Some(Self::Look),
+                "BEGIN" => Some(Self::Begin),
+                "CALL_OFF" => Some(Self::CallOff),
+                _ => None,
+            }
+        }
+    }
+}
+/// At once, and whenever it has changed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShutdownResponse {
+    #[prost(bool, tag = "1")]
+    pub goes_down: bool,
+    /// pods that have not come to their end, as NAMESPACE/NAME
+    #[prost(string, repeated, tag = "2")]
+    pub remaining: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RestartResponse {
@@ -1172,6 +1234,32 @@ pub mod barepod_client {
             req.extensions_mut().insert(GrpcMethod::new("barepod.v1.Barepod", "Events"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// The host goes down: every pod is ended in order, and nothing is begun any more until the next boot, or until that is
+        /// called off. For root alone, but for those who only look.
+        pub async fn shutdown(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ShutdownRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ShutdownResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/barepod.v1.Barepod/Shutdown",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("barepod.v1.Barepod", "Shutdown"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         pub async fn version(
             &mut self,
             request: impl tonic::IntoRequest<super::VersionRequest>,
@@ -1429,6 +1517,18 @@ pub mod barepod_server {
             &self,
             request: tonic::Request<super::EventsRequest>,
         ) -> std::result::Result<tonic::Response<Self::EventsStream>, tonic::Status>;
+        /// Server streaming response type for the Shutdown method.
+        type ShutdownStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ShutdownResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The host goes down: every pod is ended in order, and nothing is begun any more until the next boot, or until that is
+        /// called off. For root alone, but for those who only look.
+        async fn shutdown(
+            &self,
+            request: tonic::Request<super::ShutdownRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ShutdownStream>, tonic::Status>;
         async fn version(
             &self,
             request: tonic::Request<super::VersionRequest>,
@@ -1979,6 +2079,52 @@ pub mod barepod_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = EventsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/barepod.v1.Barepod/Shutdown" => {
+                    #[allow(non_camel_case_types)]
+                    struct ShutdownSvc<T: Barepod>(pub Arc<T>);
+                    impl<
+                        T: Barepod,
+                    > tonic::server::ServerStreamingService<super::ShutdownRequest>
+                    for ShutdownSvc<T> {
+                        type Response = super::ShutdownResponse;
+                        type ResponseStream = T::ShutdownStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ShutdownRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Barepod>::shutdown(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ShutdownSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -56,8 +56,24 @@ pub(crate) enum Command {
     Preset(Preset),
     /// Make this host a node of a Kubernetes cluster. Needs no daemon.
     Kube(Kube),
+    /// What is about the host as a whole.
+    #[command(subcommand)]
+    Host(Host),
     /// Show the versions of this command and of the daemon.
     Version(Version),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Host {
+    /// End all pods in order because the host goes down, and wait for that. They are begun again after the next boot.
+    Shutdown(Shutdown),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Shutdown {
+    /// The host stays up after all: begin them again.
+    #[arg(long)]
+    pub(crate) call_off: bool,
 }
 
 #[derive(Debug, clap::Args)]

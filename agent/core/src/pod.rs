@@ -606,16 +606,28 @@ impl PodMachine {
         if self.others.goes_down {
             self.go_down(ctx);
         }
-        let mut open = self.startable();
-        if !open.is_empty() && matches!(self.initialization(), Initialization::Done) {
-            self.record.initialized = true;
-            open = self.startable();
-        }
-        for name in self.in_order() {
-            self.scene(&name, &open, ctx, |machine, rec, scene, ctx| machine.advance(rec, scene, ctx));
+        // What one of them does may let others begin, each of them once.
+        for _ in 0..=self.containers.len() {
+            let open = self.open();
+            for name in self.in_order() {
+                self.scene(&name, &open, ctx, |machine, rec, scene, ctx| machine.advance(rec, scene, ctx));
+            }
+            if self.startable().is_subset(&open) {
+                break;
+            }
         }
         let wanted = &self.wanted.containers;
         self.containers.retain(|name, machine| !machine.is_idle() || wanted.iter().any(|spec| spec.name == *name));
+    }
+
+    /// The containers that may be started now. A pod that has come through its initialization has done so for good.
+    fn open(&mut self) -> BTreeSet<ContainerName> {
+        let open = self.startable();
+        if open.is_empty() || !matches!(self.initialization(), Initialization::Done) {
+            return open;
+        }
+        self.record.initialized = true;
+        self.startable()
     }
 
     /// As the manifest has them, in which order they are started where several are; then what an update removed.

@@ -26,17 +26,12 @@ impl Core {
         Self { goes_down: true, ..self }
     }
 
-    /// Whether the host goes down.
+    /// On a host that goes down, what is waited for: pods that have a process, or something that the ledger does not have yet.
+    /// Those whose ledger files cannot be read are not among them, as nothing is done to them. `None` where the host stays up.
     #[must_use]
-    pub fn goes_down(&self) -> bool {
-        self.goes_down
-    }
-
-    /// Whether it goes down and nothing is left to be waited for: no pod has a process, and the ledger has all of it. Pods whose
-    /// ledger files cannot be read are not waited for, as nothing is done to them.
-    #[must_use]
-    pub fn is_down(&self) -> bool {
-        self.goes_down && self.pods.values().all(|pod| pod.is_idle() && pod.journal.is_quiet())
+    pub fn remaining(&self) -> Option<Vec<PodUid>> {
+        let is_left = |pod: &&PodMachine| !pod.is_idle() || !pod.journal.is_quiet();
+        self.goes_down.then(|| self.pods.values().filter(is_left).map(|pod| pod.uid().clone()).collect())
     }
 
     /// Why a pod of which nothing was ever begun is not begun, in kubelet's words.
@@ -70,7 +65,7 @@ impl PodMachine {
 
     /// Whether it is not begun again here.
     fn fails_with_the_host(&self) -> bool {
-        let can_run_elsewhere = self.wanted.source == Source::Kubernetes && self.wanted.data_paths.is_empty();
+        let can_run_elsewhere = self.wanted.source == Source::Kubernetes && !self.wanted.has_local_data();
         can_run_elsewhere || (self.wanted.restart_policy == RestartPolicy::Never && self.has_begun())
     }
 

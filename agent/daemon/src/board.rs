@@ -1,11 +1,11 @@
 //! What is, for all who read: the latest view of each pod, and a stream of changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use barepod_core::{PodView, Pressure};
 use barepod_model::PodUid;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// One change: the pod's new view, or that it is gone.
 #[derive(Debug, Clone)]
@@ -15,6 +15,13 @@ pub(crate) struct Change {
     pub(crate) before: Option<Arc<PodView>>,
 }
 
+/// Whether the host goes down, and which pods have not come to their end then, as NAMESPACE/NAME.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Shutdown {
+    pub(crate) goes_down: bool,
+    pub(crate) remaining: BTreeSet<String>,
+}
+
 /// The latest views. Written by the supervisor only.
 #[derive(Debug)]
 pub(crate) struct Board {
@@ -22,6 +29,7 @@ pub(crate) struct Board {
     changes: broadcast::Sender<Change>,
     /// What the host is short of, each with a sentence for people.
     pressure: RwLock<BTreeMap<Pressure, String>>,
+    shutdown: watch::Sender<Shutdown>,
 }
 
 /// Changes a slow watcher may fall behind before it has to list again.
@@ -29,7 +37,12 @@ const BACKLOG: usize = 4096;
 
 impl Board {
     pub(crate) fn new() -> Self {
-        Self { pods: RwLock::default(), changes: broadcast::channel(BACKLOG).0, pressure: RwLock::default() }
+        Self {
+            pods: RwLock::default(),
+            changes: broadcast::channel(BACKLOG).0,
+            pressure: RwLock::default(),
+            shutdown: watch::Sender::default(),
+        }
     }
 
     /// Shows a pod's new view; `None` takes it off.
@@ -61,6 +74,30 @@ impl Board {
     /// What the host is short of.
     pub(crate) fn pressure(&self) -> BTreeMap<Pressure, String> {
         self.pressure.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Shows whether the host goes down: `None` if it does not, else the pods that are left.
+    pub(crate) fn put_shutdown(&self, remaining: Option<Vec<PodUid>>) {
+        let name = |uid: PodUid| match self.get(&uid).and_then(|view| view.name.clone()) {
+            Some((namespace, name)) => format!("{namespace}/{name}"),
+            None => uid.to_string(),
+        };
+        let goes_down = remaining.is_some();
+        let remaining = remaining.into_iter().flatten().map(name).collect();
+        self.shutdown.send_if_modified(|shown| {
+            if shown.goes_down != goes_down {
+                tracing::warn!("the host {}", if goes_down { "goes down" } else { "stays up" });
+            }
+            let now = Shutdown { goes_down, remaining };
+            let is_new = *shown != now;
+            *shown = now;
+            is_new
+        });
+    }
+
+    /// Whether the host goes down.
+    pub(crate) fn shutdown(&self) -> watch::Receiver<Shutdown> {
+        self.shutdown.subscribe()
     }
 
     /// All pods, by UID.

@@ -30,6 +30,7 @@ use crate::journal::Journal;
 use crate::notify::Notifier;
 use crate::policy::Rules;
 use crate::prober::Prober;
+use crate::shutdown::Marker;
 use crate::source::{ClusterSource, FileSource};
 use crate::storage;
 use crate::supervisor::{Fuse, Handle, Supervisor};
@@ -84,8 +85,12 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     let cores = whole::cores(Path::new("/sys/devices/system/cpu"));
     let capacity = config.resources.capacity(whole::amounts(&dirs.state), cores);
     let pressure = config.resources.pressure;
-    let core =
+    let mut core =
         Core::new(boot_id.clone(), config.backoff).with_capacity(capacity.clone()).with_pressure(pressure.clone());
+    let marker = Marker::new(&dirs.run, &boot_id);
+    if marker.is_set() {
+        core = core.with_shutdown();
+    }
     let main =
         Supervisor::new(core, hands, inbox, Arc::clone(&board), Arc::clone(&journal), Fuse::new(args.die_at_effect));
     tasks.spawn(main.run(pods, stop.clone()));
@@ -126,6 +131,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         journal,
         host,
         boot_id,
+        marker,
     };
     tasks.spawn(report(grpc::serve(listener, service, access, stop.clone())));
     tasks.close();

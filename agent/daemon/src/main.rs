@@ -17,6 +17,7 @@ mod notify;
 mod object;
 mod policy;
 mod prober;
+mod shutdown;
 mod source;
 mod storage;
 mod supervisor;

@@ -185,6 +185,7 @@ impl Supervisor {
             let view = self.core.pod_view(&uid).map(Arc::new);
             self.board.put(uid, view);
         }
+        self.board.put_shutdown(self.core.remaining());
     }
 
     fn carry_out(&mut self) {

@@ -253,6 +253,17 @@ pub struct Volume {
     pub kind: VolumeKind,
 }
 
+impl Pod {
+    /// Whether it has something on this host that no other host has: a claim, or a path of the host's.
+    #[must_use]
+    pub fn has_local_data(&self) -> bool {
+        self.volumes.iter().any(|volume| match volume.kind {
+            VolumeKind::HostPath { .. } | VolumeKind::Claim { .. } => true,
+            VolumeKind::EmptyDir { .. } | VolumeKind::Projected(_) => false,
+        })
+    }
+}
+
 /// What a volume is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VolumeKind {

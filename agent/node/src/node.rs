@@ -121,8 +121,11 @@ fn conditions(host: &v1::HostResponse, known: &[Value], now: Timestamp) -> Vec<V
         let (status, reason) = if why.is_empty() { ("False", good) } else { ("True", bad) };
         (kind, status, reason, if why.is_empty() { "there is enough".to_owned() } else { why.clone() })
     });
-    // Its daemon has just answered.
-    let ready = ("Ready", "True", "KubeletReady", "barepodd answers".to_owned());
+    let ready = match host.goes_down {
+        true => ("Ready", "False", "KubeletNotReady", "node is shutting down".to_owned()),
+        // Its daemon has just answered.
+        false => ("Ready", "True", "KubeletReady", "barepodd answers".to_owned()),
+    };
     pressures.chain([ready]).map(|condition| shown(condition, known, now)).collect()
 }
 

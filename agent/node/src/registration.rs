@@ -63,6 +63,7 @@ impl Registration {
 
     pub(crate) async fn run(mut self) {
         let lease = keep_lease(self.client.clone(), self.settings.name.clone(), self.known.subscribe());
+        let mut shutdown = watch_shutdown(self.daemon.clone());
         let status = async {
             loop {
                 let pause = match self.look().await {
@@ -75,7 +76,10 @@ impl Registration {
                         AGAIN
                     }
                 };
-                tokio::time::sleep(pause).await;
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = turned(&mut shutdown) => {}
+                }
             }
         };
         tokio::join!(lease, status);
@@ -153,8 +157,9 @@ impl Registration {
         let telling = node::telling(&status);
         let is_recent = |at: &Instant| at.elapsed() < REPORT;
         let is_told = self.told.as_ref().is_some_and(|(told, at)| *told == telling && is_recent(at));
-        let ready = conditions(there).into_iter().any(|known| known["type"] == "Ready" && known["status"] == "True");
-        if is_told && ready {
+        let ready = |all: &[Value]| all.iter().find(|it| it["type"] == "Ready").map(|ready| ready["status"].clone());
+        let holds = ready(&conditions(there)) == status["conditions"].as_array().and_then(|all| ready(all));
+        if is_told && holds {
             return Ok(());
         }
         call(api.patch_status(&self.settings.name, &PatchParams::default(), &patch(status))).await?;
@@ -173,6 +178,31 @@ impl Registration {
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Whether the host goes down, as the daemon says: told to the cluster at once, for its scheduler should know.
+fn watch_shutdown(mut daemon: Daemon) -> watch::Receiver<bool> {
+    let (told, shown) = watch::channel(false);
+    tokio::spawn(async move {
+        while !told.is_closed() {
+            let request = v1::ShutdownRequest { action: v1::shutdown_request::Action::Look.into() };
+            if let Ok(answer) = daemon.shutdown(request).await {
+                let mut states = answer.into_inner();
+                while let Some(state) = states.message().await.unwrap_or_default() {
+                    told.send_if_modified(|before| std::mem::replace(before, state.goes_down) != state.goes_down);
+                }
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    });
+    shown
+}
+
+/// The host has begun to go down, or stays up after all.
+async fn turned(shutdown: &mut watch::Receiver<bool>) {
+    if shutdown.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

@@ -202,6 +202,8 @@ impl World<'_> {
             let reasons = [Reason::CreateContainerError, Reason::StartError, Reason::CreateContainerConfigError];
             let failure = failure(*self.rng.pick(&reasons));
             self.may_be_over(&key.pod, &pod);
+            // It has begun, as far as it could.
+            self.host.lost.insert(key.pod.clone());
             self.hear_later(Input::StartFailed { key, failure });
             return Ok(());
         }
@@ -334,7 +336,10 @@ impl World<'_> {
         }
         let ends = self.host.recall(&key);
         let recalled = (!ends.is_empty()).then(|| Input::Recalled { key: key.clone(), ends });
-        self.hear_in_order(recalled.into_iter().chain([Input::Observed { key, observation }]));
+        let shim = key.clone();
+        for told in recalled.into_iter().chain([Input::Observed { key, observation }]) {
+            self.shim_tells(&shim, told);
+        }
     }
 
     fn signal(&mut self, key: &AttemptKey) -> Result<(), Violation> {

@@ -51,6 +51,11 @@ impl Disk {
         self.files.values().filter_map(|file| file.now.as_ref())
     }
 
+    /// What a daemon finds, and what one finds after a power cut.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = &PodRecord> {
+        self.files.values().flat_map(|file| file.now.iter().chain(&file.synced))
+    }
+
     /// What would survive a power cut of one pod.
     pub(crate) fn synced(&self, pod: &PodUid) -> Option<&PodRecord> {
         self.files.get(pod)?.synced.as_ref()

@@ -128,6 +128,13 @@ impl StopCause {
         matches!(self, StopCause::May { shutdown: true, .. })
     }
 
+    /// The host stays up, and what was begun goes on.
+    pub(crate) fn is_no_longer_for_shutdown_only(&mut self) {
+        if let StopCause::May { shutdown, .. } = self {
+            *shutdown = false;
+        }
+    }
+
     /// It may be stopped at any time from now on.
     pub(crate) fn any_time(now: SimTime) -> Self {
         StopCause::May { earliest: now, latest: None, shutdown: false }

@@ -290,6 +290,7 @@ impl World<'_> {
         for container in spec.containers.iter().map(|container| container.name.clone()) {
             self.replaced.insert(ContainerKey { pod: uid.clone(), container }, self.clock.now);
         }
+        self.host.of_pod(uid).for_each(|(_, process)| process.own_cause = true);
     }
 
     /// Pods that have run for as long as they may are stopped.

@@ -48,7 +48,10 @@ impl World<'_> {
         let wishes = self.intents.pods.iter().map(|(uid, intent)| (uid.clone(), intent.wishes())).collect();
         self.all_may_begin_anew(&wishes);
         // What is on its way out ends all the same, and has a successor then.
-        self.host.containers.values_mut().for_each(|process| process.own_cause = true);
+        for process in self.host.containers.values_mut() {
+            process.own_cause = true;
+            process.stop.is_no_longer_for_shutdown_only();
+        }
         self.hear(Input::Shutdown { goes_down: false })
     }
 
@@ -124,5 +127,5 @@ impl World<'_> {
 /// Whether this pod may fail because its host goes down.
 pub(crate) fn may_fail_with_host(view: &PodView) -> bool {
     let Some(pod) = view.pod.as_deref().filter(|_| view.reason == Some(Reason::Terminated)) else { return true };
-    pod.restart_policy == RestartPolicy::Never || (pod.source == Source::Kubernetes && pod.data_paths.is_empty())
+    pod.restart_policy == RestartPolicy::Never || (pod.source == Source::Kubernetes && !pod.has_local_data())
 }

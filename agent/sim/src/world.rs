@@ -332,7 +332,7 @@ impl<'a> World<'a> {
         }
         // What is written may not have been heard of yet.
         let written =
-            self.disk.records().filter(|record| record.failure.as_ref().is_some_and(|f| f.disruption.is_some()));
+            self.disk.versions().filter(|record| record.failure.as_ref().is_some_and(|f| f.disruption.is_some()));
         let written = written.map(|record| record.pod.uid.clone());
         let shown = core.view().filter(|view| is_disrupted(view)).map(|view| view.uid.clone());
         let disrupted: BTreeSet<_> = shown.chain(written).collect();

@@ -8,6 +8,7 @@ mod describe;
 mod events;
 mod exec;
 mod get;
+mod host;
 mod kube;
 mod logs;
 mod policy;
@@ -32,6 +33,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Version(version) => return version::run(&socket, &version).await,
         Command::Kube(args) => return kube::run(args).await,
         Command::Policy(args) => return policy::run(&socket, args).await,
+        Command::Host(args) => return host::run(&socket, args).await,
         Command::Preset(preset) => {
             let surroundings = preset::Surroundings { socket: &socket, namespace: &namespace };
             return preset::run(surroundings, preset).await;
@@ -50,8 +52,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Condition(args) => condition::run(client, namespace, args).await,
         Command::Delete(args) => delete::run(client, namespace, args).await,
         Command::Events(args) => events::run(client, namespace, args).await,
-        Command::Version(_) | Command::Kube(_) | Command::Policy(_) | Command::Preset(_) => {
-            unreachable!("answered above, for they need no daemon")
+        Command::Version(_) | Command::Kube(_) | Command::Policy(_) | Command::Host(_) | Command::Preset(_) => {
+            unreachable!("answered above, for they need no daemon, or wait for it")
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use barepod_core::{AttemptKey, ConditionStatus, Effect, Input, Observation};
 use barepod_model::*;
 
-use crate::bench::{Bench, container, key_of, main_key, on_path, pod};
+use crate::bench::{Bench, container, key_of, main_key, pod};
 
 fn goes_down(bench: &mut Bench, goes_down: bool) {
     bench.tell(Input::Shutdown { goes_down });
@@ -13,6 +13,12 @@ fn goes_down(bench: &mut Bench, goes_down: bool) {
 
 fn depending(mut pod: Pod, on: &str) -> Pod {
     pod.depends_on = vec![PodRef { namespace: pod.namespace.clone(), name: PodName::new(on).expect("a name") }];
+    pod
+}
+
+fn with_claim(mut pod: Pod) -> Pod {
+    let kind = VolumeKind::Claim { claim: "data".to_owned(), read_only: false };
+    pod.volumes.push(Volume { name: "data".to_owned(), kind });
     pod
 }
 
@@ -28,16 +34,16 @@ fn asked(bench: &Bench) -> Vec<AttemptKey> {
 #[test]
 fn all_that_runs_ends_in_its_own_way_and_nothing_is_begun_any_more() {
     let mut bench = Bench::new();
-    let mut db = on_path(pod("a", "db"), "/data/db");
+    let mut db = with_claim(pod("a", "db"));
     db.containers[0].stop.stages = vec![StopStage { signal: 2, before_end: None }];
     bench.run(&db);
     bench.log.clear();
     goes_down(&mut bench, true);
     assert_eq!(bench.signals(), [2]);
     assert_eq!(bench.view(&db).reason, Some(Reason::NodeShutdown));
-    assert!(!bench.core.is_down());
+    assert_eq!(bench.core.remaining(), Some(vec![db.uid.clone()]));
     bench.ended(&main_key(&db, 0), ExitStatus::Code(0));
-    assert!(bench.core.is_down());
+    assert_eq!(bench.core.remaining(), Some(Vec::new()));
     bench.pass(3600);
     let late = pod("b", "late");
     bench.apply(&late);
@@ -48,7 +54,7 @@ fn all_that_runs_ends_in_its_own_way_and_nothing_is_begun_any_more() {
 #[test]
 fn a_pod_ends_after_those_that_depend_on_it_and_has_its_whole_grace_then() {
     let mut bench = Bench::new();
-    let (db, web) = (on_path(pod("a", "db"), "/data/db"), depending(pod("b", "web"), "db"));
+    let (db, web) = (with_claim(pod("a", "db")), depending(pod("b", "web"), "db"));
     bench.run(&db);
     bench.run(&web);
     bench.log.clear();
@@ -68,7 +74,7 @@ fn a_pod_ends_after_those_that_depend_on_it_and_has_its_whole_grace_then() {
 #[test]
 fn a_sidecar_ends_after_the_others() {
     let mut bench = Bench::new();
-    let mut db = on_path(pod("a", "db"), "/data/db");
+    let mut db = with_claim(pod("a", "db"));
     db.containers.insert(0, container("side", ContainerKind::Sidecar));
     bench.apply(&db);
     bench.started(&key_of(&db, "side", 0));
@@ -83,7 +89,7 @@ fn a_sidecar_ends_after_the_others() {
 #[test]
 fn what_has_its_data_here_is_begun_again_after_the_next_boot_even_if_it_ended_well() {
     let mut bench = Bench::new();
-    let mut db = on_path(pod("a", "db"), "/data/db");
+    let mut db = with_claim(pod("a", "db"));
     db.source = Source::Kubernetes;
     db.restart_policy = RestartPolicy::OnFailure;
     bench.run(&db);
@@ -99,7 +105,7 @@ fn what_has_its_data_here_is_begun_again_after_the_next_boot_even_if_it_ended_we
 #[test]
 fn what_can_run_elsewhere_and_what_is_never_restarted_has_failed_with_the_host() {
     let mut bench = Bench::new();
-    let (mut web, mut job) = (pod("a", "web"), on_path(pod("b", "job"), "/data/job"));
+    let (mut web, mut job) = (pod("a", "web"), with_claim(pod("b", "job")));
     web.source = Source::Kubernetes;
     job.restart_policy = RestartPolicy::Never;
     for pod in [&web, &job] {
@@ -133,7 +139,7 @@ fn a_pod_that_a_cluster_sends_meanwhile_fails_so_that_it_is_sent_elsewhere() {
 #[test]
 fn a_host_that_stays_up_after_all_has_everything_run_again_at_once() {
     let mut bench = Bench::new();
-    let (db, web) = (on_path(pod("a", "db"), "/data/db"), pod("b", "web"));
+    let (db, web) = (with_claim(pod("a", "db")), pod("b", "web"));
     bench.run(&db);
     goes_down(&mut bench, true);
     bench.ended(&main_key(&db, 0), ExitStatus::Code(0));
@@ -146,7 +152,7 @@ fn a_host_that_stays_up_after_all_has_everything_run_again_at_once() {
 #[test]
 fn a_daemon_that_comes_on_the_way_down_goes_on_with_the_stop_that_was_begun() {
     let mut bench = Bench::new();
-    let db = on_path(pod("a", "db"), "/data/db");
+    let db = with_claim(pod("a", "db"));
     bench.run(&db);
     goes_down(&mut bench, true);
     bench.pass(20);

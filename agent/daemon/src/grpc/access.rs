@@ -57,6 +57,19 @@ impl Access {
         Err(refusal(Code::PermissionDenied, Reason::Forbidden.as_str(), message))
     }
 
+    /// Whether a request is root's, who alone may end what is everybody's.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub(super) fn root<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let uid = Uid::from_raw(peer_uid(request));
+        if uid.is_root() || uid == geteuid() {
+            return Ok(());
+        }
+        let message = format!("user {uid} may not say that the host goes down: only root may");
+        Err(refusal(Code::PermissionDenied, Reason::Forbidden.as_str(), message))
+    }
+
     /// Whether a request comes from the user that the bridge runs as.
     pub(super) fn is_bridge<T>(&self, request: &Request<T>) -> bool {
         self.bridge == Some(Uid::from_raw(peer_uid(request)))

@@ -52,6 +52,7 @@ impl Machine {
             kernel,
             os_image: os_image(&word("/etc/os-release")),
             pressure: Some(self.pressure()),
+            goes_down: self.board.shutdown().borrow().goes_down,
             swap: sysinfo().is_ok_and(|info| info.swap_total() > 0),
         }
     }

@@ -11,6 +11,7 @@ mod logs;
 mod machine;
 mod policy;
 mod service;
+mod shutdown;
 mod stream;
 
 use std::io;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barepod_api::refusal;
-use barepod_api::v1::{self, barepod_server::Barepod};
+use barepod_api::v1::{self, barepod_server::Barepod, shutdown_request::Action};
 use barepod_core::{Denied, PodView, Verb};
 use barepod_model::{BootId, ContainerName, Reason, Source};
 use barepod_policy::Verb as Do;
@@ -15,11 +15,12 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::access::peer;
 use super::gate::Gate;
 use super::stream::{Answers, Sink, answer};
-use super::{Access, Machine, attach, cluster, condition, convert, exec, logs, policy};
+use super::{Access, Machine, attach, cluster, condition, convert, exec, logs, policy, shutdown};
 use crate::board::Board;
 use crate::hands::Host;
 use crate::journal::{Entry, Journal};
 use crate::policy::Rules;
+use crate::shutdown::Marker;
 use crate::source::{ClusterSource, FileError, Files, ObjectOutcome, PodOutcome};
 use crate::supervisor::{self, Handle};
 
@@ -36,6 +37,7 @@ pub(crate) struct Service {
     pub(crate) journal: Arc<Journal>,
     pub(crate) host: Arc<Host>,
     pub(crate) boot_id: BootId,
+    pub(crate) marker: Marker,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -47,6 +49,7 @@ impl Barepod for Service {
     type ExecStream = Answers<v1::ExecResponse>;
     type AttachStream = Answers<v1::AttachResponse>;
     type EventsStream = Answers<v1::Event>;
+    type ShutdownStream = Answers<v1::ShutdownResponse>;
 
     async fn apply(&self, request: Request<v1::ApplyRequest>) -> Answer<v1::ApplyResponse> {
         let user = peer(&request);
@@ -184,6 +187,15 @@ impl Barepod for Service {
     async fn host(&self, request: Request<v1::HostRequest>) -> Answer<v1::HostResponse> {
         self.access.bridge(&request)?;
         Ok(Response::new(self.machine.describe().await))
+    }
+
+    async fn shutdown(&self, request: Request<v1::ShutdownRequest>) -> Answer<Self::ShutdownStream> {
+        let action = request.get_ref().action();
+        match action {
+            Action::Look => self.access.bridge(&request)?,
+            Action::Begin | Action::CallOff => self.access.root(&request)?,
+        }
+        shutdown::begin(action, self.marker.clone(), &self.supervisor, &self.board).await.map(Response::new)
     }
 
     async fn version(&self, _: Request<v1::VersionRequest>) -> Answer<v1::VersionResponse> {
