@@ -216,6 +216,15 @@ const TABLE: &[(&str, &str, &[&str], u16)] = &[
     ("GET", "/pods", &["pods", "proxy"], 200),
     ("GET", "/runningpods/", &["pods", "proxy"], 200),
     ("GET", "/configz", &["configz", "proxy"], 200),
+    ("GET", "/stats/summary", &["stats"], 200),
+    ("POST", "/stats/summary", &["stats"], 200),
+    ("GET", "/stats/nothing", &["stats"], 404),
+    ("GET", "/metrics", &["metrics"], 200),
+    ("GET", "/metrics/cadvisor", &["metrics"], 200),
+    ("GET", "/metrics/resource", &["metrics"], 200),
+    ("GET", "/metrics/probes", &["metrics"], 200),
+    ("GET", "/metrics/slis", &["metrics"], 200),
+    ("POST", "/metrics", &["metrics"], 405),
     ("GET", "/flagz", &["configz"], 200),
     ("GET", "/statusz", &["statusz"], 200),
     ("GET", "/logs/", &["log"], 405),
@@ -250,13 +259,11 @@ fn nobody_is_answered_but_who_is_known_and_may() -> Result {
     cluster.ready("calm")?;
     let plane = &cluster.plane;
     let admin = "kube-apiserver-kubelet-client";
-    let fine: [&[&str]; 7] =
-        [&["pods"], &["healthz"], &["configz"], &["statusz"], &["log"], &["checkpoint"], &["proxy"]];
-    let resources: Vec<_> = fine.concat().iter().map(|it| format!("nodes/{it}")).collect();
-    for subresource in fine {
-        let resources: Vec<_> = subresource.iter().map(|it| format!("nodes/{it}")).collect();
-        let rules = json!([{"apiGroups": [""], "resources": resources, "verbs": ["*"]}]);
-        plane.kubectl_apply(&role(&format!("only-{}", subresource[0]), &rules))?;
+    let fine = ["pods", "healthz", "configz", "statusz", "stats", "metrics", "log", "checkpoint", "proxy"];
+    let resources = fine.map(|subresource| format!("nodes/{subresource}"));
+    for (subresource, resource) in fine.iter().zip(&resources) {
+        let rules = json!([{"apiGroups": [""], "resources": [resource], "verbs": ["*"]}]);
+        plane.kubectl_apply(&role(&format!("only-{subresource}"), &rules))?;
     }
     plane.kubectl_apply(&role(
         "reader",
@@ -289,8 +296,8 @@ fn nobody_is_answered_but_who_is_known_and_may() -> Result {
             assert_eq!(answer, (403, forbidden(user)), "{method} {path}");
         }
         for only in fine {
-            let user = format!("only-{}", only[0]);
-            let wanted = if subresources.contains(&only[0]) { answer } else { 403 };
+            let user = format!("only-{only}");
+            let wanted = if subresources.contains(&only) { answer } else { 403 };
             assert_eq!(ask(&plane.credentials(&user, None)?)?.0, wanted, "{method} {path} by {user}");
         }
         let wanted = if method == "GET" && subresources.contains(&"proxy") { answer } else { 403 };
