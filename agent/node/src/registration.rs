@@ -45,6 +45,8 @@ pub(crate) struct Registration {
     daemon: Daemon,
     settings: Settings,
     known: watch::Sender<Option<Known>>,
+    /// Where the kubelet port listens, if it does.
+    port: watch::Receiver<Option<u16>>,
     /// What was told last, and when.
     told: Option<(Value, Instant)>,
     /// Since when the daemon does not answer.
@@ -52,8 +54,8 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    pub(crate) fn new(client: Client, daemon: Daemon, settings: Settings) -> Self {
-        Self { client, daemon, settings, known: watch::Sender::new(None), told: None, silent_since: None }
+    pub(crate) fn new(client: Client, daemon: Daemon, settings: Settings, port: watch::Receiver<Option<u16>>) -> Self {
+        Self { client, daemon, settings, known: watch::Sender::new(None), port, told: None, silent_since: None }
     }
 
     /// The node, once it is registered.
@@ -78,7 +80,8 @@ impl Registration {
                 };
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
-                    () = turned(&mut shutdown) => {}
+                    () = changed(&mut shutdown) => {}
+                    () = changed(&mut self.port) => {}
                 }
             }
         };
@@ -117,8 +120,8 @@ impl Registration {
     }
 
     async fn register(&mut self, api: &Api<Node>, host: &v1::HostResponse) -> Result<(), CallError> {
-        let object: Node =
-            serde_json::from_value(node::object(&self.settings, host)).map_err(kube::Error::SerdeError)?;
+        let object: Node = serde_json::from_value(node::object(&self.settings, host, *self.port.borrow_and_update()))
+            .map_err(kube::Error::SerdeError)?;
         let there = call(api.create(&PostParams::default(), &object)).await?;
         tracing::info!(node = self.settings.name, uid = there.uid(), "registered");
         self.told = None;
@@ -137,7 +140,8 @@ impl Registration {
             *before = Some(known);
             is_new
         });
-        let status = node::status(&self.settings, host, &conditions(&there), Timestamp::now());
+        let port = *self.port.borrow_and_update();
+        let status = node::status(&self.settings, host, port, &conditions(&there), Timestamp::now());
         self.tell(api, status, &there).await
     }
 
@@ -199,9 +203,9 @@ fn watch_shutdown(mut daemon: Daemon) -> watch::Receiver<bool> {
     shown
 }
 
-/// The host has begun to go down, or stays up after all.
-async fn turned(shutdown: &mut watch::Receiver<bool>) {
-    if shutdown.changed().await.is_err() {
+/// Until it is another; for ever, if nobody will change it.
+async fn changed<T>(value: &mut watch::Receiver<T>) {
+    if value.changed().await.is_err() {
         std::future::pending().await
     }
 }

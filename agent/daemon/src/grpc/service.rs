@@ -15,7 +15,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::access::peer;
 use super::gate::Gate;
 use super::stream::{Answers, Sink, answer};
-use super::{Access, Machine, attach, cluster, condition, convert, exec, logs, policy, shutdown};
+use super::{Access, Gauge, Machine, attach, cluster, condition, convert, exec, logs, policy, shutdown};
 use crate::board::Board;
 use crate::hands::Host;
 use crate::journal::{Entry, Journal};
@@ -31,6 +31,7 @@ pub(crate) struct Service {
     pub(crate) files: Files,
     pub(crate) cluster: ClusterSource,
     pub(crate) machine: Machine,
+    pub(crate) gauge: Arc<Gauge>,
     pub(crate) access: Access,
     pub(crate) rules: Rules,
     pub(crate) board: Arc<Board>,
@@ -196,6 +197,11 @@ impl Barepod for Service {
             Action::Begin | Action::CallOff => self.access.root(&request)?,
         }
         shutdown::begin(action, self.marker.clone(), &self.supervisor, &self.board).await.map(Response::new)
+    }
+
+    async fn stats(&self, request: Request<v1::StatsRequest>) -> Answer<v1::StatsResponse> {
+        self.access.bridge(&request)?;
+        Ok(Response::new(Arc::clone(&self.gauge).measure(request.into_inner().disk).await))
     }
 
     async fn version(&self, _: Request<v1::VersionRequest>) -> Answer<v1::VersionResponse> {
