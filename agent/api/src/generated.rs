@@ -552,6 +552,14 @@ pub struct LogsRequest {
     pub since_seconds: ::core::option::Option<u64>,
     #[prost(bool, tag = "8")]
     pub timestamps: bool,
+    /// as since_seconds; the later one holds
+    #[prost(message, optional, tag = "9")]
+    pub since_time: ::core::option::Option<Timestamp>,
+    /// of the answer, times and line ends included
+    #[prost(uint64, optional, tag = "10")]
+    pub limit_bytes: ::core::option::Option<u64>,
+    #[prost(enumeration = "LogStream", tag = "11")]
+    pub stream: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LogsResponse {
@@ -854,6 +862,35 @@ pub struct PolicyFinding {
     /// what would have to be added to the rule; empty if it allows this
     #[prost(string, tag = "3")]
     pub lacks: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LogStream {
+    All = 0,
+    Stdout = 1,
+    Stderr = 2,
+}
+impl LogStream {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::All => "LOG_STREAM_ALL",
+            Self::Stdout => "LOG_STREAM_STDOUT",
+            Self::Stderr => "LOG_STREAM_STDERR",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LOG_STREAM_ALL" => Some(Self::All),
+            "LOG_STREAM_STDOUT" => Some(Self::Stdout),
+            "LOG_STREAM_STDERR" => Some(Self::Stderr),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod barepod_client {

@@ -29,6 +29,18 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) rotate_server_certificates: bool,
 
+    /// Where the kubelet port listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
+    pub(crate) address: IpAddr,
+
+    /// The kubelet port, by which the cluster asks for logs, processes and measurements; 0: there is none.
+    #[arg(long, value_name = "PORT", default_value_t = 10250)]
+    pub(crate) port: u16,
+
+    /// Who signs the certificates of those who may ask there [default: the cluster's authority, as the kubeconfig has it].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_ca_file: Option<PathBuf>,
+
     /// The daemon's socket.
     #[arg(long, value_name = "FILE", default_value = "/run/barepod/barepod.sock")]
     pub(crate) socket: PathBuf,

@@ -2,14 +2,17 @@
 //! on the host; all network is here.
 
 mod args;
+mod kubelet;
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use barepod_credentials::{Kubeconfig, NodeName, User};
+use barepod_kubelet::KubeletPort;
 use barepod_node::{Access, Files, Settings};
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
@@ -44,9 +47,20 @@ async fn bridge(args: Args) -> anyhow::Result<()> {
         let client = barepod_node::connect(kubeconfig).await?;
         tokio::spawn(controllers(barepod_operator::run(client, identity(&name)), stop.clone()));
     }
-    if let Some(access) = Access::gain(files(&args), name, &stop).await? {
+    if let Some(access) = Access::gain(files(&args), name.clone(), &stop).await? {
         let access = access.with_serving_certificate(args.rotate_server_certificates);
-        barepod_node::run(access, daemon, settings, stop).await;
+        let (listening, served) = match args.port {
+            0 => (watch::channel(None).1, None),
+            _ => {
+                let settings = kubelet::settings(&args, &name)?;
+                let port = KubeletPort::new(&settings, daemon.clone(), access.client(), access.serving())?;
+                (port.listening(), Some(tokio::spawn(port.run(stop.clone()))))
+            }
+        };
+        barepod_node::run(access, daemon, settings, listening, stop).await;
+        if let Some(served) = served {
+            served.await?;
+        }
     }
     tracing::info!("ended; pods run on");
     Ok(())
@@ -97,7 +111,6 @@ fn settings(args: &Args, name: &NodeName) -> anyhow::Result<Settings> {
         addresses: args.node_ip.clone(),
         labels: labels.collect::<anyhow::Result<_>>()?,
         taints: args.register_with_taints.clone(),
-        port: None,
         max_pods: args.max_pods,
     })
 }

@@ -59,14 +59,18 @@ impl Certificate {
     pub fn all(pem: &str) -> Result<Vec<Self>, NoCertificate> {
         let blocks = CertificateDer::pem_slice_iter(pem.as_bytes());
         let read = |block: Result<CertificateDer<'_>, _>| match block {
-            Ok(der) => Self::read(&der),
+            Ok(der) => Self::of(&der),
             Err(error) => Err(NoCertificate::Malformed(format!("{error}"))),
         };
         let all: Vec<_> = blocks.map(read).collect::<Result<_, _>>()?;
         if all.is_empty() { Err(NoCertificate::Missing) } else { Ok(all) }
     }
 
-    fn read(der: &[u8]) -> Result<Self, NoCertificate> {
+    /// From DER.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn of(der: &[u8]) -> Result<Self, NoCertificate> {
         let malformed = |error: &dyn std::fmt::Display| NoCertificate::Malformed(error.to_string());
         let (_, parsed) = X509Certificate::from_der(der).map_err(|error| malformed(&error))?;
         let subject = parsed.subject();

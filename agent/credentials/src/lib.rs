@@ -19,6 +19,7 @@ mod layout;
 mod name;
 mod request;
 mod requested;
+mod self_signed;
 mod status;
 mod store;
 mod token;

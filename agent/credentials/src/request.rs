@@ -81,6 +81,9 @@ pub enum RequestError {
     /// A file does not hold one.
     #[error("this is no private key with a request: {0}")]
     Malformed(rustls::pki_types::pem::Error),
+    /// A certificate that was just made cannot be read.
+    #[error(transparent)]
+    Certificate(#[from] crate::certificate::NoCertificate),
 }
 
 impl SigningRequest {

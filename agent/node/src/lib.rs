@@ -24,6 +24,7 @@ mod settings;
 mod tokens;
 mod watching;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,13 +37,19 @@ pub type Daemon = barepod_api::v1::barepod_client::BarepodClient<tonic::transpor
 /// As the daemon calls where a cluster's pods come from.
 const SOURCE: &str = "kubernetes";
 
-/// Keeps the node until `stop`. Neither the API server nor the daemon need be there at any time: both are tried until they
-/// answer.
-pub async fn run(access: Access, daemon: Daemon, settings: Settings, stop: CancellationToken) {
+/// Keeps the node until `stop`, and tells the cluster where its kubelet port listens. Neither the API server nor the daemon need
+/// be there at any time: both are tried until they answer.
+pub async fn run(
+    access: Access,
+    daemon: Daemon,
+    settings: Settings,
+    port: watch::Receiver<Option<u16>>,
+    stop: CancellationToken,
+) {
     let tasks = TaskTracker::new();
     let client = access.client();
     tasks.spawn(until(stop.clone(), access.keep_client()));
-    let registration = registration::Registration::new(client.clone(), daemon.clone(), settings.clone());
+    let registration = registration::Registration::new(client.clone(), daemon.clone(), settings.clone(), port);
     let node = registration.node();
     if let Some(keeper) = access.serving_keeper() {
         tasks.spawn(until(stop.clone(), keeper.run(daemon.clone(), settings.clone(), node.clone())));

@@ -22,14 +22,14 @@ const FEATURES: [&str; 2] = ["InPlacePodLevelResourcesVerticalScaling", "Restart
 const MOST_IMAGES: usize = 50;
 
 /// The object as it is registered.
-pub(crate) fn object(settings: &Settings, host: &v1::HostResponse) -> Value {
+pub(crate) fn object(settings: &Settings, host: &v1::HostResponse, port: Option<u16>) -> Value {
     let taint = |taint: &crate::Taint| json!({"key": taint.key, "value": taint.value, "effect": taint.effect});
     json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": metadata(settings, host),
         "spec": {"taints": settings.taints.iter().map(taint).collect::<Vec<_>>()},
-        "status": status(settings, host, &[], Timestamp::now()),
+        "status": status(settings, host, port, &[], Timestamp::now()),
     })
 }
 
@@ -61,8 +61,15 @@ pub(crate) fn addresses(settings: &Settings, host: &v1::HostResponse) -> Vec<IpA
     }
 }
 
-/// The node's status. Of `known` conditions those that have not changed keep the time of their last transition.
-pub(crate) fn status(settings: &Settings, host: &v1::HostResponse, known: &[Value], now: Timestamp) -> Value {
+/// The node's status, with the kubelet port where it listens. Of `known` conditions those that have not changed keep the time
+/// of their last transition.
+pub(crate) fn status(
+    settings: &Settings,
+    host: &v1::HostResponse,
+    port: Option<u16>,
+    known: &[Value],
+    now: Timestamp,
+) -> Value {
     let internal = addresses(settings, host).into_iter().map(|address| ("InternalIP", address.to_string()));
     let addresses = internal.chain([("Hostname", host.name.clone())]);
     let addresses: Vec<_> = addresses.map(|(kind, address)| json!({"type": kind, "address": address})).collect();
@@ -73,7 +80,7 @@ pub(crate) fn status(settings: &Settings, host: &v1::HostResponse, known: &[Valu
         "allocatable": amounts(host.allocatable.as_ref(), settings.max_pods_with(host)),
         "conditions": conditions(host, known, now),
         "declaredFeatures": FEATURES,
-        "daemonEndpoints": {"kubeletEndpoint": {"Port": settings.port.unwrap_or(0)}},
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": port.unwrap_or(0)}},
         "images": images,
         "nodeInfo": {
             "architecture": host.architecture,
@@ -163,7 +170,6 @@ mod tests {
             addresses: Vec::new(),
             labels: BTreeMap::from([("disk".to_owned(), "fast".to_owned())]),
             taints: vec!["barepod.dev/host:NoSchedule".parse().unwrap()],
-            port: Some(10250),
             max_pods: 110,
         }
     }
@@ -183,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_node_is_what_its_host_is() {
-        let object = object(&settings(), &host());
+        let object = object(&settings(), &host(), Some(10250));
         let labels = &object["metadata"]["labels"];
         assert_eq!(
             (&labels["kubernetes.io/hostname"], &labels["beta.kubernetes.io/os"]),
@@ -195,6 +201,7 @@ mod tests {
         assert_eq!(status["addresses"][0], json!({"type": "InternalIP", "address": "10.1.2.3"}));
         assert_eq!((&status["capacity"]["cpu"], &status["allocatable"]["cpu"]), (&json!("4000m"), &json!("3500m")));
         assert_eq!(status["allocatable"]["pods"], "110");
+        assert_eq!(status["daemonEndpoints"]["kubeletEndpoint"]["Port"], 10250);
         assert!(serde_json::from_value::<k8s_openapi::api::core::v1::Node>(object.clone()).is_ok());
     }
 
@@ -202,11 +209,11 @@ mod tests {
     fn a_condition_keeps_the_time_of_its_transition_while_it_holds() {
         let early = Timestamp::from_second(1_000_000_000).unwrap();
         let late = Timestamp::from_second(1_000_000_100).unwrap();
-        let first = status(&settings(), &host(), &[], early);
+        let first = status(&settings(), &host(), None, &[], early);
         let known = first["conditions"].as_array().unwrap().clone();
         let mut short = host();
         short.pressure = Some(v1::Pressure { disk: "3 MiB are left".to_owned(), ..v1::Pressure::default() });
-        let second = status(&settings(), &short, &known, late);
+        let second = status(&settings(), &short, None, &known, late);
         let of = |status: &Value, kind: &str| {
             status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == kind).unwrap().clone()
         };
@@ -215,6 +222,6 @@ mod tests {
         assert_eq!((&disk["status"], &disk["message"]), (&json!("True"), &json!("3 MiB are left")));
         assert_eq!(disk["lastTransitionTime"], "2001-09-09T01:48:20Z");
         assert_ne!(telling(&first), telling(&second));
-        assert_eq!(telling(&first), telling(&status(&settings(), &host(), &known, late)));
+        assert_eq!(telling(&first), telling(&status(&settings(), &host(), None, &known, late)));
     }
 }

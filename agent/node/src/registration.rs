@@ -45,6 +45,8 @@ pub(crate) struct Registration {
     daemon: Daemon,
     settings: Settings,
     known: watch::Sender<Option<Known>>,
+    /// Where the kubelet port listens, if it does.
+    port: watch::Receiver<Option<u16>>,
     /// What was told last, and when.
     told: Option<(Value, Instant)>,
     /// Since when the daemon does not answer.
@@ -52,8 +54,8 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    pub(crate) fn new(client: Client, daemon: Daemon, settings: Settings) -> Self {
-        Self { client, daemon, settings, known: watch::Sender::new(None), told: None, silent_since: None }
+    pub(crate) fn new(client: Client, daemon: Daemon, settings: Settings, port: watch::Receiver<Option<u16>>) -> Self {
+        Self { client, daemon, settings, known: watch::Sender::new(None), port, told: None, silent_since: None }
     }
 
     /// The node, once it is registered.
@@ -75,7 +77,10 @@ impl Registration {
                         AGAIN
                     }
                 };
-                tokio::time::sleep(pause).await;
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = changed(&mut self.port) => {}
+                }
             }
         };
         tokio::join!(lease, status);
@@ -113,8 +118,8 @@ impl Registration {
     }
 
     async fn register(&mut self, api: &Api<Node>, host: &v1::HostResponse) -> Result<(), CallError> {
-        let object: Node =
-            serde_json::from_value(node::object(&self.settings, host)).map_err(kube::Error::SerdeError)?;
+        let object: Node = serde_json::from_value(node::object(&self.settings, host, *self.port.borrow()))
+            .map_err(kube::Error::SerdeError)?;
         let there = call(api.create(&PostParams::default(), &object)).await?;
         tracing::info!(node = self.settings.name, uid = there.uid(), "registered");
         self.told = None;
@@ -133,7 +138,8 @@ impl Registration {
             *before = Some(known);
             is_new
         });
-        let status = node::status(&self.settings, host, &conditions(&there), Timestamp::now());
+        let port = *self.port.borrow();
+        let status = node::status(&self.settings, host, port, &conditions(&there), Timestamp::now());
         self.tell(api, status, &there).await
     }
 
@@ -173,6 +179,13 @@ impl Registration {
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Until the port is another; for ever, if nobody will change it.
+async fn changed(port: &mut watch::Receiver<Option<u16>>) {
+    if port.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

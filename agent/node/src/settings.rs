@@ -14,8 +14,6 @@ pub struct Settings {
     pub labels: BTreeMap<String, String>,
     /// Taken at registration only: a node may not change its own.
     pub taints: Vec<Taint>,
-    /// Where the kubelet API listens; `None` where it does not.
-    pub port: Option<u16>,
     /// Pods at most; kubelet's default is 110.
     pub max_pods: u32,
 }

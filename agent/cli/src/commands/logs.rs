@@ -21,6 +21,7 @@ pub(super) async fn run(mut client: Client, namespace: String, args: Logs) -> Re
         tail_lines: args.tail,
         since_seconds: args.since,
         timestamps: args.timestamps,
+        ..LogsRequest::default()
     };
     let mut log = client.logs(request).await.map_err(from_status)?.into_inner();
     let mut out = io::stdout().lock();

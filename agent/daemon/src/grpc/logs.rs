@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use barepod_api::{refusal, v1};
 use barepod_core::PodView;
-use barepod_logs::cri::{self, Tag};
+use barepod_logs::cri::{self, Stream, Tag};
 use barepod_logs::reader::{AtEnd, Options, Reader, Step};
 use barepod_model::{Attempt, ContainerKey, ContainerKind, ContainerName, PodUid, Reason};
 use tokio::sync::broadcast;
@@ -46,6 +46,9 @@ struct Log {
     reader: Reader,
     timestamps: bool,
     fresh_line: bool,
+    stream: Option<Stream>,
+    /// Bytes that may still be sent, where there is a limit.
+    left: Option<u64>,
 }
 
 /// # Errors
@@ -61,15 +64,17 @@ pub(super) fn stream(
     let attempt = attempt(view, &key, request.previous)?;
     let pod = view.pod.as_deref().ok_or_else(|| Status::not_found("the pod's record cannot be read"))?;
     let directory = host.dirs.log_of(pod, &key);
-    let options = Options {
-        tail: request.tail_lines,
-        since_ns: request.since_seconds.map(since),
-        at_end: AtEnd::Wait,
-        ..Options::default()
-    };
+    let options =
+        Options { tail: request.tail_lines, since_ns: since(&request), at_end: AtEnd::Wait, ..Options::default() };
     let reader = Reader::open(&directory, attempt.0, options);
     let reader = reader.map_err(|error| Status::internal(format!("{}: {error}", directory.display())))?;
-    let log = Log { directory, key, attempt, reader, timestamps: request.timestamps, fresh_line: true };
+    let stream = match request.stream() {
+        v1::LogStream::All => None,
+        v1::LogStream::Stdout => Some(Stream::Stdout),
+        v1::LogStream::Stderr => Some(Stream::Stderr),
+    };
+    let (timestamps, left) = (request.timestamps, request.limit_bytes);
+    let log = Log { directory, key, attempt, reader, timestamps, fresh_line: true, stream, left };
     let (host, board) = (Arc::clone(host), Arc::clone(board));
     let follow = request.follow && !request.previous;
     Ok(answer(move |sink| send(host, board, log, follow, sink)))
@@ -87,9 +92,13 @@ fn attempt(view: &PodView, key: &ContainerKey, previous: bool) -> Result<Attempt
     }
 }
 
-fn since(seconds: u64) -> i64 {
+/// Nanoseconds since 1970, from which on records are wanted.
+fn since(request: &v1::LogsRequest) -> Option<i64> {
     let now = jiff::Timestamp::now().as_nanosecond();
-    i64::try_from(now - i128::from(seconds) * 1_000_000_000).unwrap_or(i64::MIN)
+    let ago = request.since_seconds.map(|seconds| now - i128::from(seconds) * 1_000_000_000);
+    let at = request.since_time.map(|at| i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos));
+    let since = ago.max(at)?;
+    i64::try_from(since.clamp(i64::MIN.into(), i64::MAX.into())).ok()
 }
 
 async fn send(host: Arc<Host>, board: Arc<Board>, mut log: Log, follow: bool, sink: Sink<v1::LogsResponse>) {
@@ -98,7 +107,7 @@ async fn send(host: Arc<Host>, board: Arc<Board>, mut log: Log, follow: bool, si
         // Asked before reading: what ended before this read has been written whole.
         let over = follower.as_mut().is_none_or(|follower| {
             follower.watch();
-            is_over(&board, &log)
+            log.left == Some(0) || is_over(&board, &log)
         });
         let read = host.blocking(move |_| {
             let chunk = log.chunk();
@@ -187,14 +196,22 @@ impl Log {
     /// What comes next, decoded; empty at the end of what is there.
     fn chunk(&mut self) -> std::io::Result<Vec<u8>> {
         let mut data = Vec::new();
-        while data.len() < CHUNK {
+        let most = self.left.map_or(CHUNK, |left| usize::try_from(left).unwrap_or(CHUNK).min(CHUNK));
+        while data.len() < most {
             let Step::Line(line) = self.reader.step()? else { break };
+            if self.stream.is_some_and(|stream| stream != line.stream) {
+                continue;
+            }
             if self.timestamps && self.fresh_line {
                 data.extend_from_slice(&cri::format_time(line.time_ns));
                 data.push(b' ');
             }
             self.fresh_line = line.tag == Tag::Full;
             data.extend(line.bytes());
+        }
+        if let Some(left) = &mut self.left {
+            data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= data.len() as u64;
         }
         Ok(data)
     }

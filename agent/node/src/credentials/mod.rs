@@ -87,7 +87,7 @@ impl Access {
     }
 
     /// Asks with the node's credentials, whichever they are then.
-    pub(crate) fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         self.client.clone()
     }
 

@@ -1,0 +1,112 @@
+//! What becomes of one request: who asks, whether they may, and who answers.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::AUTHORIZATION;
+use hyper::{Request, StatusCode};
+
+use crate::answer::{Answer, text};
+use crate::authentication::Authentication;
+use crate::authorization::{Authorization, Denied};
+use crate::connection::Peer;
+use crate::query::Query;
+use crate::route::{NoRoute, Place, Route, decoded, find};
+use crate::{Daemon, Settings, handlers, streams};
+
+/// The port's insides.
+pub(crate) struct Port {
+    pub(crate) settings: Settings,
+    daemon: Daemon,
+    authentication: Authentication,
+    authorization: Authorization,
+}
+
+impl Port {
+    pub(crate) fn new(
+        settings: &Settings,
+        daemon: Daemon,
+        client: kube::Client,
+    ) -> Result<Self, crate::authentication::NoAuthority> {
+        let authentication = Authentication::new(settings.client_authority.as_deref(), client.clone())?;
+        let authorization = Authorization::new(settings.node.to_string(), client);
+        Ok(Self { settings: settings.clone(), daemon, authentication, authorization })
+    }
+
+    /// Whose certificates clients may show.
+    pub(crate) fn hints(&self) -> Vec<rustls::DistinguishedName> {
+        self.authentication.hints()
+    }
+
+    /// The daemon's socket.
+    pub(crate) fn daemon(&self) -> Daemon {
+        self.daemon.clone()
+    }
+
+    /// Nothing is said of paths and methods to those who may not.
+    pub(crate) async fn answer(self: Arc<Self>, mut request: Request<Incoming>, peer: Peer) -> Answer {
+        let token = request.headers_mut().remove(AUTHORIZATION);
+        let token = token.as_ref().and_then(|value| value.to_str().ok()).and_then(bearer);
+        let Some(user) = self.authentication.user(&peer.certificates, token).await else {
+            return text(StatusCode::UNAUTHORIZED, "Unauthorized");
+        };
+        let Some(path) = decoded(request.uri().path()) else {
+            return text(StatusCode::BAD_REQUEST, "the path is no text\n");
+        };
+        match self.authorization.may(&user, request.method(), &path).await {
+            Ok(()) => {}
+            Err(denied @ Denied::Forbidden { .. }) => return text(StatusCode::FORBIDDEN, denied.to_string()),
+            Err(denied @ Denied::Unknown { .. }) => {
+                return text(StatusCode::INTERNAL_SERVER_ERROR, denied.to_string());
+            }
+        }
+        if !peer.visit.let_in() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "there are too many connections to this port\n");
+        }
+        match find(request.method(), &path) {
+            Ok(route) => self.carry_out(route, request, peer).await,
+            Err(NoRoute::Unknown) => text(StatusCode::NOT_FOUND, "404: Page Not Found"),
+            Err(NoRoute::Method) => text(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
+        }
+    }
+
+    async fn carry_out(self: Arc<Self>, route: Route, request: Request<Incoming>, peer: Peer) -> Answer {
+        let Route { place, target } = route;
+        let query = Query::of(request.uri().query());
+        match place {
+            Place::Health => handlers::health::show(&self, &target, &query).await,
+            Place::Pods => handlers::pods::all(&self).await,
+            Place::RunningPods => handlers::pods::running(&self).await,
+            Place::ContainerLogs => handlers::logs::stream(&self, &target, &query).await,
+            Place::Configz => handlers::about::config(&self.settings),
+            Place::Statusz => handlers::about::status(request.headers()),
+            Place::Flagz => handlers::about::flags(&self.settings, request.headers()),
+            Place::Checkpoint => handlers::pods::checkpoint(&self, &target).await,
+            Place::NodeLogs | Place::Profiles | Place::DebugFlags => handlers::about::disabled(place),
+            Place::Exec => streams::exec(&self, request, target, query, peer.visit).await,
+            Place::Attach => streams::attach(&self, request, target, query, peer.visit).await,
+            Place::PortForward => streams::port_forward(&self, request, target, query, peer.visit).await,
+            Place::Run => streams::run(&self, target, query).await,
+        }
+    }
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_one_of_a_bearer() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer(" bearer  abc "), Some("abc"));
+        for none in ["", "Bearer", "Bearer ", "Basic abc", "abc"] {
+            assert_eq!(bearer(none), None, "{none}");
+        }
+    }
+}
