@@ -74,13 +74,29 @@ pub async fn connect(socket: &Path) -> Result<BarepodClient<Channel>, ConnectErr
 /// A client for the daemon's socket, whether it is there or not: each call connects anew where that is needed.
 #[must_use]
 pub fn reach(socket: &Path) -> BarepodClient<Channel> {
+    lazily(&Endpoint::from_static(NOWHERE), socket)
+}
+
+/// Bytes of a stream that are on their way to a client who does not take them.
+const STREAM_WINDOW: u32 = 64 << 10;
+
+/// A client for one stream: it has a connection of its own, which holds up nobody else's when its reader is slow, and little in
+/// memory meanwhile.
+#[must_use]
+pub fn reach_for_stream(socket: &Path) -> BarepodClient<Channel> {
+    let endpoint = Endpoint::from_static(NOWHERE)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW);
+    lazily(&endpoint, socket)
+}
+
+fn lazily(endpoint: &Endpoint, socket: &Path) -> BarepodClient<Channel> {
     let path = socket.to_owned();
     let connector = service_fn(move |_: Uri| {
         let path = path.clone();
         async move { Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
     });
-    let channel = Endpoint::from_static(NOWHERE).connect_with_connector_lazy(connector);
-    BarepodClient::new(channel).max_decoding_message_size(MAX_MESSAGE)
+    BarepodClient::new(endpoint.connect_with_connector_lazy(connector)).max_decoding_message_size(MAX_MESSAGE)
 }
 
 /// Looked up by nobody.

@@ -43,6 +43,11 @@ impl Port {
         self.daemon.clone()
     }
 
+    /// The daemon's socket, for one stream.
+    pub(crate) fn daemon_for_stream(&self) -> Daemon {
+        barepod_api::reach_for_stream(&self.settings.socket)
+    }
+
     /// Nothing is said of paths and methods to those who may not.
     pub(crate) async fn answer(self: Arc<Self>, mut request: Request<Incoming>, peer: Peer) -> Answer {
         let token = request.headers_mut().remove(AUTHORIZATION);

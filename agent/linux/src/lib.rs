@@ -10,6 +10,7 @@ pub mod cgroup;
 mod dirs;
 pub mod host;
 pub mod ids;
+pub mod listeners;
 pub mod prober;
 pub mod sandbox;
 pub mod se_linux;

@@ -79,7 +79,7 @@ impl Forwards {
         Self { ports: ports.iter().copied().collect(), ..Self::opened(link, timing) }
     }
 
-    /// The next connection; `None` when there will be no more. Cancel-safe.
+    /// The next connection; `None` when there will be no more. Not cancel-safe: a stream would be lost that is being accepted.
     pub async fn next(&mut self) -> Option<Forward> {
         if let Some(port) = self.ports.pop_front() {
             return self.named_one(port).await;

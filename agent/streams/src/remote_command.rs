@@ -95,8 +95,7 @@ pub struct Session {
     pub stderr: Option<Outgoing>,
     /// Absent without a terminal.
     pub sizes: Option<Sizes>,
-    /// For the last word.
-    pub report: Report,
+    report: Report,
 }
 
 /// The streams that the request needs were not all opened in time, or the connection ended before.
@@ -137,6 +136,17 @@ impl Session {
         };
         session.greet(upgrade).await.map_err(|Gone| NotOpened)?;
         Ok(session)
+    }
+
+    /// Says how the command ended, and that nothing more comes; a client that has gone is not waited for.
+    pub async fn finish(self, outcome: &Outcome) {
+        self.report.finish(outcome).await;
+    }
+
+    /// Says when the client has gone.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client(self.report.error.clone())
     }
 
     /// On a WebSocket an empty message shows that all is well.
@@ -241,9 +251,20 @@ impl Sizes {
     }
 }
 
+/// Who asked for a command.
+#[derive(Debug)]
+pub struct Client(Outgoing);
+
+impl Client {
+    /// Waits until it has gone.
+    pub async fn gone(&self) {
+        self.0.gone().await;
+    }
+}
+
 /// The last word.
 #[derive(Debug)]
-pub struct Report {
+struct Report {
     version: Version,
     error: Outgoing,
     /// What the client need send no more on.
@@ -254,9 +275,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// Says how the command ended, and that nothing more comes. A client that does not read is waited for as long as one
-    /// that does not close.
-    pub async fn finish(self, outcome: &Outcome) {
+    /// A client that does not read is waited for as long as one that does not close.
+    async fn finish(self, outcome: &Outcome) {
         let said = async {
             for input in &self.inputs {
                 // The client may have given it up itself.
@@ -271,11 +291,6 @@ impl Report {
             }
         };
         timeout(self.timing.linger, said).await.ok();
-    }
-
-    /// Waits until the client has gone.
-    pub async fn gone(&self) {
-        self.error.gone().await;
     }
 }
 

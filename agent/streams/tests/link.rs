@@ -145,8 +145,7 @@ async fn a_command_has_its_streams_and_its_end_is_told_before_the_connection_s()
     assert_eq!(stdin.next().await, Next::End);
     session.stdout.as_ref().unwrap().write("out".into()).await.unwrap();
     session.stderr.as_ref().unwrap().write("err".into()).await.unwrap();
-    session.report.finish(&Outcome::ExitCode(3)).await;
-    drop((session.stdin, session.stdout, session.stderr));
+    session.finish(&Outcome::ExitCode(3)).await;
     assert_eq!(client.hear().await, Some(Said::Data(5, "out".into())));
     assert_eq!(client.hear().await, Some(Said::Data(7, "err".into())));
     assert_eq!(client.hear().await, Some(Said::Reset(3)));
@@ -203,7 +202,7 @@ async fn a_client_that_goes_is_noticed_though_its_input_is_not_read() {
     while timeout(Duration::from_secs(1), client.send(3, false, &[7; 4096])).await.is_ok() {}
     drop(client);
     // Only the next ping breaks the connection: what the client sent lies before its end.
-    session.report.gone().await;
+    session.client().gone().await;
     assert!(matches!(drive.await.unwrap(), End::Broken(_)));
 }
 
@@ -247,7 +246,7 @@ async fn a_silent_connection_is_ended_after_four_hours_whatever_is_answered_to_p
     }
     assert!(pings > 100, "{pings}");
     assert_eq!(started.elapsed().as_secs() / 60, 240);
-    session.report.gone().await;
+    session.client().gone().await;
     drop(client);
     assert!(matches!(drive.await.unwrap(), End::Idle));
 }
@@ -256,7 +255,7 @@ async fn a_silent_connection_is_ended_after_four_hours_whatever_is_answered_to_p
 async fn who_breaks_the_protocol_is_told_so() {
     let (mut client, session, drive) = exec(CAT).await;
     client.io.write_all(b"\x80\x02\0\x01\0\0\0\0").await.unwrap();
-    session.report.gone().await;
+    session.client().gone().await;
     while let Some(said) = client.hear().await {
         assert_eq!(said, Said::GoAway);
     }
@@ -295,8 +294,7 @@ async fn a_websocket_says_the_same_on_channels() {
     let stdin = session.stdin.as_mut().unwrap();
     assert_eq!((stdin.next().await, stdin.next().await), (Next::Data("hi".into()), Next::End));
     session.stdout.as_ref().unwrap().write("out".into()).await.unwrap();
-    session.report.finish(&Outcome::Success).await;
-    drop((session.stdin, session.stdout, session.stderr, session.sizes));
+    session.finish(&Outcome::Success).await;
     let mut said = vec![0; 6];
     client.io.read_exact(&mut said).await.unwrap();
     assert_eq!(said, b"\x82\x04\x01out");

@@ -15,7 +15,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::access::peer;
 use super::gate::Gate;
 use super::stream::{Answers, Sink, answer};
-use super::{Access, Machine, attach, cluster, condition, convert, exec, logs, policy};
+use super::{Access, Machine, attach, cluster, condition, convert, exec, listeners, logs, policy};
 use crate::board::Board;
 use crate::hands::Host;
 use crate::journal::{Entry, Journal};
@@ -184,6 +184,15 @@ impl Barepod for Service {
     async fn host(&self, request: Request<v1::HostRequest>) -> Answer<v1::HostResponse> {
         self.access.bridge(&request)?;
         Ok(Response::new(self.machine.describe().await))
+    }
+
+    async fn listeners(&self, request: Request<v1::ListenersRequest>) -> Answer<v1::ListenersResponse> {
+        self.access.bridge(&request)?;
+        let gate = self.gate(&request);
+        let request = request.into_inner();
+        let view = self.pod(&request.namespace, &request.name)?;
+        gate.may(Do::Exec, &view)?;
+        listeners::find(&self.host, &view).await.map(Response::new)
     }
 
     async fn version(&self, _: Request<v1::VersionRequest>) -> Answer<v1::VersionResponse> {

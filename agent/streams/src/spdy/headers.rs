@@ -107,6 +107,9 @@ fn text(plain: &mut &[u8]) -> Result<String, Violation> {
     String::from_utf8(bytes.to_vec()).map_err(|_| Violation::Headers("not UTF-8"))
 }
 
+/// A stored block of no bytes.
+const SYNC: &[u8] = &[0, 0, 0, 0xff, 0xff];
+
 /// Our headers. They are few and hardly worth compressing: they are stored, which zlib allows, and which needs none of the
 /// 256 KiB of a compressor.
 #[derive(Debug, Default)]
@@ -135,6 +138,9 @@ impl Deflate {
             out.put_u16_le(!length);
             out.put_slice(chunk);
         }
+        // An empty block, by which a reader knows that there is nothing to wait for before it hands on what it has. Go's reads
+        // on without it, meets the end of the frame, and takes that for the end of the stream.
+        out.put_slice(SYNC);
     }
 }
 
@@ -205,6 +211,7 @@ mod tests {
         for headers in [Headers::default(), Headers::from([("a", "1")]), Headers::default()] {
             out.clear();
             deflate.block(&headers, &mut out);
+            assert!(out.ends_with(SYNC));
             assert_eq!(inflate.block(&out), Ok(headers));
         }
     }
