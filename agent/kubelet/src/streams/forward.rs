@@ -144,14 +144,16 @@ fn elsewhere(listeners: &[v1::Listener], port: u16) -> String {
 }
 
 /// In both directions, each until its end.
-async fn pass(forward: Forward, service: TcpStream) {
+async fn pass(mut forward: Forward, service: TcpStream) {
     let (from, to) = service.into_split();
-    let Forward { mut data, .. } = forward;
-    let both = async { tokio::try_join!(up(&mut data.incoming, to), down(from, &data.outgoing)) };
+    let data = &mut forward.data;
+    let passed = async { tokio::try_join!(up(&mut data.incoming, to), down(from, &data.outgoing)) };
     // What was given up on one side is given up on the other.
-    if both.await.is_err() {
+    if passed.await.is_err() {
         data.outgoing.reset(Code::Cancel).await.ok();
     }
+    // The client waits for it.
+    forward.finish().await.ok();
 }
 
 /// What was to be passed on cannot be.
