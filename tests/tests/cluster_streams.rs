@@ -169,11 +169,12 @@ fn a_client_that_is_killed_takes_its_process_with_it_even_if_nobody_reads_its_in
             let mut child = command.spawn()?;
             let mut line = String::new();
             BufReader::new(child.stdout.take().ok_or("no stdout")?).read_line(&mut line)?;
-            let inside: u32 = line.trim().parse()?;
-            let process = outside("sleep\x00515253\0").ok_or(format!("process {inside} is not seen"))?;
+            assert!(line.trim().parse::<u32>().is_ok(), "{line}");
+            let process = wait_for("the process", SOON, || outside("sleep\x00515253\0"))?;
             child.kill()?;
             child.wait()?;
-            reached.cluster.until("the process to end with its client", |_| (!alive(process)).then_some(()))?;
+            let what = format!("the process to end with its client, fed by {input}");
+            wait_for(what, SOON, || (!alive(process)).then_some(()))?;
         }
     }
     Ok(())

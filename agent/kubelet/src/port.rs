@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use barepod_api::StreamClient;
 use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use hyper::{Request, StatusCode};
@@ -44,7 +45,7 @@ impl Port {
     }
 
     /// The daemon's socket, for one stream.
-    pub(crate) fn daemon_for_stream(&self) -> Daemon {
+    pub(crate) fn daemon_for_stream(&self) -> StreamClient {
         barepod_api::reach_for_stream(&self.settings.socket)
     }
 

@@ -35,6 +35,10 @@ const STREAMS: usize = 2048;
 const BACKLOG: usize = 16;
 /// Messages that wait to be sent, of at most 32 KiB if the senders keep to that.
 const AHEAD: usize = 8;
+/// Between pings of a peer whose words are not read, for want of room.
+const STALLED: Duration = Duration::from_secs(1);
+/// How long the last words may take on a connection that ends before all was said.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// Read at once.
 const READ: usize = 16 << 10;
 /// Written at once, about.
@@ -54,12 +58,13 @@ pub struct Timing {
 }
 
 impl Default for Timing {
-    /// Kubelet's; the ping is ours.
+    /// Kubelet's; the ping is as often as the API server's own. Behind a proxy it takes some until a client is known to be gone:
+    /// one that breaks the proxy's connection with it, and one that finds ours broken.
     fn default() -> Self {
         Self {
             idle: Duration::from_secs(4 * 3600),
             creation: Duration::from_secs(30),
-            ping: Duration::from_secs(10),
+            ping: Duration::from_secs(5),
             linger: Duration::from_secs(15 * 60),
         }
     }
@@ -181,7 +186,7 @@ where
         }
         writer.to.shutdown().await
     };
-    let patience = if let End::Done = end { timing.linger } else { timing.ping };
+    let patience = if let End::Done = end { timing.linger } else { FAREWELL };
     // If the peer takes no leave, it has had its time.
     timeout(patience, last).await.ok();
     end
@@ -386,13 +391,17 @@ impl Streams {
     async fn data(&mut self, stream: u32, data: Bytes) {
         let Some(pieces) = self.known.get(&stream).and_then(|known| known.pieces.clone()) else { return };
         let cost = u32::try_from(data.len() + PIECE_COST).unwrap_or(u32::MAX);
-        let room = tokio::select! {
-            room = Arc::clone(&self.budget).acquire_many_owned(cost) => room,
-            // Its reader has gone: nobody makes room for it.
-            () = pieces.closed() => return,
-        };
-        if let Ok(room) = room {
-            pieces.send(Piece::Data { data, _room: room }).ok();
+        let mut room = std::pin::pin!(Arc::clone(&self.budget).acquire_many_owned(cost));
+        loop {
+            tokio::select! {
+                Ok(room) = &mut room => {
+                    pieces.send(Piece::Data { data, _room: room }).ok();
+                    return;
+                }
+                // Its reader has gone: nobody makes room for it.
+                () = pieces.closed() => return,
+                () = sleep(STALLED) => drop(self.answer.try_send(Say::Ping)),
+            }
         }
     }
 

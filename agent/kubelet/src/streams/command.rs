@@ -1,5 +1,6 @@
 //! Exec and attach: the client's streams, tied to the daemon's call of that name.
 
+use barepod_api::StreamClient;
 use barepod_streams::remote_command::{CHANNELS, Options, Outcome, Session, Size, Sizes};
 use barepod_streams::{End, Incoming, Next, Outgoing, Timing, Upgrade};
 use hyper::upgrade::Upgraded;
@@ -9,14 +10,19 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::call::{Call, Heard};
-use crate::Daemon;
 
 /// Requests that wait for the daemon.
 const AHEAD: usize = 2;
 
 /// A session from its streams to its last word. When the client goes, the call ends where it stands, and with an exec its
 /// process.
-pub(super) async fn serve<C: Call>(io: TokioIo<Upgraded>, upgrade: Upgrade, options: Options, daemon: Daemon, call: C) {
+pub(super) async fn serve<C: Call>(
+    io: TokioIo<Upgraded>,
+    upgrade: Upgrade,
+    options: Options,
+    daemon: StreamClient,
+    call: C,
+) {
     let what = call.to_string();
     let timing = Timing::default();
     let (link, drive) = upgrade.link(io, &CHANNELS, timing);
@@ -40,15 +46,15 @@ pub(super) async fn serve<C: Call>(io: TokioIo<Upgraded>, upgrade: Upgrade, opti
     }
 }
 
-async fn carry_out<C: Call>(daemon: Daemon, call: C, session: &mut Session) -> Outcome {
+async fn carry_out<C: Call>(daemon: StreamClient, call: C, session: &mut Session) -> Outcome {
     let ended = pass::<C>(daemon, call, session).await;
     ended.unwrap_or_else(|status| Outcome::Failed(format!("{}: {}", C::DOING, status.message())))
 }
 
-async fn pass<C: Call>(mut daemon: Daemon, call: C, session: &mut Session) -> Result<Outcome, Status> {
+async fn pass<C: Call>(mut daemon: StreamClient, call: C, session: &mut Session) -> Result<Outcome, Status> {
     let (requests, receiver) = mpsc::channel(AHEAD);
     requests.send(call.start()).await.ok();
-    let mut answers = C::call(&mut daemon, ReceiverStream::new(receiver)).await?;
+    let mut answers = C::call(&mut daemon.client, ReceiverStream::new(receiver)).await?;
     let Session { stdin, stdout, stderr, sizes, .. } = session;
     let output = async {
         while let Some(answer) = answers.message().await? {

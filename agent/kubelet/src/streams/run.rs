@@ -37,7 +37,8 @@ async fn collect(port: &Port, start: v1::ExecStart) -> Result<(i32, Vec<u8>), St
     let start = v1::ExecRequest { request: Some(exec_request::Request::Start(start)) };
     // Requests that end would mean that the client has gone.
     let requests = futures::StreamExt::chain(futures::stream::iter([start]), futures::stream::pending());
-    let mut answers = port.daemon_for_stream().exec(requests).await?.into_inner();
+    let mut daemon = port.daemon_for_stream();
+    let mut answers = daemon.client.exec(requests).await?.into_inner();
     let mut output = Vec::new();
     while let Some(answer) = answers.message().await? {
         match answer.response {
