@@ -1,13 +1,14 @@
 //! A scratch host that is a node of a real cluster.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
 
 use crate::bridge::{self, Bridge};
-use crate::cluster::{ClusterError, ControlPlane, Recipe};
+use crate::cluster::{Answer, ClusterError, ControlPlane, Credentials, Recipe};
 use crate::host::{Host, HostError, SOON};
 use crate::process::run;
 use crate::programs::Built;
@@ -48,6 +49,8 @@ pub struct Joined {
 
 /// The node's name.
 pub const NODE: &str = "host-1";
+/// The node's kubelet port.
+pub const PORT: SocketAddr = SocketAddr::new(IpAddr::V4(ADDRESS), 10250);
 /// The node's address, which is its pods' too.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
@@ -113,6 +116,32 @@ impl Joined {
         self.until("the node to be ready", |joined| {
             joined.get(&["node", NODE]).filter(|node| has_condition(node, "Ready", "True")).map(drop)
         })
+    }
+
+    /// Approves what the node asks for its kubelet port, as an administrator does, and waits until the port shows it: before
+    /// that the API server does not speak to it.
+    ///
+    /// # Errors
+    /// It does not ask, or is not given it.
+    pub fn approve_serving_certificate(&self) -> Result<(), JoinedError> {
+        let request = self.until("a request for a serving certificate", |joined| {
+            let requests = joined.get(&["csr"])?["items"].as_array()?.clone();
+            let is_serving = |it: &&Value| it["spec"]["signerName"] == "kubernetes.io/kubelet-serving";
+            requests.iter().find(is_serving)?["metadata"]["name"].as_str().map(str::to_owned)
+        })?;
+        self.kubectl(&["certificate", "approve", &request])?;
+        self.until("the kubelet port to show its certificate", |joined| {
+            joined.ask_port(&Credentials::none(), ("GET", "/healthz")).ok()
+        })?;
+        Ok(())
+    }
+
+    /// Asks the node's kubelet port itself.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub fn ask_port(&self, who: &Credentials, question: (&str, &str)) -> io::Result<Answer> {
+        self.plane.ask_at(PORT, who, question)
     }
 
     /// Waits; what was said last is in the error.

@@ -1,7 +1,7 @@
 //! Ending and awaiting child processes, within limits and by their own pid.
 
 use std::io;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use crate::wait::{WaitedInVain, patience, wait_for};
@@ -56,6 +56,11 @@ impl Owned {
     /// Starts a program.
     pub fn spawn(command: &mut Command) -> Result<Self, ProcessError> {
         command.spawn().map(Self).map_err(|source| start_error(command, source))
+    }
+
+    /// What it writes, if that is piped and nobody has taken it yet.
+    pub fn stdout(&mut self) -> Option<ChildStdout> {
+        self.0.stdout.take()
     }
 
     /// Its pid.

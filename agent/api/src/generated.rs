@@ -191,6 +191,193 @@ pub struct HostResponse {
     pub swap: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StatsRequest {
+    /// also what lies on disks: directories are gone through, each once a minute at most
+    #[prost(bool, tag = "1")]
+    pub disk: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StatsResponse {
+    /// when the host did
+    #[prost(message, optional, tag = "1")]
+    pub started: ::core::option::Option<Timestamp>,
+    /// the host's
+    #[prost(message, optional, tag = "2")]
+    pub usage: ::core::option::Option<Usage>,
+    /// where barepod's state lies
+    #[prost(message, optional, tag = "3")]
+    pub fs: ::core::option::Option<FsUsage>,
+    /// of the host's network, which is its pods' too
+    #[prost(message, repeated, tag = "4")]
+    pub interfaces: ::prost::alloc::vec::Vec<Interface>,
+    /// the kernel's pid_max
+    #[prost(uint64, tag = "5")]
+    pub processes_max: u64,
+    #[prost(uint32, tag = "6")]
+    pub cpus: u32,
+    /// bytes there are
+    #[prost(uint64, tag = "7")]
+    pub memory: u64,
+    #[prost(message, repeated, tag = "8")]
+    pub pods: ::prost::alloc::vec::Vec<PodStats>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PodStats {
+    #[prost(string, tag = "1")]
+    pub uid: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub started: ::core::option::Option<Timestamp>,
+    /// of the whole pod
+    #[prost(message, optional, tag = "5")]
+    pub usage: ::core::option::Option<Usage>,
+    /// those that run
+    #[prost(message, repeated, tag = "6")]
+    pub containers: ::prost::alloc::vec::Vec<ContainerStats>,
+    /// those that lie on a disk
+    #[prost(message, repeated, tag = "7")]
+    pub volumes: ::prost::alloc::vec::Vec<VolumeStats>,
+    /// its group's path below the mount
+    #[prost(string, tag = "8")]
+    pub cgroup: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ContainerStats {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub started: ::core::option::Option<Timestamp>,
+    #[prost(message, optional, tag = "3")]
+    pub usage: ::core::option::Option<Usage>,
+    /// what it wrote where its root is a directory tree
+    #[prost(message, optional, tag = "4")]
+    pub rootfs: ::core::option::Option<FsUsage>,
+    #[prost(message, optional, tag = "5")]
+    pub logs: ::core::option::Option<FsUsage>,
+    #[prost(string, tag = "6")]
+    pub image: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub cgroup: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VolumeStats {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub fs: ::core::option::Option<FsUsage>,
+    /// the PersistentVolumeClaim, if it is one
+    #[prost(string, tag = "3")]
+    pub claim: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Usage {
+    /// of the measurement
+    #[prost(message, optional, tag = "1")]
+    pub time: ::core::option::Option<Timestamp>,
+    /// CPU time since it began
+    #[prost(uint64, optional, tag = "2")]
+    pub cpu_ns: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub cpu_user_ns: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    pub cpu_system_ns: ::core::option::Option<u64>,
+    /// of its quota
+    #[prost(uint64, optional, tag = "5")]
+    pub cpu_periods: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "6")]
+    pub cpu_throttled_periods: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "7")]
+    pub cpu_throttled_ns: ::core::option::Option<u64>,
+    /// bytes, cache included
+    #[prost(uint64, optional, tag = "8")]
+    pub memory: ::core::option::Option<u64>,
+    /// without these it is the working set
+    #[prost(uint64, optional, tag = "9")]
+    pub memory_inactive_file: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "10")]
+    pub memory_rss: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "11")]
+    pub memory_cache: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "12")]
+    pub memory_mapped_file: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "13")]
+    pub memory_limit: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "14")]
+    pub page_faults: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "15")]
+    pub major_page_faults: ::core::option::Option<u64>,
+    /// bytes
+    #[prost(uint64, optional, tag = "16")]
+    pub swap: ::core::option::Option<u64>,
+    /// the host's
+    #[prost(uint64, optional, tag = "17")]
+    pub swap_available: ::core::option::Option<u64>,
+    /// and threads
+    #[prost(uint64, optional, tag = "18")]
+    pub processes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "19")]
+    pub oom_kills: ::core::option::Option<u64>,
+    #[prost(message, optional, tag = "20")]
+    pub cpu_stall: ::core::option::Option<Stall>,
+    #[prost(message, optional, tag = "21")]
+    pub memory_stall: ::core::option::Option<Stall>,
+    #[prost(message, optional, tag = "22")]
+    pub io_stall: ::core::option::Option<Stall>,
+}
+/// PSI: how long some, or all, of its tasks waited.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Stall {
+    #[prost(message, optional, tag = "1")]
+    pub some: ::core::option::Option<Stalled>,
+    #[prost(message, optional, tag = "2")]
+    pub full: ::core::option::Option<Stalled>,
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Stalled {
+    #[prost(uint64, tag = "1")]
+    pub total_us: u64,
+    /// per cent, as those that follow
+    #[prost(double, tag = "2")]
+    pub avg10: f64,
+    #[prost(double, tag = "3")]
+    pub avg60: f64,
+    #[prost(double, tag = "4")]
+    pub avg300: f64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FsUsage {
+    /// bytes, of the whole file system, as the next one
+    #[prost(uint64, optional, tag = "1")]
+    pub capacity: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub available: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub used: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    pub inodes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "5")]
+    pub inodes_free: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "6")]
+    pub inodes_used: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Interface {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// bytes
+    #[prost(uint64, tag = "2")]
+    pub received: u64,
+    #[prost(uint64, tag = "3")]
+    pub receive_errors: u64,
+    #[prost(uint64, tag = "4")]
+    pub sent: u64,
+    #[prost(uint64, tag = "5")]
+    pub send_errors: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Amounts {
     #[prost(uint64, tag = "1")]
     pub cpu_milli: u64,
@@ -1411,6 +1598,26 @@ pub mod barepod_client {
                 .insert(GrpcMethod::new("barepod.v1.Barepod", "Listeners"));
             self.inner.unary(req, path, codec).await
         }
+        /// What the host, its pods and their running containers use. Measured when it is asked for, and at no other time; what this
+        /// host does not count, or what cannot be read, is absent, and the rest is there all the same.
+        pub async fn stats(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StatsRequest>,
+        ) -> std::result::Result<tonic::Response<super::StatsResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/barepod.v1.Barepod/Stats");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("barepod.v1.Barepod", "Stats"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1561,6 +1768,12 @@ pub mod barepod_server {
             tonic::Response<super::ListenersResponse>,
             tonic::Status,
         >;
+        /// What the host, its pods and their running containers use. Measured when it is asked for, and at no other time; what this
+        /// host does not count, or what cannot be read, is absent, and the rest is there all the same.
+        async fn stats(
+            &self,
+            request: tonic::Request<super::StatsRequest>,
+        ) -> std::result::Result<tonic::Response<super::StatsResponse>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct BarepodServer<T> {
@@ -2416,6 +2629,49 @@ pub mod barepod_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListenersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/barepod.v1.Barepod/Stats" => {
+                    #[allow(non_camel_case_types)]
+                    struct StatsSvc<T: Barepod>(pub Arc<T>);
+                    impl<T: Barepod> tonic::server::UnaryService<super::StatsRequest>
+                    for StatsSvc<T> {
+                        type Response = super::StatsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StatsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Barepod>::stats(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StatsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

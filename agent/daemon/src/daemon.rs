@@ -24,7 +24,7 @@ use crate::args::Args;
 use crate::board::Board;
 use crate::clock;
 use crate::config::Config;
-use crate::grpc::{self, Access, Machine, Service};
+use crate::grpc::{self, Access, Gauge, Machine, Service};
 use crate::hands::{Confining, Hands, Host, LogRules, MountTable, Processes};
 use crate::journal::Journal;
 use crate::notify::Notifier;
@@ -120,6 +120,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         files,
         cluster,
         machine,
+        gauge: Arc::new(Gauge::new(Arc::clone(&host))),
         access: access.clone(),
         rules,
         board,

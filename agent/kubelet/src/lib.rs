@@ -23,6 +23,7 @@ mod connection;
 mod guests;
 mod handlers;
 mod listener;
+mod measure;
 mod port;
 mod query;
 mod route;

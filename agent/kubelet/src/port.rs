@@ -1,6 +1,6 @@
 //! What becomes of one request: who asks, whether they may, and who answers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use barepod_api::StreamClient;
 use hyper::body::Incoming;
@@ -11,9 +11,12 @@ use crate::answer::{Answer, text};
 use crate::authentication::Authentication;
 use crate::authorization::{Authorization, Denied};
 use crate::connection::Peer;
+use crate::measure::Rates;
+use crate::measure::own::Requests;
+use crate::measure::summary::Whose;
 use crate::query::Query;
 use crate::route::{NoRoute, Place, Route, decoded, find};
-use crate::{Daemon, Settings, handlers, streams};
+use crate::{Daemon, Settings, handlers, measure, streams};
 
 /// The port's insides.
 pub(crate) struct Port {
@@ -21,6 +24,8 @@ pub(crate) struct Port {
     daemon: Daemon,
     authentication: Authentication,
     authorization: Authorization,
+    pub(crate) requests: Requests,
+    rates: Mutex<(Rates<Whose>, u64)>,
 }
 
 impl Port {
@@ -31,7 +36,8 @@ impl Port {
     ) -> Result<Self, crate::authentication::NoAuthority> {
         let authentication = Authentication::new(settings.client_authority.as_deref(), client.clone())?;
         let authorization = Authorization::new(settings.node.to_string(), client);
-        Ok(Self { settings: settings.clone(), daemon, authentication, authorization })
+        let (settings, requests, rates) = (settings.clone(), Requests::default(), Mutex::default());
+        Ok(Self { settings, daemon, authentication, authorization, requests, rates })
     }
 
     /// Whose certificates clients may show.
@@ -47,6 +53,11 @@ impl Port {
     /// The daemon's socket, for one stream.
     pub(crate) fn daemon_for_stream(&self) -> StreamClient {
         barepod_api::reach_for_stream(&self.settings.socket)
+    }
+
+    /// CPU times as they were measured before, with the number of the last measurement.
+    pub(crate) fn rates(&self) -> MutexGuard<'_, (Rates<Whose>, u64)> {
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nothing is said of paths and methods to those who may not.
@@ -69,7 +80,9 @@ impl Port {
         if !peer.visit.let_in() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "there are too many connections to this port\n");
         }
-        match find(request.method(), &path) {
+        let found = find(request.method(), &path);
+        self.requests.count(request.method(), found.as_ref().ok().map(|route| route.place));
+        match found {
             Ok(route) => self.carry_out(route, request, peer).await,
             Err(NoRoute::Unknown) => text(StatusCode::NOT_FOUND, "404: Page Not Found"),
             Err(NoRoute::Method) => text(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
@@ -84,6 +97,12 @@ impl Port {
             Place::Pods => handlers::pods::all(&self).await,
             Place::RunningPods => handlers::pods::running(&self).await,
             Place::ContainerLogs => handlers::logs::stream(&self, &target, &query).await,
+            Place::Stats => measure::summary::show(&self, &query).await,
+            Place::Metrics => measure::page(measure::own::page(&self).await),
+            Place::Cadvisor => measure::page(measure::cadvisor::page(&self).await),
+            Place::Resource => measure::page(measure::resource::page(&self).await),
+            Place::Probes => measure::page(Ok(measure::own::probes())),
+            Place::Slis => measure::page(Ok(measure::own::slis(&self).await)),
             Place::Configz => handlers::about::config(&self.settings),
             Place::Statusz => handlers::about::status(request.headers()),
             Place::Flagz => handlers::about::flags(&self.settings, request.headers()),

@@ -14,6 +14,12 @@ pub(crate) enum Place {
     Attach,
     Run,
     PortForward,
+    Stats,
+    Metrics,
+    Cadvisor,
+    Resource,
+    Probes,
+    Slis,
     Configz,
     NodeLogs,
     Checkpoint,
@@ -21,6 +27,34 @@ pub(crate) enum Place {
     Flagz,
     Profiles,
     DebugFlags,
+}
+
+impl Place {
+    /// What requests are counted by, as kubelet has it: the path's begin.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Health => "healthz",
+            Self::Pods => "pods",
+            Self::RunningPods => "runningpods",
+            Self::ContainerLogs => "containerLogs",
+            Self::Exec => "exec",
+            Self::Attach => "attach",
+            Self::Run => "run",
+            Self::PortForward => "portForward",
+            Self::Stats => "stats",
+            Self::Metrics => "metrics",
+            Self::Cadvisor => "metrics/cadvisor",
+            Self::Resource => "metrics/resource",
+            Self::Probes => "metrics/probes",
+            Self::Slis => "metrics/slis",
+            Self::Configz => "configz",
+            Self::NodeLogs => "logs",
+            Self::Checkpoint => "checkpoint",
+            Self::Statusz => "statusz",
+            Self::Flagz => "flagz",
+            Self::Profiles | Self::DebugFlags => "debug",
+        }
+    }
 }
 
 const READ: &[Method] = &[Method::GET];
@@ -43,6 +77,12 @@ pub(crate) const TABLE: &[(&str, &[Method], Place)] = &[
     ("/run/{namespace}/{pod}/{uid}/{container}", DO, Place::Run),
     ("/portForward/{namespace}/{pod}", EITHER, Place::PortForward),
     ("/portForward/{namespace}/{pod}/{uid}", EITHER, Place::PortForward),
+    ("/stats/summary", EITHER, Place::Stats),
+    ("/metrics", READ, Place::Metrics),
+    ("/metrics/cadvisor", READ, Place::Cadvisor),
+    ("/metrics/resource", READ, Place::Resource),
+    ("/metrics/probes", READ, Place::Probes),
+    ("/metrics/slis", READ, Place::Slis),
     ("/configz", READ, Place::Configz),
     ("/logs", ANY, Place::NodeLogs),
     ("/logs/*", ANY, Place::NodeLogs),

@@ -9,6 +9,7 @@ pub mod app_armor;
 pub mod cgroup;
 mod dirs;
 pub mod host;
+pub mod host_usage;
 pub mod ids;
 pub mod listeners;
 pub mod prober;

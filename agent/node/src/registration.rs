@@ -118,7 +118,7 @@ impl Registration {
     }
 
     async fn register(&mut self, api: &Api<Node>, host: &v1::HostResponse) -> Result<(), CallError> {
-        let object: Node = serde_json::from_value(node::object(&self.settings, host, *self.port.borrow()))
+        let object: Node = serde_json::from_value(node::object(&self.settings, host, *self.port.borrow_and_update()))
             .map_err(kube::Error::SerdeError)?;
         let there = call(api.create(&PostParams::default(), &object)).await?;
         tracing::info!(node = self.settings.name, uid = there.uid(), "registered");
@@ -138,7 +138,7 @@ impl Registration {
             *before = Some(known);
             is_new
         });
-        let port = *self.port.borrow();
+        let port = *self.port.borrow_and_update();
         let status = node::status(&self.settings, host, port, &conditions(&there), Timestamp::now());
         self.tell(api, status, &there).await
     }

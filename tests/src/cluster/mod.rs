@@ -4,11 +4,11 @@
 //! It is as strict as a cluster of kubeadm's: TLS everywhere, Node and RBAC authorization, NodeRestriction, bootstrap tokens,
 //! and nobody is anonymous but who asks for health or for `cluster-info`. What certificates a node needs it gets as there.
 
-mod anonymous;
 mod certificates;
 mod error;
 pub mod false_server;
 mod faults;
+mod https;
 mod kubeconfig;
 mod pem;
 mod pki;
@@ -18,6 +18,7 @@ mod settings;
 
 pub use error::ClusterError;
 pub use faults::Snapshot;
+pub use https::{Answer, Connection, Credentials};
 pub use pem::pem;
 pub use plane::{ControlPlane, Recipe};
 

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::certificates::Subject;
 use super::kubeconfig::User;
 use super::pki::Pki;
 use super::server::Server;
 use super::settings::{Settings, url};
-use super::{ClusterError, SOON, anonymous, kubeconfig};
+use super::{Answer, ClusterError, Connection, Credentials, SOON, https, kubeconfig};
 use crate::peers::{ETCD, KUBERNETES};
 use crate::process;
 use crate::wait::wait_for;
@@ -192,7 +193,47 @@ impl ControlPlane {
     /// # Errors
     /// There is no answer.
     pub fn ask(&self, path: &str) -> io::Result<(u16, String)> {
-        anonymous::get(self.address, self.pki.cluster.certificate_der(), path)
+        self.ask_at(self.address, &Credentials::none(), ("GET", path))
+    }
+
+    /// Asks a server of this cluster, such as a node's kubelet port: the status and the body of the answer.
+    ///
+    /// # Errors
+    /// There is no answer, or it is somebody else's.
+    pub fn ask_at(&self, address: SocketAddr, who: &Credentials, question: (&str, &str)) -> io::Result<Answer> {
+        https::ask(address, self.pki.cluster.certificate_der(), who, question)
+    }
+
+    /// A connection to one, on which anything may be said.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn connect_to(&self, address: SocketAddr, who: &Credentials) -> io::Result<Connection> {
+        https::connect(address, self.pki.cluster.certificate_der(), who)
+    }
+
+    /// A user's certificate and key.
+    ///
+    /// # Errors
+    /// They cannot be made.
+    pub fn credentials(&self, name: &str, group: Option<&str>) -> Result<Credentials, ClusterError> {
+        self.pki.cluster.sign(&Subject::client(name, group)).map(Credentials::certificate)
+    }
+
+    /// The same, but it is over.
+    ///
+    /// # Errors
+    /// They cannot be made.
+    pub fn expired_credentials(&self, name: &str, group: Option<&str>) -> Result<Credentials, ClusterError> {
+        self.pki.cluster.sign_for_the_past(&Subject::client(name, group)).map(Credentials::certificate)
+    }
+
+    /// The same, but of an authority that is not to be asked who users are.
+    ///
+    /// # Errors
+    /// They cannot be made.
+    pub fn foreign_credentials(&self, name: &str, group: Option<&str>) -> Result<Credentials, ClusterError> {
+        self.pki.front_proxy.sign(&Subject::client(name, group)).map(Credentials::certificate)
     }
 
     /// The kubeconfig of the administrator.

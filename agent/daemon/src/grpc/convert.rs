@@ -109,7 +109,7 @@ pub(super) fn event(entry: &Entry) -> v1::Event {
     }
 }
 
-fn stamp(stamp: &Stamp) -> v1::Timestamp {
+pub(super) fn stamp(stamp: &Stamp) -> v1::Timestamp {
     wall(stamp.wall)
 }
 

@@ -12,6 +12,7 @@ mod logs;
 mod machine;
 mod policy;
 mod service;
+mod stats;
 mod stream;
 
 use std::io;
@@ -28,6 +29,7 @@ use tonic::transport::Server;
 pub(crate) use access::Access;
 pub(crate) use machine::Machine;
 pub(crate) use service::Service;
+pub(crate) use stats::Gauge;
 
 /// Largest message taken from a client: a set of manifests.
 const MAX_MESSAGE: usize = 16 << 20;

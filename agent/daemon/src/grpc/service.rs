@@ -15,7 +15,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::access::peer;
 use super::gate::Gate;
 use super::stream::{Answers, Sink, answer};
-use super::{Access, Machine, attach, cluster, condition, convert, exec, listeners, logs, policy};
+use super::{Access, Gauge, Machine, attach, cluster, condition, convert, exec, listeners, logs, policy};
 use crate::board::Board;
 use crate::hands::Host;
 use crate::journal::{Entry, Journal};
@@ -30,6 +30,7 @@ pub(crate) struct Service {
     pub(crate) files: Files,
     pub(crate) cluster: ClusterSource,
     pub(crate) machine: Machine,
+    pub(crate) gauge: Arc<Gauge>,
     pub(crate) access: Access,
     pub(crate) rules: Rules,
     pub(crate) board: Arc<Board>,
@@ -193,6 +194,11 @@ impl Barepod for Service {
         let view = self.pod(&request.namespace, &request.name)?;
         gate.may(Do::Exec, &view)?;
         listeners::find(&self.host, &view).await.map(Response::new)
+    }
+
+    async fn stats(&self, request: Request<v1::StatsRequest>) -> Answer<v1::StatsResponse> {
+        self.access.bridge(&request)?;
+        Ok(Response::new(Arc::clone(&self.gauge).measure(request.into_inner().disk).await))
     }
 
     async fn version(&self, _: Request<v1::VersionRequest>) -> Answer<v1::VersionResponse> {

@@ -13,7 +13,7 @@ use crate::route::Target;
 
 /// kubelet's checks. Who can say it is there (`ping`) and can write its log (`log`); the loop that pods depend on is the
 /// daemon's (`syncloop`).
-const CHECKS: [&str; 3] = ["ping", "log", "syncloop"];
+pub(crate) const CHECKS: [&str; 3] = ["ping", "log", "syncloop"];
 /// How long the daemon may take to say that it is there.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -52,7 +52,8 @@ async fn all(port: &Port, query: &Query) -> Answer {
     }
 }
 
-async fn look(port: &Port, check: &str) -> Result<(), String> {
+/// One check; why it fails.
+pub(crate) async fn look(port: &Port, check: &str) -> Result<(), String> {
     if check != "syncloop" {
         return Ok(());
     }

@@ -59,7 +59,11 @@ pub(crate) async fn find(port: &Port, namespace: &str, name: &str) -> Result<Opt
     Ok(pods.into_iter().max_by_key(|pod| (pod.deletion.is_none(), age(pod))))
 }
 
-async fn list(port: &Port, filter: v1::ListRequest) -> Result<Vec<v1::Pod>, Status> {
+/// Those that match.
+///
+/// # Errors
+/// The daemon does not answer.
+pub(crate) async fn list(port: &Port, filter: v1::ListRequest) -> Result<Vec<v1::Pod>, Status> {
     let mut daemon = port.daemon();
     match tokio::time::timeout(LIMIT, daemon.list(filter)).await {
         Ok(answer) => Ok(answer?.into_inner().pods),

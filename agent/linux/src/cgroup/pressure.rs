@@ -46,7 +46,7 @@ impl Groups {
     /// # Errors
     /// `Read`, `Parse`.
     pub fn pressure(&self, key: &ContainerKey, of: Awaited) -> Result<Option<Pressure>, CgroupError> {
-        read(&self.hierarchy().unified().join(self.container_path(key)).join(file(of)))
+        read_of(&self.hierarchy().unified().join(self.container_path(key)), of)
     }
 
     /// The file that changes when the kernel kills in an attempt's group for memory, in v2.
@@ -64,6 +64,11 @@ impl Groups {
 pub fn host_pressure(proc: &Path, of: Awaited) -> Result<Option<Pressure>, CgroupError> {
     let name = file(of).trim_end_matches(".pressure");
     read(&proc.join("pressure").join(name))
+}
+
+/// Of the group in this directory.
+pub(super) fn read_of(group: &Path, of: Awaited) -> Result<Option<Pressure>, CgroupError> {
+    read(&group.join(file(of)))
 }
 
 fn file(of: Awaited) -> &'static str {
