@@ -97,7 +97,10 @@ impl Bridge {
     pub fn launch(&mut self) -> Result<(), HostError> {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut command = Command::new(&self.command[0]);
-        command.args(&self.command[1..]).env("BAREPOD_LOG", "info,barepod_node=debug").env("NO_COLOR", "1");
+        command
+            .args(&self.command[1..])
+            .env("BAREPOD_LOG", "info,barepod_node=debug,barepod_kubelet=debug")
+            .env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.process = Some(Owned::spawn(&mut command)?);
         Ok(())

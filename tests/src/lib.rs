@@ -22,6 +22,7 @@ mod scratch;
 #[doc(hidden)]
 pub mod skip;
 pub mod sockets;
+pub mod terminal;
 pub mod vm;
 mod wait;
 

@@ -46,6 +46,12 @@ pub enum ProcessError {
     Late(#[from] WaitedInVain),
 }
 
+impl From<Child> for Owned {
+    fn from(child: Child) -> Self {
+        Self(child)
+    }
+}
+
 impl Owned {
     /// Starts a program.
     pub fn spawn(command: &mut Command) -> Result<Self, ProcessError> {

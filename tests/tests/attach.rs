@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use barepod_tests::host::{Host, SOON, alive, signal};
 use barepod_tests::pods::{self, sh};
+use barepod_tests::terminal::Terminal;
 use barepod_tests::wait_for;
 use serde_json::{Value, json};
 
@@ -165,49 +166,6 @@ fn input_and_a_session_survive_the_death_of_shim_and_daemon() -> Result {
 
 // ---- terminals ----
 
-/// A client on a terminal of its own.
-struct Terminal {
-    child: Child,
-    ours: std::fs::File,
-    theirs: std::fs::File,
-    seen: String,
-}
-
-impl Terminal {
-    fn run(mut command: Command, rows: u16, columns: u16) -> Result<Self> {
-        let size = nix::pty::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        let pair = nix::pty::openpty(Some(&size), None)?;
-        let theirs = std::fs::File::from(pair.slave);
-        command.stdin(theirs.try_clone()?).stdout(theirs.try_clone()?).stderr(theirs.try_clone()?);
-        Ok(Self { child: command.spawn()?, ours: pair.master.into(), theirs, seen: String::new() })
-    }
-
-    /// As a window that somebody drags.
-    fn resize(&self, rows: u16, columns: u16) -> Result {
-        let mut stty = Command::new("stty");
-        stty.args(["rows", &rows.to_string(), "cols", &columns.to_string()]).stdin(self.theirs.try_clone()?);
-        assert!(stty.status()?.success());
-        Ok(signal(self.child.id(), "WINCH")?)
-    }
-
-    fn read_until(&mut self, wanted: &str) -> Result<String> {
-        let mut chunk = [0; 1024];
-        while !self.seen.contains(wanted) {
-            let count = self.ours.read(&mut chunk).map_err(|error| format!("{error} after {:?}", self.seen))?;
-            self.seen.push_str(&String::from_utf8_lossy(&chunk[..count]));
-        }
-        Ok(std::mem::take(&mut self.seen))
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn a_terminal_has_a_name_in_its_view_and_the_size_of_who_attaches() -> Result {
     let (host, pid) = running(&with("pod", SHOWER, json!({"tty": true, "stdin": true})))?;
@@ -216,10 +174,10 @@ fn a_terminal_has_a_name_in_its_view_and_the_size_of_who_attaches() -> Result {
     let tty: u32 = stat.rsplit_once(") ").ok_or("no stat")?.1.split(' ').nth(4).ok_or("no tty")?.parse()?;
     assert_ne!(tty, 0, "it is the controlling terminal");
     let mut terminal = Terminal::run(host.command(&["attach", "-it", "pod"])?, 33, 101)?;
-    terminal.ours.write_all(b"hello\n")?;
+    terminal.write("hello\n")?;
     terminal.read_until("hello 33 101")?;
     terminal.resize(44, 80)?;
-    terminal.ours.write_all(b"again\n")?;
+    terminal.write("again\n")?;
     terminal.read_until("again 44 80")?;
     Ok(())
 }

@@ -1,12 +1,11 @@
 //! The command line against a real daemon.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 
 use barepod_tests::host::{Host, SOON, signal};
 use barepod_tests::pods::{self, IDLE, sh};
-use barepod_tests::wait_for;
-use nix::pty::openpty;
+use barepod_tests::terminal::Terminal;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -54,45 +53,16 @@ fn exec_passes_five_megabytes_in_and_out_unharmed() -> Result {
     Ok(())
 }
 
-/// A client on a terminal of its own.
-struct Terminal {
-    child: Child,
-    ours: std::fs::File,
-}
-
-impl Terminal {
-    fn run(mut command: Command) -> Result<Self> {
-        let size = nix::pty::Winsize { ws_row: 31, ws_col: 97, ws_xpixel: 0, ws_ypixel: 0 };
-        let pair = openpty(Some(&size), None)?;
-        let theirs = std::fs::File::from(pair.slave);
-        command.stdin(theirs.try_clone()?).stdout(theirs.try_clone()?).stderr(theirs);
-        let child = command.spawn()?;
-        Ok(Self { child, ours: pair.master.into() })
-    }
-
-    /// Reads until the text is there.
-    fn read_until(&mut self, wanted: &str) -> Result<String> {
-        let mut text = String::new();
-        let mut chunk = [0; 1024];
-        while !text.contains(wanted) {
-            let count = self.ours.read(&mut chunk).map_err(|error| format!("{error} after {text:?}"))?;
-            text.push_str(&String::from_utf8_lossy(&chunk[..count]));
-        }
-        Ok(text)
-    }
-}
-
 #[test]
 fn exec_on_a_terminal_is_a_terminal_of_the_same_size() -> Result {
     let host = host_with(&pods::idle("pod"))?;
-    let mut terminal = Terminal::run(host.command(&["exec", "-it", "pod", "--", "sh"])?)?;
+    let mut terminal = Terminal::run(host.command(&["exec", "-it", "pod", "--", "sh"])?, 31, 97)?;
     // Nothing is echoed that could be taken for the answer.
-    terminal.ours.write_all(b"test -t 0 && test -t 1 && echo is-a-$((1+1))-tty; stty size\n")?;
+    terminal.write("test -t 0 && test -t 1 && echo is-a-$((1+1))-tty; stty size\n")?;
     let text = terminal.read_until("31 97")?;
     assert!(text.contains("is-a-2-tty"), "{text}");
-    terminal.ours.write_all(b"exit 5\n")?;
-    let mut child = terminal.child;
-    let status = wait_for("the client's end", SOON, || child.try_wait().transpose())??;
+    terminal.write("exit 5\n")?;
+    let status = terminal.child.wait("the client", SOON)?;
     assert_eq!(status.code(), Some(5));
     Ok(())
 }

@@ -1,7 +1,11 @@
 //! Connecting to the daemon.
 
 use std::io;
+use std::net::Shutdown;
+use std::os::fd::AsFd as _;
+use std::os::unix::net;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
@@ -81,6 +85,59 @@ pub fn reach(socket: &Path) -> BarepodClient<Channel> {
     });
     let channel = Endpoint::from_static(NOWHERE).connect_with_connector_lazy(connector);
     BarepodClient::new(channel).max_decoding_message_size(MAX_MESSAGE)
+}
+
+/// Bytes of a stream that are on their way to a client who does not take them.
+const STREAM_WINDOW: u32 = 64 << 10;
+
+/// A client for one stream: it has a connection of its own, which holds up nobody else's when its reader is slow, and little in
+/// memory meanwhile.
+#[derive(Debug)]
+pub struct StreamClient {
+    /// For one call.
+    pub client: BarepodClient<Channel>,
+    /// Hung up at the end: a call that is dropped does not end by itself while requests of it wait for a daemon that does not
+    /// read them.
+    _line: Line,
+}
+
+/// A client for one stream, which ends when the client is dropped. The socket may be there or not, as for [`reach`].
+#[must_use]
+pub fn reach_for_stream(socket: &Path) -> StreamClient {
+    let endpoint = Endpoint::from_static(NOWHERE)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW);
+    let line = Line::default();
+    StreamClient { client: lazily(&endpoint, socket, Arc::clone(&line.0)), _line: line }
+}
+
+/// The connection, to be shut down.
+#[derive(Debug, Default)]
+struct Line(Held);
+
+type Held = Arc<Mutex<Option<net::UnixStream>>>;
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(stream) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // It may have ended by itself.
+            stream.shutdown(Shutdown::Both).ok();
+        }
+    }
+}
+
+fn lazily(endpoint: &Endpoint, socket: &Path, held: Held) -> BarepodClient<Channel> {
+    let path = socket.to_owned();
+    let connector = service_fn(move |_: Uri| {
+        let (path, held) = (path.clone(), Arc::clone(&held));
+        async move {
+            let stream = UnixStream::connect(path).await?;
+            let copy = net::UnixStream::from(stream.as_fd().try_clone_to_owned()?);
+            *held.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
+            Ok::<_, io::Error>(TokioIo::new(stream))
+        }
+    });
+    BarepodClient::new(endpoint.connect_with_connector_lazy(connector)).max_decoding_message_size(MAX_MESSAGE)
 }
 
 /// Looked up by nobody.

@@ -122,6 +122,27 @@ pub struct MissingRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MissingResponse {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListenersRequest {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListenersResponse {
+    /// by port, then address
+    #[prost(message, repeated, tag = "1")]
+    pub listeners: ::prost::alloc::vec::Vec<Listener>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Listener {
+    /// 0.0.0.0 or :: where it is any
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HostRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1640,6 +1661,31 @@ pub mod barepod_client {
             req.extensions_mut().insert(GrpcMethod::new("barepod.v1.Barepod", "Host"));
             self.inner.unary(req, path, codec).await
         }
+        /// The TCP ports on which processes of a pod listen. Who may run a command in the pod may know them.
+        pub async fn listeners(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListenersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListenersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/barepod.v1.Barepod/Listeners",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("barepod.v1.Barepod", "Listeners"));
+            self.inner.unary(req, path, codec).await
+        }
         /// What the host, its pods and their running containers use. Measured when it is asked for, and at no other time; what this
         /// host does not count, or what cannot be read, is absent, and the rest is there all the same.
         pub async fn stats(
@@ -1814,6 +1860,14 @@ pub mod barepod_server {
             &self,
             request: tonic::Request<super::HostRequest>,
         ) -> std::result::Result<tonic::Response<super::HostResponse>, tonic::Status>;
+        /// The TCP ports on which processes of a pod listen. Who may run a command in the pod may know them.
+        async fn listeners(
+            &self,
+            request: tonic::Request<super::ListenersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListenersResponse>,
+            tonic::Status,
+        >;
         /// What the host, its pods and their running containers use. Measured when it is asked for, and at no other time; what this
         /// host does not count, or what cannot be read, is absent, and the rest is there all the same.
         async fn stats(
@@ -2678,6 +2732,49 @@ pub mod barepod_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = HostSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/barepod.v1.Barepod/Listeners" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListenersSvc<T: Barepod>(pub Arc<T>);
+                    impl<T: Barepod> tonic::server::UnaryService<super::ListenersRequest>
+                    for ListenersSvc<T> {
+                        type Response = super::ListenersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListenersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Barepod>::listeners(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListenersSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -3,7 +3,7 @@
 mod client;
 mod refusal;
 
-pub use client::{ConnectError, connect, reach};
+pub use client::{ConnectError, StreamClient, connect, reach, reach_for_stream};
 pub use refusal::{reason_of, refusal};
 
 /// Messages, client and server, generated from `proto/barepod.proto` by `cargo xtask gen`.

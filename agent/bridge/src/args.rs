@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use barepod_credentials::NodeName;
-use barepod_node::Taint;
+use barepod_node::{FeatureGate, Taint};
 use barepod_telemetry::LogFormat;
 use clap::Parser;
 
@@ -68,6 +68,11 @@ pub(crate) struct Args {
     /// Pods at most.
     #[arg(long, value_name = "NUMBER", default_value_t = 110)]
     pub(crate) max_pods: u32,
+
+    /// What kubelet has behind a feature gate: ExtendWebSocketsToKubelet=false has the API server translate WebSockets to SPDY,
+    /// as before 1.36.
+    #[arg(long, value_name = "NAME=BOOL", value_delimiter = ',')]
+    pub(crate) feature_gates: Vec<FeatureGate>,
 
     /// How to write the bridge's own log [default: journald where the service manager connects it, else text].
     #[arg(long, value_enum)]

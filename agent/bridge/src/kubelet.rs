@@ -14,6 +14,7 @@ use crate::args::Args;
 pub(crate) fn settings(args: &Args, node: &NodeName) -> anyhow::Result<Settings> {
     Ok(Settings {
         node: node.clone(),
+        socket: args.socket.clone(),
         address: args.address,
         port: args.port,
         client_authority: client_authority(args)?,

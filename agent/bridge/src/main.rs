@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use barepod_credentials::{Kubeconfig, NodeName, User};
 use barepod_kubelet::KubeletPort;
-use barepod_node::{Access, Files, Settings};
+use barepod_node::{Access, FeatureGate, Files, Settings};
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -112,6 +112,8 @@ fn settings(args: &Args, name: &NodeName) -> anyhow::Result<Settings> {
         labels: labels.collect::<anyhow::Result<_>>()?,
         taints: args.register_with_taints.clone(),
         max_pods: args.max_pods,
+        // Of two words the last one counts.
+        web_sockets: args.feature_gates.last().is_none_or(|FeatureGate::ExtendWebSocketsToKubelet(enabled)| *enabled),
     })
 }
 

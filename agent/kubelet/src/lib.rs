@@ -33,6 +33,7 @@ mod user;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 pub use listener::{KubeletPort, PortError};
 
@@ -44,6 +45,8 @@ pub type Daemon = barepod_api::v1::barepod_client::BarepodClient<tonic::transpor
 pub struct Settings {
     /// The node's name: what is asked of the cluster's authorizer is about this node.
     pub node: barepod_credentials::NodeName,
+    /// The daemon's socket: each stream has its own connection.
+    pub socket: PathBuf,
     /// Where it listens; kubelet's `--address`.
     pub address: IpAddr,
     /// The port; kubelet's is 10250.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use barepod_api::StreamClient;
 use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use hyper::{Request, StatusCode};
@@ -47,6 +48,11 @@ impl Port {
     /// The daemon's socket.
     pub(crate) fn daemon(&self) -> Daemon {
         self.daemon.clone()
+    }
+
+    /// The daemon's socket, for one stream.
+    pub(crate) fn daemon_for_stream(&self) -> StreamClient {
+        barepod_api::reach_for_stream(&self.settings.socket)
     }
 
     /// CPU times as they were measured before, with the number of the last measurement.

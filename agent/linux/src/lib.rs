@@ -11,6 +11,7 @@ mod dirs;
 pub mod host;
 pub mod host_usage;
 pub mod ids;
+pub mod listeners;
 pub mod prober;
 pub mod sandbox;
 pub mod se_linux;

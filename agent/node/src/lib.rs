@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use credentials::{Access, AccessError, ConnectionError, Files, connect};
-pub use settings::{Settings, Taint};
+pub use settings::{FeatureGate, NoFeatureGate, Settings, Taint};
 
 /// The daemon, as this crate uses it.
 pub type Daemon = barepod_api::v1::barepod_client::BarepodClient<tonic::transport::Channel>;

@@ -16,8 +16,10 @@ const ATTACH_DETACH: &str = "volumes.kubernetes.io/controller-managed-attach-det
 /// What a RuntimeClass finds barepod's nodes by.
 const MARK: &str = "barepod.dev/node";
 /// What a scheduler and an API server of the same version may ask of this node and not of every other
-/// (`k8s.io/component-helpers/nodedeclaredfeatures`), in the order of the alphabet. Only what a test shows.
+/// (`k8s.io/component-helpers/nodedeclaredfeatures`). Only what a test shows.
 const FEATURES: [&str; 2] = ["InPlacePodLevelResourcesVerticalScaling", "RestartAllContainersOnContainerExits"];
+/// The same, where there is a kubelet port: exec, attach and port-forward come as the client sends them.
+const WEB_SOCKETS: &str = "ExtendWebSocketsToKubelet";
 /// kubelet's `nodeStatusMaxImages`.
 const MOST_IMAGES: usize = 50;
 
@@ -61,6 +63,12 @@ pub(crate) fn addresses(settings: &Settings, host: &v1::HostResponse) -> Vec<IpA
     }
 }
 
+/// In the order of the alphabet.
+fn features(settings: &Settings, port: Option<u16>) -> Vec<&'static str> {
+    let web_sockets = port.filter(|_| settings.web_sockets).map(|_| WEB_SOCKETS);
+    web_sockets.into_iter().chain(FEATURES).collect()
+}
+
 /// The node's status, with the kubelet port where it listens. Of `known` conditions those that have not changed keep the time
 /// of their last transition.
 pub(crate) fn status(
@@ -79,7 +87,7 @@ pub(crate) fn status(
         "capacity": amounts(host.capacity.as_ref(), settings.max_pods_with(host)),
         "allocatable": amounts(host.allocatable.as_ref(), settings.max_pods_with(host)),
         "conditions": conditions(host, known, now),
-        "declaredFeatures": FEATURES,
+        "declaredFeatures": features(settings, port),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": port.unwrap_or(0)}},
         "images": images,
         "nodeInfo": {
@@ -174,6 +182,7 @@ mod tests {
             labels: BTreeMap::from([("disk".to_owned(), "fast".to_owned())]),
             taints: vec!["barepod.dev/host:NoSchedule".parse().unwrap()],
             max_pods: 110,
+            web_sockets: true,
         }
     }
 
@@ -205,7 +214,16 @@ mod tests {
         assert_eq!((&status["capacity"]["cpu"], &status["allocatable"]["cpu"]), (&json!("4000m"), &json!("3500m")));
         assert_eq!(status["allocatable"]["pods"], "110");
         assert_eq!(status["daemonEndpoints"]["kubeletEndpoint"]["Port"], 10250);
+        assert_eq!(status["declaredFeatures"][0], WEB_SOCKETS);
         assert!(serde_json::from_value::<k8s_openapi::api::core::v1::Node>(object.clone()).is_ok());
+    }
+
+    #[test]
+    fn web_sockets_are_declared_where_they_are_wanted_and_there_is_a_port() {
+        let without = Settings { web_sockets: false, ..settings() };
+        assert_eq!(features(&settings(), None), FEATURES);
+        assert_eq!(features(&without, Some(10250)), FEATURES);
+        assert!(features(&settings(), Some(10250)).is_sorted());
     }
 
     #[test]

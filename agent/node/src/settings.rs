@@ -16,6 +16,31 @@ pub struct Settings {
     pub taints: Vec<Taint>,
     /// Pods at most; kubelet's default is 110.
     pub max_pods: u32,
+    /// Whether the API server is told that it may send WebSockets on to the kubelet port. What is not said here is translated
+    /// to SPDY by it.
+    pub web_sockets: bool,
+}
+
+/// A feature that can be left out; kubelet's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeatureGate {
+    /// `ExtendWebSocketsToKubelet`: see [`Settings::web_sockets`].
+    ExtendWebSocketsToKubelet(bool),
+}
+
+/// Why a text is no feature gate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no feature gate of this program; there is ExtendWebSocketsToKubelet=true|false")]
+pub struct NoFeatureGate(String);
+
+impl std::str::FromStr for FeatureGate {
+    type Err = NoFeatureGate;
+
+    fn from_str(text: &str) -> Result<Self, NoFeatureGate> {
+        let gate = text.split_once('=').filter(|(name, _)| *name == "ExtendWebSocketsToKubelet");
+        let enabled = gate.and_then(|(_, value)| value.parse().ok());
+        enabled.map(Self::ExtendWebSocketsToKubelet).ok_or_else(|| NoFeatureGate(text.to_owned()))
+    }
 }
 
 /// A taint of the node.
@@ -54,6 +79,15 @@ impl std::str::FromStr for Taint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_feature_gate_is_written_as_kubelet_writes_it() {
+        let gate = |text: &str| text.parse::<FeatureGate>();
+        assert_eq!(gate("ExtendWebSocketsToKubelet=false"), Ok(FeatureGate::ExtendWebSocketsToKubelet(false)));
+        for wrong in ["ExtendWebSocketsToKubelet", "ExtendWebSocketsToKubelet=0", "AllAlpha=true"] {
+            assert_eq!(gate(wrong), Err(NoFeatureGate(wrong.to_owned())));
+        }
+    }
 
     #[test]
     fn a_taint_is_written_as_kubectl_writes_it() {

@@ -8,6 +8,7 @@ use barepod_core::{BackoffFigures, Core, Effect, Input, Moment, RequestId};
 use barepod_model::{BootId, BootTime, Permit, Pod, WallTime};
 use barepod_prober_wire as prober;
 use barepod_shim::wire;
+use barepod_streams::{Headers, spdy};
 use prost::Message;
 
 fn main() -> std::io::Result<()> {
@@ -19,6 +20,12 @@ fn main() -> std::io::Result<()> {
     }
     for (name, bytes) in asked() {
         write("prober_frames", name, &bytes)?;
+    }
+    for (name, bytes) in spdy() {
+        write("spdy_frames", name, &bytes)?;
+    }
+    for (name, bytes) in websocket() {
+        write("websocket_channels", name, &bytes)?;
     }
     Ok(())
 }
@@ -102,5 +109,48 @@ fn asked() -> Vec<(&'static str, Vec<u8>)> {
         ("hello", hello),
         ("answer", answer),
         ("ping", ping),
+    ]
+}
+
+/// A connection to a forwarded port: both streams opened, data, a ping, the end.
+fn spdy() -> Vec<(&'static str, Vec<u8>)> {
+    let mut deflate = spdy::Deflate::default();
+    let mut open = |stream: u8, kind| {
+        let mut body = bytes::BytesMut::from(&[0, 0, 0, stream, 0, 0, 0, 0, 0, 0][..]);
+        deflate.block(&Headers::from([("streamtype", kind), ("port", "5432"), ("requestid", "0")]), &mut body);
+        control(1, &body)
+    };
+    let opened = [open(1, "error"), open(3, "data")].concat();
+    let data = b"\0\0\0\x03\0\0\0\x05hello\0\0\0\x03\x01\0\0\0".to_vec();
+    let rest = [control(6, &[0, 0, 0, 1]), control(3, &[0, 0, 0, 1, 0, 0, 0, 5]), control(7, &[0; 8])].concat();
+    vec![
+        ("cut-off", opened[..40].to_vec()),
+        ("connection", [opened.clone(), data.clone(), rest.clone()].concat()),
+        ("too-long", [&[0x80, 3, 0, 1, 0, 0xff, 0xff, 0xff][..], &[0; 20]].concat()),
+        ("opened", opened),
+        ("data", data),
+        ("rest", rest),
+    ]
+}
+
+fn control(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(body.len()).expect("a small frame");
+    [&[0x80, 3, 0, kind, 0, 0, 0, length][..], body].concat()
+}
+
+/// Messages on channels, one in two frames, base64, the end of a channel, and SPDY; masked with zeros.
+fn websocket() -> Vec<(&'static str, Vec<u8>)> {
+    let frame = |head: u8, body: &[u8]| match u8::try_from(body.len()) {
+        Ok(length @ ..126) => [&[head, 0x80 | length, 0, 0, 0, 0][..], body].concat(),
+        _ => [&[head, 0xfe][..], &u16::try_from(body.len()).expect("small").to_be_bytes(), &[0; 4], body].concat(),
+    };
+    let spdy = spdy().into_iter().find(|(name, _)| *name == "connection").expect("it is there").1;
+    vec![
+        ("channels", [frame(0x82, b"\0in"), frame(0x82, b"\x04{}"), frame(0x82, b"\xff\0")].concat()),
+        ("pieces", [frame(0x02, b"\0a"), frame(0x89, b"?"), frame(0x80, b"b"), frame(0x88, b"\x03\xe8")].concat()),
+        ("base64", [frame(0x81, b"0Zm9vCg=="), frame(0x81, b"1YmFy")].concat()),
+        ("tunnel", [frame(0x82, &spdy[..30]), frame(0x82, &spdy[30..])].concat()),
+        ("too-long", vec![0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 1, 2]),
+        ("not-masked", vec![0x82, 2, 0, 1]),
     ]
 }

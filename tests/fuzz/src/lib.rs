@@ -8,6 +8,7 @@ mod frames;
 mod ledger;
 mod logs;
 mod notify;
+mod streams;
 mod texts;
 
 pub use texts::pod as small_pod;
@@ -25,6 +26,8 @@ pub const TARGETS: &[Target] = &[
     ("presets", texts::presets),
     ("prober_frames", frames::prober_frames),
     ("shim_frames", frames::shim_frames),
+    ("spdy_frames", streams::spdy_frames),
+    ("websocket_channels", streams::websocket_channels),
 ];
 
 /// Runs one target by its name.

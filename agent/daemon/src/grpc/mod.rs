@@ -7,6 +7,7 @@ mod condition;
 mod convert;
 mod exec;
 mod gate;
+mod listeners;
 mod logs;
 mod machine;
 mod policy;

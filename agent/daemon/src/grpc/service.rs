@@ -15,7 +15,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::access::peer;
 use super::gate::Gate;
 use super::stream::{Answers, Sink, answer};
-use super::{Access, Gauge, Machine, attach, cluster, condition, convert, exec, logs, policy, shutdown};
+use super::{Access, Gauge, Machine, attach, cluster, condition, convert, exec, listeners, logs, policy, shutdown};
 use crate::board::Board;
 use crate::hands::Host;
 use crate::journal::{Entry, Journal};
@@ -197,6 +197,15 @@ impl Barepod for Service {
             Action::Begin | Action::CallOff => self.access.root(&request)?,
         }
         shutdown::begin(action, self.marker.clone(), &self.supervisor, &self.board).await.map(Response::new)
+    }
+
+    async fn listeners(&self, request: Request<v1::ListenersRequest>) -> Answer<v1::ListenersResponse> {
+        self.access.bridge(&request)?;
+        let gate = self.gate(&request);
+        let request = request.into_inner();
+        let view = self.pod(&request.namespace, &request.name)?;
+        gate.may(Do::Exec, &view)?;
+        listeners::find(&self.host, &view).await.map(Response::new)
     }
 
     async fn stats(&self, request: Request<v1::StatsRequest>) -> Answer<v1::StatsResponse> {

@@ -293,6 +293,22 @@ impl Groups {
         Ok(found)
     }
 
+    /// The processes of a pod's containers, and of whatever groups they have made below theirs. One that has gone meanwhile may
+    /// be among them.
+    #[must_use]
+    pub fn processes(&self, pod: &PodUid) -> Vec<u32> {
+        let top = self.hierarchy.unified().join(self.pod_path(pod));
+        let mut found = Vec::new();
+        let mut below = vec![top.clone()];
+        while let Some(path) = below.pop() {
+            let pids = files::read(&path.join("cgroup.procs")).unwrap_or_default();
+            found.extend(pids.lines().filter_map(|line| line.parse::<u32>().ok()));
+            let groups = children(&path).unwrap_or_default().into_iter().map(|name| path.join(name));
+            below.extend(groups.filter(|group| *group != top.join(SHIM)));
+        }
+        found
+    }
+
     pub(super) fn pod_path(&self, pod: &PodUid) -> PathBuf {
         self.base.join(format!("pod{pod}"))
     }

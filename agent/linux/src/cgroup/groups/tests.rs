@@ -51,6 +51,22 @@ fn a_leaf_that_an_interrupted_start_has_left_is_made_anew() {
 }
 
 #[test]
+fn a_pod_s_processes_are_those_of_all_its_groups_but_the_shims() {
+    let (_root, groups) = hybrid();
+    let key = pod_with(&groups, "db");
+    let leaf = groups.make_leaf(&key, Attempt(0)).unwrap().unified;
+    fs::create_dir_all(leaf.join("own/shim")).unwrap();
+    let shims = groups.shim_leaf(&key.pod).unified;
+    for (group, pids) in [(&leaf, "17\n18\n"), (&leaf.join("own/shim"), "19\n"), (&shims, "20\n")] {
+        fs::write(group.join("cgroup.procs"), pids).unwrap();
+    }
+    let mut found = groups.processes(&key.pod);
+    found.sort_unstable();
+    assert_eq!(found, [17, 18, 19]);
+    assert!(groups.processes(&PodUid::new("another").unwrap()).is_empty());
+}
+
+#[test]
 fn preparing_twice_is_preparing_once() {
     let (_root, groups) = hybrid();
     pod_with(&groups, "db");
