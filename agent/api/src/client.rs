@@ -8,6 +8,8 @@ use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 
+use crate::flow::{CONNECTION_WINDOW, STREAM_WINDOW};
+
 use crate::v1::barepod_client::BarepodClient;
 
 /// The socket cannot be reached.
@@ -67,7 +69,7 @@ pub async fn connect(socket: &Path) -> Result<BarepodClient<Channel>, ConnectErr
         }
     });
     // The connector above knows where to.
-    let channel = Endpoint::from_static(NOWHERE).connect_with_connector_lazy(connector);
+    let channel = endpoint().connect_with_connector_lazy(connector);
     Ok(BarepodClient::new(channel).max_decoding_message_size(MAX_MESSAGE))
 }
 
@@ -79,8 +81,13 @@ pub fn reach(socket: &Path) -> BarepodClient<Channel> {
         let path = path.clone();
         async move { Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
     });
-    let channel = Endpoint::from_static(NOWHERE).connect_with_connector_lazy(connector);
+    let channel = endpoint().connect_with_connector_lazy(connector);
     BarepodClient::new(channel).max_decoding_message_size(MAX_MESSAGE)
+}
+
+fn endpoint() -> Endpoint {
+    let endpoint = Endpoint::from_static(NOWHERE);
+    endpoint.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW)
 }
 
 /// Looked up by nobody.

@@ -16,6 +16,7 @@
 //! [`Query`](query::Query) that were read of it, and the [`Visit`](guests::Visit) that keeps its place.
 
 mod answer;
+mod asked;
 mod authentication;
 mod authorization;
 mod cache;
@@ -34,6 +35,7 @@ mod user;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+pub use asked::{Asked, asked};
 pub use listener::{KubeletPort, PortError};
 
 /// The daemon, as this crate uses it.
