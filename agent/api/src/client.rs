@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 
+use crate::flow::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::v1::barepod_client::BarepodClient;
 
 /// The socket cannot be reached.
@@ -71,7 +72,7 @@ pub async fn connect(socket: &Path) -> Result<BarepodClient<Channel>, ConnectErr
         }
     });
     // The connector above knows where to.
-    let channel = Endpoint::from_static(NOWHERE).connect_with_connector_lazy(connector);
+    let channel = endpoint().connect_with_connector_lazy(connector);
     Ok(BarepodClient::new(channel).max_decoding_message_size(MAX_MESSAGE))
 }
 
@@ -83,12 +84,9 @@ pub fn reach(socket: &Path) -> BarepodClient<Channel> {
         let path = path.clone();
         async move { Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
     });
-    let channel = Endpoint::from_static(NOWHERE).connect_with_connector_lazy(connector);
+    let channel = endpoint().connect_with_connector_lazy(connector);
     BarepodClient::new(channel).max_decoding_message_size(MAX_MESSAGE)
 }
-
-/// Bytes of a stream that are on their way to a client who does not take them.
-const STREAM_WINDOW: u32 = 64 << 10;
 
 /// A client for one stream: it has a connection of its own, which holds up nobody else's when its reader is slow, and little in
 /// memory meanwhile.
@@ -138,6 +136,11 @@ fn lazily(endpoint: &Endpoint, socket: &Path, held: Held) -> BarepodClient<Chann
         }
     });
     BarepodClient::new(endpoint.connect_with_connector_lazy(connector)).max_decoding_message_size(MAX_MESSAGE)
+}
+
+fn endpoint() -> Endpoint {
+    let endpoint = Endpoint::from_static(NOWHERE);
+    endpoint.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW)
 }
 
 /// Looked up by nobody.

@@ -53,7 +53,9 @@ async fn bridge(args: Args) -> anyhow::Result<()> {
             0 => (watch::channel(None).1, None),
             _ => {
                 let settings = kubelet::settings(&args, &name)?;
-                let port = KubeletPort::new(&settings, daemon.clone(), access.client(), access.serving())?;
+                // Of its own connection, so that nothing that is streamed holds up the node.
+                let daemon = barepod_api::reach(&args.socket);
+                let port = KubeletPort::new(&settings, daemon, access.client(), access.serving())?;
                 (port.listening(), Some(tokio::spawn(port.run(stop.clone()))))
             }
         };

@@ -29,14 +29,14 @@ impl DirectoryWatch {
     }
 
     /// Watches what grows in a directory: files written, made, renamed.
-    pub(crate) fn growth(dir: &Path) -> Self {
-        let open = || {
-            let inotify = Inotify::init()?;
-            inotify.watches().add(dir, WatchMask::MODIFY | WatchMask::CREATE | WatchMask::MOVED_FROM)?;
-            inotify.into_event_stream([0; 4096])
-        };
-        let events = open().inspect_err(|error| tracing::warn!(%error, dir = %dir.display(), "cannot be watched")).ok();
-        Self { dir: dir.to_owned(), events, mounts: None }
+    ///
+    /// # Errors
+    /// It cannot be watched: the kernel gives a user 128 watchers, by default.
+    pub(crate) fn growth(dir: &Path) -> std::io::Result<Self> {
+        let inotify = Inotify::init()?;
+        inotify.watches().add(dir, WatchMask::MODIFY | WatchMask::CREATE | WatchMask::MOVED_FROM)?;
+        let events = inotify.into_event_stream([0; 4096])?;
+        Ok(Self { dir: dir.to_owned(), events: Some(events), mounts: None })
     }
 
     /// Returns when something has happened since it was last asked.

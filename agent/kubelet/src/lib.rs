@@ -16,6 +16,7 @@
 //! [`Query`](query::Query) that were read of it, and the [`Visit`](guests::Visit) that keeps its place.
 
 mod answer;
+mod asked;
 mod authentication;
 mod authorization;
 mod cache;
@@ -35,6 +36,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+pub use asked::{Asked, asked};
 pub use listener::{KubeletPort, PortError};
 
 /// The daemon, as this crate uses it.

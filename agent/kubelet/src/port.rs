@@ -90,7 +90,7 @@ impl Port {
     }
 
     async fn carry_out(self: Arc<Self>, route: Route, request: Request<Incoming>, peer: Peer) -> Answer {
-        let Route { place, target } = route;
+        let Route { place, target, .. } = route;
         let query = Query::of(request.uri().query());
         match place {
             Place::Health => handlers::health::show(&self, &target, &query).await,

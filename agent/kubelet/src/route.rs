@@ -112,6 +112,8 @@ pub(crate) struct Target {
 /// A way to a handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route {
+    /// The row of the table.
+    pub(crate) pattern: &'static str,
     pub(crate) place: Place,
     pub(crate) target: Target,
 }
@@ -137,7 +139,7 @@ pub(crate) fn find(method: &Method, path: &str) -> Result<Route, NoRoute> {
     for (pattern, methods, place) in TABLE {
         let Some(target) = matched(pattern, path) else { continue };
         if methods.contains(method) {
-            return Ok(Route { place: *place, target });
+            return Ok(Route { pattern, place: *place, target });
         }
         failure = NoRoute::Method;
     }
@@ -199,7 +201,7 @@ mod tests {
             container: "main".to_owned(),
             check: None,
         };
-        assert_eq!(found, Route { place: Place::Exec, target });
+        assert_eq!((found.place, found.target), (Place::Exec, target));
         let found = find(&Method::GET, "/portForward/default/db-0").unwrap();
         assert_eq!((found.target.uid, found.target.container), (None, String::new()));
     }

@@ -8,6 +8,7 @@ mod frames;
 mod ledger;
 mod logs;
 mod notify;
+mod requests;
 mod streams;
 mod texts;
 
@@ -23,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     ("manifests", texts::manifests),
     ("notify", notify::notify),
     ("policy", texts::policy),
+    ("port_requests", requests::port_requests),
     ("presets", texts::presets),
     ("prober_frames", frames::prober_frames),
     ("shim_frames", frames::shim_frames),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use barepod_api::{refusal, v1};
 use barepod_core::PodView;
@@ -17,6 +18,8 @@ use crate::board::{Board, Change};
 use crate::hands::Host;
 use crate::watch::DirectoryWatch;
 
+/// How often a log is looked at that is not watched.
+const UNWATCHED: Duration = Duration::from_secs(1);
 /// Bytes of one answer.
 const CHUNK: usize = 32 << 10;
 
@@ -142,19 +145,35 @@ struct Follower {
     pod: PodUid,
     changes: broadcast::Receiver<Change>,
     directory: PathBuf,
-    growth: Option<DirectoryWatch>,
+    growth: Growth,
+}
+
+/// How it is learnt that a log has grown.
+enum Growth {
+    /// There is no directory yet: the shim makes it for the first attempt.
+    NotYet,
+    /// The kernel says it.
+    Watched(Box<DirectoryWatch>),
+    /// The kernel watches no more for this user: one looks, again and again.
+    Unwatched,
 }
 
 impl Follower {
     fn new(board: &Board, directory: &Path, pod: PodUid) -> Self {
         let (_, changes) = board.watch();
-        Self { pod, changes, directory: directory.to_owned(), growth: None }
+        Self { pod, changes, directory: directory.to_owned(), growth: Growth::NotYet }
     }
 
-    /// Begins to watch the directory, as soon as it is there: the shim makes it for the first attempt.
+    /// Begins to watch the directory, as soon as it is there.
     fn watch(&mut self) {
-        if self.growth.is_none() && self.directory.exists() {
-            self.growth = Some(DirectoryWatch::growth(&self.directory));
+        if matches!(self.growth, Growth::NotYet) && self.directory.exists() {
+            self.growth = match DirectoryWatch::growth(&self.directory) {
+                Ok(watch) => Growth::Watched(Box::new(watch)),
+                Err(error) => {
+                    tracing::debug!(%error, directory = %self.directory.display(), "looked at every second");
+                    Growth::Unwatched
+                }
+            };
         }
     }
 
@@ -163,8 +182,9 @@ impl Follower {
         let Self { pod, changes, growth, .. } = self;
         let grown = async {
             match growth {
-                Some(watch) => watch.happened().await,
-                None => std::future::pending().await,
+                Growth::Watched(watch) => watch.happened().await,
+                Growth::Unwatched => tokio::time::sleep(UNWATCHED).await,
+                Growth::NotYet => std::future::pending().await,
             }
         };
         tokio::select! {
@@ -219,8 +239,6 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use barepod_model::Phase;
 
     use super::*;
@@ -264,6 +282,15 @@ mod tests {
 
         assert!(comes(&mut follower).await);
         assert!(!comes(&mut follower).await, "it is told once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_the_kernel_does_not_watch_is_looked_at_once_in_a_while() {
+        let (board, mine) = (Board::new(), uid("mine"));
+        let mut follower = Follower::new(&board, Path::new("/no/such/directory"), mine);
+        follower.growth = Growth::Unwatched;
+        assert!(!comes(&mut follower).await);
+        follower.news().await;
     }
 
     #[tokio::test]

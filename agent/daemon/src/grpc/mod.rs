@@ -20,6 +20,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use barepod_api::flow;
 use barepod_api::v1::barepod_server::BarepodServer;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -63,6 +64,9 @@ pub(crate) async fn serve(
 ) -> Result<(), tonic::transport::Error> {
     let service = BarepodServer::new(service).max_decoding_message_size(MAX_MESSAGE);
     Server::builder()
+        .max_concurrent_streams(flow::STREAMS)
+        .initial_stream_window_size(flow::STREAM_WINDOW)
+        .initial_connection_window_size(flow::CONNECTION_WINDOW)
         .add_service(InterceptedService::new(service, access))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled_owned())
         .await

@@ -49,7 +49,7 @@ pub(crate) async fn stream(port: &Port, target: &Target, query: &Query) -> Answe
 
 /// Why a query asks for nothing that there could be.
 #[derive(Debug, PartialEq, Eq)]
-enum Wrong {
+pub(crate) enum Wrong {
     Unreadable(Unreadable),
     Invalid,
 }
@@ -61,7 +61,7 @@ impl From<Unreadable> for Wrong {
 }
 
 /// As the API server validates them, for who asks the node itself.
-fn options(query: &Query) -> Result<v1::LogsRequest, Wrong> {
+pub(crate) fn options(query: &Query) -> Result<v1::LogsRequest, Wrong> {
     // kubelet's name for it, once.
     let tail = match query.first("tail") {
         None | Some("") => query.read::<i64>("tailLines")?,

@@ -1,0 +1,45 @@
+//! What a request asks for, before anybody is asked whether it may. For fuzzers: they look for one that is allowed as one thing
+//! and carried out as another.
+
+use barepod_api::v1;
+use hyper::{Method, Uri};
+
+use crate::authorization::{subresources, verb};
+use crate::handlers::logs;
+use crate::query::Query;
+use crate::route::{decoded, find};
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// The verb that is authorized, empty for none.
+    pub verb: &'static str,
+    /// What of the node is authorized, for this path.
+    pub subresources: &'static [&'static str],
+    /// The same for the row of the table that is carried out, if there is one.
+    pub carried_out: Option<&'static [&'static str]>,
+    /// What the path names.
+    pub names: Vec<String>,
+    /// What the query asks of a log, if that can be.
+    pub log: Option<v1::LogsRequest>,
+}
+
+/// Reads a request as the port does; `None` where it is none that the port would look at.
+#[must_use]
+pub fn asked(method: &str, uri: &str) -> Option<Asked> {
+    let (method, uri): (Method, Uri) = (method.parse().ok()?, uri.parse().ok()?);
+    let path = decoded(uri.path())?;
+    let route = find(&method, &path).ok();
+    let names = route.as_ref().map(|route| {
+        let target = &route.target;
+        let all = [Some(&target.namespace), Some(&target.pod), target.uid.as_ref(), Some(&target.container)];
+        all.into_iter().flatten().chain(&target.check).filter(|name| !name.is_empty()).cloned().collect()
+    });
+    Some(Asked {
+        verb: verb(&method),
+        subresources: subresources(&path),
+        carried_out: route.map(|route| subresources(route.pattern)),
+        names: names.unwrap_or_default(),
+        log: logs::options(&Query::of(uri.query())).ok(),
+    })
+}
