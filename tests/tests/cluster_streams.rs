@@ -5,9 +5,10 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 
-use barepod_tests::cluster::Recipe;
+use barepod_streams::{Headers, spdy};
+use barepod_tests::cluster::{Connection, Recipe};
 use barepod_tests::host::{HostError, SOON, alive};
-use barepod_tests::joined::{Joined, shell};
+use barepod_tests::joined::{Joined, PORT, shell};
 use barepod_tests::pods::IDLE;
 use barepod_tests::process::Owned;
 use barepod_tests::programs::Built;
@@ -39,13 +40,12 @@ struct Reached {
 
 impl Reached {
     fn by(way: Way) -> Result<Self> {
-        // Nobody looks at the node's serving certificate, as in a cluster of kubeadm's defaults.
-        let recipe = Recipe { api_server: vec!["--kubelet-certificate-authority=".to_owned()], ..Recipe::default() };
         let gate: &[&str] = match way {
             Way::Translated => &["--feature-gates", "ExtendWebSocketsToKubelet=false"],
             Way::WebSocket | Way::Spdy => &[],
         };
-        let cluster = Joined::of(Built::here().map_err(HostError::from)?, &recipe, "", gate)?;
+        let cluster = Joined::of(Built::here().map_err(HostError::from)?, &Recipe::default(), "", gate)?;
+        cluster.approve_serving_certificate()?;
         let declared = |node: &Value| node["status"]["declaredFeatures"].to_string().contains("ExtendWebSockets");
         cluster.until("the node to say what it can", |cluster| {
             let node = cluster.get(&["node", barepod_tests::joined::NODE])?;
@@ -407,4 +407,61 @@ fn ports_are_forwarded_by_spdy_into_which_the_api_server_translates() -> Result 
 #[test]
 fn ports_are_forwarded_by_the_spdy_of_an_older_kubectl() -> Result {
     ports_are_forwarded(Way::Spdy)
+}
+
+// ---- those who do not keep to the protocol ----
+
+/// As a client opens a stream.
+fn open(deflate: &mut spdy::Deflate, stream: u8, kind: &str) -> Vec<u8> {
+    let mut body = bytes::BytesMut::from(&[0, 0, 0, stream, 0, 0, 0, 0, 0, 0][..]);
+    deflate.block(&Headers::from([("streamtype", kind)]), &mut body);
+    let length = u8::try_from(body.len()).expect("a small frame");
+    [&[0x80, 3, 0, 1, 0, 0, 0, length][..], &body].concat()
+}
+
+/// Resident memory, in KiB.
+fn memory(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+#[test]
+fn clients_that_never_read_or_break_off_anywhere_take_little_and_leave_the_port_to_others() -> Result {
+    let reached = Reached::by(Way::Spdy)?;
+    reached.pod("db", IDLE)?;
+    let plane = &reached.cluster.plane;
+    let admin = plane.credentials("kube-apiserver-kubelet-client", None)?;
+    let begin = |said: &[u8]| -> Result<Connection> {
+        let mut connection = plane.connect_to(PORT, &admin)?;
+        let head = "POST /exec/default/db/main?output=1&command=cat&command=/dev/zero HTTP/1.1\r\nHost: node\r\n\
+                    Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n";
+        connection.write_all(head.as_bytes())?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            connection.read_exact(&mut byte)?;
+            answer.push(byte[0]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", text(&answer));
+        connection.write_all(said)?;
+        connection.flush()?;
+        Ok(connection)
+    };
+    let mut deflate = spdy::Deflate::default();
+    let opened = [open(&mut deflate, 1, "error"), open(&mut deflate, 3, "stdout")].concat();
+
+    let unread = (0..32).map(|_| begin(&opened)).collect::<Result<Vec<_>>>()?;
+    for length in 0..opened.len() {
+        drop(begin(&opened[..length])?);
+    }
+    let nonsense = (0..16_u8).map(|n| begin(&[0x80 | n; 4000])).collect::<Result<Vec<_>>>()?;
+
+    let bridge = reached.cluster.bridge.pid().ok_or("a bridge")?;
+    let now = memory(bridge).ok_or("no memory")?;
+    assert!(now < 128 << 10, "{now} KiB");
+    let other = reached.run(&["exec", "db", "--", "echo", "served"])?;
+    assert_eq!(text(&other.stdout), "served\n", "{other:?}");
+    drop((unread, nonsense));
+    reached.cluster.until("what nobody read to end", |_| outside("cat\0/dev/zero\0").is_none().then_some(()))?;
+    Ok(())
 }
