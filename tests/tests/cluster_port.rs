@@ -83,7 +83,9 @@ fn absurd_requests_are_refused_and_the_port_stays() -> Result {
     ] {
         let said = say(&cluster, &own, bytes.as_bytes())?;
         let shown = &bytes[..bytes.len().min(80)];
-        assert!(said.starts_with(wanted), "{shown:?}: {said:?}");
+        // What is on its way when the connection is closed makes the kernel throw the answer away.
+        let may_be_cut_off = bytes.len() > 64 << 10;
+        assert!(said.starts_with(wanted) || (may_be_cut_off && said.is_empty()), "{shown:?}: {said:?}");
         assert_eq!(cluster.ask_port(&own, ("GET", "/healthz"))?.0, 200, "after {shown:?}");
     }
     // No TLS at all.
