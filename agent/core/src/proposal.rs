@@ -253,7 +253,7 @@ pub(crate) fn replace(record: &mut PodRecord, name: &ContainerName, at: &Stamp, 
     }
 }
 
-fn may_live(container: &ContainerRecord) -> bool {
+pub(crate) fn may_live(container: &ContainerRecord) -> bool {
     match container.progress {
         Progress::Begun | Progress::Running { .. } => true,
         Progress::None | Progress::Lost | Progress::Draining | Progress::Ended => false,

@@ -17,6 +17,7 @@ use crate::journal::Journal;
 use crate::outcome;
 use crate::planted::{self, Fault};
 use crate::pod::{PodMachine, Stage};
+use crate::proposal;
 use crate::{ContainerRecord, Moment, PodRecord, PodView, Progress, Restored, condition, cpus};
 
 impl Core {
@@ -86,9 +87,10 @@ impl PodMachine {
             pod.containers.insert(name, machine);
         }
         pod.is_booked = !pod.record.unbooked;
-        // Who ever began an attempt had its name and paths, and nobody has got them since.
-        let begun = !pod.is_dying() && !pod.record.unbooked;
-        if begun && (pod.record.booked || pod.record.containers.values().any(|container| container.attempt.is_some())) {
+        // Whoever was begun has its name, its paths and its part of the host, and nobody has got them since. Of one that was
+        // begun unwritten, and has ended, that cannot be said.
+        let begun = pod.record.booked || pod.record.containers.values().any(proposal::may_live);
+        if begun && !pod.is_dying() && !pod.record.unbooked {
             pod.prepare(None, ctx);
         }
         pod

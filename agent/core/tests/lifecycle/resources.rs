@@ -1,6 +1,6 @@
 //! What the host has for pods: who gets it, and what becomes of changes for which there is no room.
 
-use barepod_core::{Capacity, CpuPool, CpuTable, Effect, Input, Observation};
+use barepod_core::{Capacity, CpuPool, CpuTable, Effect, Input, Observation, Progress};
 use barepod_model::*;
 
 use crate::bench::{Bench, Ledger, container, key_of, main_key, pod};
@@ -90,6 +90,28 @@ fn what_a_pod_at_its_end_had_is_for_others_and_it_asks_again_to_live_again() {
     bench.delete(&other, Some(0));
     bench.ended(&main_key(&other, 0), ExitStatus::Signal(9));
     assert_eq!(bench.starts(), [main_key(&job, 1)]);
+}
+
+#[test]
+fn a_pod_that_was_begun_unwritten_and_has_ended_asks_again_under_the_next_daemon() {
+    let mut bench = bench();
+    let (large, other) = (asking(pod("a", "large"), 3000), asking(pod("b", "other"), 2000));
+    bench.run(&large);
+    bench.ended(&main_key(&large, 0), ExitStatus::Code(1));
+    let mut record = bench.disk[&large.uid].clone();
+    // What a daemon found that knew of its acceptance alone, when another had got its part by then.
+    record.booked = false;
+    record.containers.values_mut().for_each(|container| container.progress = Progress::Ended);
+    bench.delete(&large, Some(0));
+    bench.ended(&main_key(&large, 1), ExitStatus::Signal(9));
+    bench.run(&other);
+    bench.disk.insert(large.uid.clone(), record);
+    bench.restart_daemon();
+    let running = bench.running(&main_key(&other, 0));
+    bench.observed(&main_key(&other, 0), running);
+    bench.observed(&main_key(&large, 1), Observation::Absent);
+    assert_eq!(bench.view(&large).reason, Some(Reason::OutOfcpu));
+    assert!(bench.starts().is_empty(), "{:?}", bench.starts());
 }
 
 #[test]
