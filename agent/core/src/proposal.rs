@@ -11,8 +11,8 @@ use barepod_model::{Container, ContainerKind, ContainerName, Permit, Pod, PodUid
 use crate::diff::Change;
 use crate::pod::{given, stands_beside};
 use crate::{
-    Allocation, ConditionChange, ContainerRecord, Deletion, Evidence, PodFailure, PodRecord, Progress, RequestId,
-    StopIntent, Verb, Waits, condition, outcome,
+    Allocation, ConditionChange, ContainerRecord, Deletion, Disruption, Evidence, PodFailure, PodRecord, Progress,
+    RequestId, StopIntent, Verb, Waits, condition, outcome,
 };
 
 /// A request that waits for its turn.
@@ -79,6 +79,11 @@ impl Proposal {
             | Proposal::Fail { .. }
             | Proposal::Condition { .. } => None,
         }
+    }
+
+    /// Whether it ends a pod because the host goes down.
+    pub(crate) fn is_for_shutdown(&self) -> bool {
+        matches!(self, Proposal::Fail { failure } if failure.disruption == Some(Disruption::Shutdown))
     }
 
     /// Makes the change.

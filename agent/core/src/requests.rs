@@ -216,7 +216,8 @@ impl Core {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         self.touched.insert(uid.clone());
         let Some(Pending { proposal, request }) = pod.journal.failed(now.boot) else { return };
-        if must_go_on_by_fault(&proposal) {
+        // A host that goes down does not wait for its disk: what cannot be written is begun again after the boot, no more.
+        if must_go_on_by_fault(&proposal) || proposal.is_for_shutdown() {
             commit(pod, &proposal, &mut ctx);
         }
         if let Some(request) = request.filter(|_| !was_answered_early(&proposal)) {

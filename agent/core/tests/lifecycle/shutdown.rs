@@ -5,7 +5,7 @@ use std::time::Duration;
 use barepod_core::{AttemptKey, ConditionStatus, Effect, Input, Observation};
 use barepod_model::*;
 
-use crate::bench::{Bench, container, key_of, main_key, pod};
+use crate::bench::{Bench, Ledger, container, key_of, main_key, pod};
 
 fn goes_down(bench: &mut Bench, goes_down: bool) {
     bench.tell(Input::Shutdown { goes_down });
@@ -122,6 +122,20 @@ fn what_can_run_elsewhere_and_what_is_never_restarted_has_failed_with_the_host()
     }
     bench.reboot();
     assert!(bench.starts().is_empty());
+}
+
+#[test]
+fn a_ledger_that_cannot_be_written_keeps_no_host_from_going_down() {
+    let mut bench = Bench::new();
+    let mut web = pod("a", "web");
+    web.source = Source::Kubernetes;
+    bench.run(&web);
+    bench.ledger = Ledger::Fails;
+    bench.log.clear();
+    goes_down(&mut bench, true);
+    assert_eq!(asked(&bench), [main_key(&web, 0)]);
+    bench.ended(&main_key(&web, 0), ExitStatus::Code(0));
+    assert_eq!(bench.core.remaining(), Some(Vec::new()));
 }
 
 #[test]
