@@ -24,6 +24,7 @@ pub const KUBERNETES: Peer = Peer {
         ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
     ],
     linker_flags: KUBERNETES_FLAGS,
+    sources: &[],
 };
 
 /// The API server's store.
@@ -33,6 +34,7 @@ pub const ETCD: Peer = Peer {
     sums: include_str!("../peers/etcd/go.sum"),
     programs: &[("etcd", "go.etcd.io/etcd/server/v3")],
     linker_flags: "-s -w",
+    sources: &[],
 };
 
 /// The proxy that makes Services answer on a host.
@@ -42,6 +44,7 @@ pub const KUBE_PROXY: Peer = Peer {
     sums: include_str!("../peers/kube-proxy/go.sum"),
     programs: &[("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy")],
     linker_flags: KUBERNETES_FLAGS,
+    sources: &[],
 };
 
 /// The cluster's name server.
@@ -51,6 +54,7 @@ pub const COREDNS: Peer = Peer {
     sums: include_str!("../peers/coredns/go.sum"),
     programs: &[("coredns", "github.com/coredns/coredns")],
     linker_flags: "-s -w",
+    sources: &[],
 };
 
 /// What `kubectl top` and the autoscaler ask.
@@ -60,10 +64,34 @@ pub const METRICS_SERVER: Peer = Peer {
     sums: include_str!("../peers/metrics-server/go.sum"),
     programs: &[("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server")],
     linker_flags: "-s -w",
+    sources: &[],
+};
+
+/// Another scheduler: agent and command line.
+pub const NOMAD: Peer = Peer {
+    name: "nomad",
+    module: include_str!("../peers/nomad/go.mod"),
+    sums: include_str!("../peers/nomad/go.sum"),
+    programs: &[("nomad", "github.com/hashicorp/nomad")],
+    linker_flags: "-s -w",
+    sources: &[],
+};
+
+/// Its own harness for task drivers, as a program.
+pub const NOMAD_HARNESS: Peer = Peer {
+    name: "nomad-harness",
+    module: include_str!("../peers/nomad-harness/go.mod"),
+    sums: include_str!("../peers/nomad-harness/go.sum"),
+    programs: &[("nomad-harness", TESTS)],
+    linker_flags: "-s -w",
+    sources: &[("harness_test.go", include_str!("../peers/nomad-harness/harness_test.go"))],
 };
 
 /// All of them, in the order in which they are built.
-pub const ALL: [Peer; 5] = [ETCD, KUBERNETES, KUBE_PROXY, COREDNS, METRICS_SERVER];
+pub const ALL: [Peer; 7] = [ETCD, KUBERNETES, KUBE_PROXY, COREDNS, METRICS_SERVER, NOMAD, NOMAD_HARNESS];
+
+/// The package of a program that is made of tests of the module's own.
+pub const TESTS: &str = ".";
 
 /// One Go module and what is built of it.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +106,8 @@ pub struct Peer {
     pub programs: &'static [(&'static str, &'static str)],
     /// Flags for the linker.
     pub linker_flags: &'static str,
+    /// Files of the module's own, by name.
+    pub sources: &'static [(&'static str, &'static str)],
 }
 
 /// A program that is not there.
@@ -110,7 +140,7 @@ impl Peer {
 
     fn digest(&self) -> String {
         let mut hash = Sha256::new();
-        let programs = self.programs.iter().flat_map(|(program, package)| [*program, *package]);
+        let programs = self.programs.iter().chain(self.sources).flat_map(|(name, content)| [*name, *content]);
         for part in [self.module, self.sums, self.linker_flags].into_iter().chain(programs) {
             hash.update(part);
             // Between any two, so that no two lists read the same.
@@ -125,12 +155,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_pins_packages_or_flags_are_built_elsewhere() {
+    fn other_pins_packages_flags_or_sources_are_built_elsewhere() {
         let others = [
             Peer { sums: "", ..ETCD },
             Peer { module: "", ..ETCD },
             Peer { linker_flags: "", ..ETCD },
             Peer { programs: &[], ..ETCD },
+            Peer { sources: &[("a", "b")], ..ETCD },
         ];
 
         assert_eq!(ETCD.directory(), ETCD.directory());

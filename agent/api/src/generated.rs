@@ -30,6 +30,9 @@ pub struct BindRequest {
     /// the main one first; its pods have the same
     #[prost(string, repeated, tag = "7")]
     pub node_addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// of Nomad there are no tokens, service variables and provisioned volumes
+    #[prost(enumeration = "Binder", tag = "9")]
+    pub binder: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServiceAccountToken {
@@ -59,6 +62,11 @@ pub struct EndRequest {
     /// The grace given with the delete; absent where it is the pod's own.
     #[prost(uint64, optional, tag = "3")]
     pub grace_seconds: ::core::option::Option<u64>,
+    #[prost(enumeration = "Binder", tag = "4")]
+    pub binder: i32,
+    /// Where no grace is given: at least so much, and more where the pod or a preset needs more.
+    #[prost(uint64, tag = "5")]
+    pub least_grace_seconds: u64,
 }
 /// Nested message and enum types in `EndRequest`.
 pub mod end_request {
@@ -83,6 +91,8 @@ pub mod end_request {
         Deleted = 2,
         /// another UID is bound here under the same name
         Replaced = 3,
+        /// Nomad's client stopped the task
+        TaskStopped = 4,
     }
     impl Evidence {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -95,6 +105,7 @@ pub mod end_request {
                 Self::DeletionTimestamp => "DELETION_TIMESTAMP",
                 Self::Deleted => "DELETED",
                 Self::Replaced => "REPLACED",
+                Self::TaskStopped => "TASK_STOPPED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -104,6 +115,7 @@ pub mod end_request {
                 "DELETION_TIMESTAMP" => Some(Self::DeletionTimestamp),
                 "DELETED" => Some(Self::Deleted),
                 "REPLACED" => Some(Self::Replaced),
+                "TASK_STOPPED" => Some(Self::TaskStopped),
                 _ => None,
             }
         }
@@ -119,6 +131,8 @@ pub struct EndResponse {
 pub struct MissingRequest {
     #[prost(string, tag = "1")]
     pub uid: ::prost::alloc::string::String,
+    #[prost(enumeration = "Binder", tag = "2")]
+    pub binder: i32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MissingResponse {}
@@ -969,6 +983,21 @@ pub struct AttachEnded {
     pub container_ended: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignalRequest {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// may be empty if the pod has one regular container
+    #[prost(string, tag = "3")]
+    pub container: ::prost::alloc::string::String,
+    /// its number on Linux
+    #[prost(int32, tag = "4")]
+    pub signal: i32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignalResponse {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EventsRequest {
     #[prost(string, tag = "1")]
     pub namespace: ::prost::alloc::string::String,
@@ -1132,6 +1161,33 @@ pub struct PolicyFinding {
     /// what would have to be added to the rule; empty if it allows this
     #[prost(string, tag = "3")]
     pub lacks: ::prost::alloc::string::String,
+}
+/// Who binds pods to this host. A pod is touched by the one who has bound it alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Binder {
+    Cluster = 0,
+    Nomad = 1,
+}
+impl Binder {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Cluster => "CLUSTER",
+            Self::Nomad => "NOMAD",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CLUSTER" => Some(Self::Cluster),
+            "NOMAD" => Some(Self::Nomad),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1455,6 +1511,27 @@ pub mod barepod_client {
             req.extensions_mut().insert(GrpcMethod::new("barepod.v1.Barepod", "Attach"));
             self.inner.streaming(req, path, codec).await
         }
+        /// A signal to the main process of a running container. What that does is the process's to say.
+        pub async fn signal(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SignalRequest>,
+        ) -> std::result::Result<tonic::Response<super::SignalResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/barepod.v1.Barepod/Signal",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("barepod.v1.Barepod", "Signal"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Recent events, oldest first, then new ones if asked to follow.
         pub async fn events(
             &mut self,
@@ -1575,9 +1652,9 @@ pub mod barepod_client {
                 .insert(GrpcMethod::new("barepod.v1.Barepod", "CheckPolicy"));
             self.inner.unary(req, path, codec).await
         }
-        /// A pod that a cluster has bound to this host, new or changed, or with other contents of what it refers to. Another UID
-        /// under a name is evidence that the pod that had the name is no longer wanted: it is ended first, and this one waits.
-        /// Answered when the intent is durable.
+        /// A pod that a cluster or a Nomad client has bound to this host, new or changed, or with other contents of what it refers
+        /// to. Another UID under a name is evidence that the pod that had the name is no longer wanted: it is ended first, and this
+        /// one waits. Answered when the intent is durable.
         pub async fn bind(
             &mut self,
             request: impl tonic::IntoRequest<super::BindRequest>,
@@ -1616,8 +1693,8 @@ pub mod barepod_client {
             req.extensions_mut().insert(GrpcMethod::new("barepod.v1.Barepod", "End"));
             self.inner.unary(req, path, codec).await
         }
-        /// The cluster does not mention a bound pod any more, which proves nothing: it runs on, and is shown as an orphan until it
-        /// is bound again or ended.
+        /// Whoever has bound a pod does not mention it any more, which proves nothing: it runs on, and is shown as an orphan until
+        /// it is bound again or ended.
         pub async fn missing(
             &mut self,
             request: impl tonic::IntoRequest<super::MissingRequest>,
@@ -1796,6 +1873,11 @@ pub mod barepod_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::AttachRequest>>,
         ) -> std::result::Result<tonic::Response<Self::AttachStream>, tonic::Status>;
+        /// A signal to the main process of a running container. What that does is the process's to say.
+        async fn signal(
+            &self,
+            request: tonic::Request<super::SignalRequest>,
+        ) -> std::result::Result<tonic::Response<super::SignalResponse>, tonic::Status>;
         /// Server streaming response type for the Events method.
         type EventsStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::Event, tonic::Status>,
@@ -1836,9 +1918,9 @@ pub mod barepod_server {
             tonic::Response<super::CheckPolicyResponse>,
             tonic::Status,
         >;
-        /// A pod that a cluster has bound to this host, new or changed, or with other contents of what it refers to. Another UID
-        /// under a name is evidence that the pod that had the name is no longer wanted: it is ended first, and this one waits.
-        /// Answered when the intent is durable.
+        /// A pod that a cluster or a Nomad client has bound to this host, new or changed, or with other contents of what it refers
+        /// to. Another UID under a name is evidence that the pod that had the name is no longer wanted: it is ended first, and this
+        /// one waits. Answered when the intent is durable.
         async fn bind(
             &self,
             request: tonic::Request<super::BindRequest>,
@@ -1849,8 +1931,8 @@ pub mod barepod_server {
             &self,
             request: tonic::Request<super::EndRequest>,
         ) -> std::result::Result<tonic::Response<super::EndResponse>, tonic::Status>;
-        /// The cluster does not mention a bound pod any more, which proves nothing: it runs on, and is shown as an orphan until it
-        /// is bound again or ended.
+        /// Whoever has bound a pod does not mention it any more, which proves nothing: it runs on, and is shown as an orphan until
+        /// it is bound again or ended.
         async fn missing(
             &self,
             request: tonic::Request<super::MissingRequest>,
@@ -2348,6 +2430,49 @@ pub mod barepod_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/barepod.v1.Barepod/Signal" => {
+                    #[allow(non_camel_case_types)]
+                    struct SignalSvc<T: Barepod>(pub Arc<T>);
+                    impl<T: Barepod> tonic::server::UnaryService<super::SignalRequest>
+                    for SignalSvc<T> {
+                        type Response = super::SignalResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SignalRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Barepod>::signal(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SignalSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -142,18 +142,20 @@ impl Reader {
         sound.then_some(pods)
     }
 
-    /// Makes a pod of one that a cluster has bound here; nothing if it has errors. `lives`: it is there already.
+    /// Makes a pod of one that a cluster, or where there is none a Nomad client, has bound here; nothing if it has errors.
+    /// `lives`: it is there already.
     pub fn assemble_bound(
         &self,
         parsed: ParsedPod,
         uid: PodUid,
-        (objects, cluster): (&Objects, &Cluster),
+        (objects, cluster): (&Objects, Option<&Cluster>),
         host: &HostFacts,
         lives: bool,
         diagnostics: &mut Diagnostics,
     ) -> Option<ReadPod> {
-        let context = Context { claims_root: &self.claims, objects, host, cluster: Some(cluster), lives };
-        self.made(parsed, Source::Kubernetes, uid, &context, diagnostics)
+        let source = if cluster.is_some() { Source::Kubernetes } else { Source::Nomad };
+        let context = Context { claims_root: &self.claims, objects, host, cluster, lives };
+        self.made(parsed, source, uid, &context, diagnostics)
     }
 
     fn made(

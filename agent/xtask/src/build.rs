@@ -8,7 +8,7 @@ use crate::repository::{Repository, succeed};
 const STATIC: [&str; 2] = ["barepod-shim", "barepod-test-programs"];
 
 /// Packages with the programs of a host.
-const HOST: [&str; 4] = ["barepod-daemon", "barepod-prober", "barepod-bridge", "barepod-cli"];
+const HOST: [&str; 5] = ["barepod-daemon", "barepod-prober", "barepod-bridge", "barepod-cli", "barepod-nomad"];
 
 /// What the other programs are built for.
 #[derive(Clone, Copy)]

@@ -24,26 +24,72 @@ struct Generated {
     package: &'static str,
     target: &'static str,
     kind: Kind,
+    /// Packages that it imports, and the modules that their code is in.
+    imports: &'static [(&'static str, &'static str)],
 }
 
-const GENERATED: [Generated; 3] = [
+/// Where the packages are that those of Nomad share.
+const NOMAD_SHARED: [(&str, &str); 2] = [
+    (".hashicorp.nomad.plugins.shared.hclspec", "crate::wire::hclspec"),
+    (".hashicorp.nomad.plugins.shared.structs", "crate::wire::structs"),
+];
+
+const GENERATED: [Generated; 8] = [
     Generated {
         proto: "agent/shim/proto/shim.proto",
         package: "barepod.shim.v1",
         target: "agent/shim/src/wire/generated.rs",
         kind: Kind::Messages,
+        imports: &[],
     },
     Generated {
         proto: "agent/prober-wire/proto/prober.proto",
         package: "barepod.prober.v1",
         target: "agent/prober-wire/src/generated.rs",
         kind: Kind::Messages,
+        imports: &[],
     },
     Generated {
         proto: "agent/api/proto/barepod.proto",
         package: "barepod.v1",
         target: "agent/api/src/generated.rs",
         kind: Kind::Services,
+        imports: &[],
+    },
+    Generated {
+        proto: "agent/goplugin/proto/goplugin.proto",
+        package: "plugin",
+        target: "agent/goplugin/src/generated.rs",
+        kind: Kind::Services,
+        imports: &[],
+    },
+    Generated {
+        proto: "agent/nomad/proto/structs.proto",
+        package: "hashicorp.nomad.plugins.shared.structs",
+        target: "agent/nomad/src/wire/structs.rs",
+        kind: Kind::Messages,
+        imports: &[],
+    },
+    Generated {
+        proto: "agent/nomad/proto/hclspec.proto",
+        package: "hashicorp.nomad.plugins.shared.hclspec",
+        target: "agent/nomad/src/wire/hclspec.rs",
+        kind: Kind::Messages,
+        imports: &[],
+    },
+    Generated {
+        proto: "agent/nomad/proto/base.proto",
+        package: "hashicorp.nomad.plugins.base.proto",
+        target: "agent/nomad/src/wire/base.rs",
+        kind: Kind::Services,
+        imports: &NOMAD_SHARED,
+    },
+    Generated {
+        proto: "agent/nomad/proto/driver.proto",
+        package: "hashicorp.nomad.plugins.drivers.proto",
+        target: "agent/nomad/src/wire/driver.rs",
+        kind: Kind::Services,
+        imports: &NOMAD_SHARED,
     },
 ];
 
@@ -98,7 +144,13 @@ fn generate(root: &Path, item: &Generated) -> anyhow::Result<String> {
             .out_dir(out.path())
             .skip_debug(SECRET_MESSAGES.map(|name| format!(".{}.{name}", item.package)))
             .compile_fds(descriptors)?,
-        Kind::Services => tonic_prost_build::configure().out_dir(out.path()).compile_fds(descriptors)?,
+        Kind::Services => {
+            let services = tonic_prost_build::configure().out_dir(out.path());
+            let import = |services: tonic_prost_build::Builder, (package, module): &(&str, &str)| {
+                services.extern_path(*package, *module)
+            };
+            item.imports.iter().fold(services, import).compile_fds(descriptors)?;
+        }
     }
     let file = out.path().join(format!("{}.rs", item.package));
     std::fs::read_to_string(&file).with_context(|| format!("package {} expected in {}", item.package, item.proto))

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use barepod_tests::peers::{ALL, Peer};
+use barepod_tests::peers::{ALL, Peer, TESTS};
 
 use crate::repository::{Repository, succeed};
 use crate::setup::find;
@@ -30,6 +30,9 @@ fn build(repository: &Repository, peer: &Peer) -> anyhow::Result<()> {
     fs_err::create_dir(&module)?;
     fs_err::write(module.join("go.mod"), peer.module)?;
     fs_err::write(module.join("go.sum"), peer.sums)?;
+    for (name, text) in peer.sources {
+        fs_err::write(module.join(name), text)?;
+    }
     let programs = scratch.path().join("programs");
     for (program, package) in peer.programs {
         println!("setup: building {program} of tests/peers/{}; from nothing it takes minutes", peer.name);
@@ -46,7 +49,8 @@ fn build_program(
     program: &Path,
 ) -> anyhow::Result<()> {
     let mut go = repository.command("go");
-    go.current_dir(module).args(["build", "-mod=mod", "-ldflags", peer.linker_flags, "-o"]).arg(program).arg(package);
+    let verb: &[&str] = if package == TESTS { &["test", "-c", "-vet=off"] } else { &["build"] };
+    go.current_dir(module).args(verb).args(["-mod=mod", "-ldflags", peer.linker_flags, "-o"]).arg(program).arg(package);
     succeed(&mut go).with_context(|| {
         format!("{package} cannot be built; Go's own words are above (it fetches modules from `go env GOPROXY`)")
     })

@@ -4,6 +4,7 @@
 use std::ffi::CString;
 
 use barepod_api::refusal;
+use barepod_api::v1::Binder;
 use barepod_model::Reason;
 use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
 use tonic::service::Interceptor;
@@ -68,6 +69,23 @@ impl Access {
         }
         let message = format!("user {uid} may not say that the host goes down: only root may");
         Err(refusal(Code::PermissionDenied, Reason::Forbidden.as_str(), message))
+    }
+
+    /// Whether a request is of one who may speak for this binder: of the bridge for a cluster, of root for a Nomad client,
+    /// which is root itself.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub(super) fn binder<T>(&self, request: &Request<T>, binder: Binder) -> Result<(), Status> {
+        let uid = Uid::from_raw(peer_uid(request));
+        match binder {
+            Binder::Cluster => self.bridge(request),
+            Binder::Nomad if uid.is_root() || uid == geteuid() => Ok(()),
+            Binder::Nomad => {
+                let message = format!("user {uid} may not speak for a Nomad client: run the Nomad agent as root");
+                Err(refusal(Code::PermissionDenied, Reason::Forbidden.as_str(), message))
+            }
+        }
     }
 
     /// Whether a request comes from the user that the bridge runs as.

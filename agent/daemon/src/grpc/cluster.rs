@@ -1,19 +1,19 @@
-//! The bridge's calls: pods that a cluster has bound here.
+//! The calls of the bridge and of the Nomad driver: pods that somebody has bound here.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use barepod_api::refusal;
-use barepod_api::v1::{self, end_request};
+use barepod_api::v1::{self, Binder, end_request};
 use barepod_core::Evidence;
 use barepod_manifest::{Cluster, TokenRef};
-use barepod_model::{Contents, PodUid, Reason};
+use barepod_model::{Contents, PodUid, Reason, Source};
 use barepod_reader::Diagnostics;
 use tonic::{Code, Status};
 
 use super::service::{denied, diagnostic, verb};
-use crate::source::{BindError, Bound, ClusterSource, Node};
+use crate::source::{BindError, Bound, ClusterSource, Grace, Node};
 
 pub(super) async fn bind(source: &ClusterSource, request: v1::BindRequest) -> Result<v1::BindResponse, Status> {
     let (accepted, warnings) = source.bind(bound(request)?).await.map_err(refused)?;
@@ -23,7 +23,16 @@ pub(super) async fn bind(source: &ClusterSource, request: v1::BindRequest) -> Re
     })
 }
 
+/// The source that a binder speaks for.
+fn source(binder: Binder) -> Source {
+    match binder {
+        Binder::Cluster => Source::Kubernetes,
+        Binder::Nomad => Source::Nomad,
+    }
+}
+
 fn bound(request: v1::BindRequest) -> Result<Bound, Status> {
+    let binder = request.binder();
     let token = |token: v1::ServiceAccountToken| {
         let v1::ServiceAccountToken { audience, expiration_seconds, token } = token;
         (TokenRef { audience, expiration_seconds }, Contents(token))
@@ -42,6 +51,7 @@ fn bound(request: v1::BindRequest) -> Result<Bound, Status> {
         labels: request.node_labels.into_iter().collect(),
         addresses: request.node_addresses.into_iter().map(address).collect::<Result<_, _>>()?,
     };
+    let cluster = (binder == Binder::Cluster).then_some(cluster);
     Ok(Bound { pod: request.pod, objects: request.objects, cluster, node })
 }
 
@@ -67,13 +77,18 @@ pub(super) async fn end(source: &ClusterSource, request: v1::EndRequest) -> Resu
         end_request::Evidence::DeletionTimestamp => Evidence::DeletionTimestamp,
         end_request::Evidence::Deleted => Evidence::Deleted,
         end_request::Evidence::Replaced => Evidence::Replaced,
+        end_request::Evidence::TaskStopped => Evidence::TaskStopped,
         end_request::Evidence::Unspecified => {
             let message = "no pod is ended without a reason: say the evidence";
             return Err(refusal(Code::InvalidArgument, Reason::InvalidValue.as_str(), message));
         }
     };
-    let grace = request.grace_seconds.map(Duration::from_secs);
-    let present = source.end(uid(&request.uid)?, evidence, grace).await.map_err(denied)?;
+    let grace = Grace {
+        given: request.grace_seconds.map(Duration::from_secs),
+        least: Duration::from_secs(request.least_grace_seconds),
+    };
+    let whose = (uid(&request.uid)?, self::source(request.binder()));
+    let present = source.end(whose, evidence, grace).await.map_err(denied)?;
     Ok(v1::EndResponse { present })
 }
 
@@ -81,7 +96,7 @@ pub(super) async fn missing(
     source: &ClusterSource,
     request: v1::MissingRequest,
 ) -> Result<v1::MissingResponse, Status> {
-    source.missing(uid(&request.uid)?).await.map_err(denied)?;
+    source.missing(uid(&request.uid)?, self::source(request.binder())).await.map_err(denied)?;
     Ok(v1::MissingResponse {})
 }
 

@@ -13,6 +13,7 @@ mod machine;
 mod policy;
 mod service;
 mod shutdown;
+mod signal;
 mod stats;
 mod stream;
 

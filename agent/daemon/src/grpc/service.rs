@@ -15,7 +15,9 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::access::peer;
 use super::gate::Gate;
 use super::stream::{Answers, Sink, answer};
-use super::{Access, Gauge, Machine, attach, cluster, condition, convert, exec, listeners, logs, policy, shutdown};
+use super::{
+    Access, Gauge, Machine, attach, cluster, condition, convert, exec, listeners, logs, policy, shutdown, signal,
+};
 use crate::board::Board;
 use crate::hands::Host;
 use crate::journal::{Entry, Journal};
@@ -147,6 +149,15 @@ impl Barepod for Service {
         attach::stream(&self.host, &view, start, input).map(Response::new)
     }
 
+    async fn signal(&self, request: Request<v1::SignalRequest>) -> Answer<v1::SignalResponse> {
+        let gate = self.gate(&request);
+        let request = request.into_inner();
+        let view = self.pod(&request.namespace, &request.name)?;
+        // Among others it may end the process, whereupon there is a new one.
+        gate.may(Do::Restart, &view)?;
+        signal::send(&self.host, &view, &request).map(Response::new)
+    }
+
     async fn events(&self, request: Request<v1::EventsRequest>) -> Answer<Self::EventsStream> {
         let (gate, journal) = (self.gate(&request), Arc::clone(&self.journal));
         let filter = request.into_inner();
@@ -171,17 +182,17 @@ impl Barepod for Service {
     }
 
     async fn bind(&self, request: Request<v1::BindRequest>) -> Answer<v1::BindResponse> {
-        self.access.bridge(&request)?;
+        self.access.binder(&request, request.get_ref().binder())?;
         cluster::bind(&self.cluster, request.into_inner()).await.map(Response::new)
     }
 
     async fn end(&self, request: Request<v1::EndRequest>) -> Answer<v1::EndResponse> {
-        self.access.bridge(&request)?;
+        self.access.binder(&request, request.get_ref().binder())?;
         cluster::end(&self.cluster, request.into_inner()).await.map(Response::new)
     }
 
     async fn missing(&self, request: Request<v1::MissingRequest>) -> Answer<v1::MissingResponse> {
-        self.access.bridge(&request)?;
+        self.access.binder(&request, request.get_ref().binder())?;
         cluster::missing(&self.cluster, request.into_inner()).await.map(Response::new)
     }
 

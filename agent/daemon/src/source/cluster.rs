@@ -1,5 +1,5 @@
-//! The source `kubernetes`: pods that a cluster has bound to this host. The bridge tells of them; what it may ask for is
-//! checked here once more, as of every source.
+//! The sources `kubernetes` and `nomad`: pods that a cluster or a Nomad client has bound to this host. The bridge and the task
+//! driver tell of them; what they may ask for is checked here once more, as of every source.
 //!
 //! Nothing is kept: each `Bind` brings all that its pod refers to, and what is accepted is in the ledger.
 
@@ -18,18 +18,15 @@ use crate::board::{Board, is_named};
 use crate::journal::Journal;
 use crate::supervisor::{Handle, Request};
 
-/// The pods of a cluster are asked for by nobody of this host.
-const SUBJECT: Subject = Subject { source: Source::Kubernetes, user: None };
-
-/// A pod as the cluster has it, with all that it refers to.
+/// A pod as whoever has bound it has it, with all that it refers to.
 #[derive(Debug, Default)]
 pub(crate) struct Bound {
     /// The pod, as JSON.
     pub(crate) pod: String,
     /// ConfigMaps and the like, as JSON.
     pub(crate) objects: Vec<String>,
-    /// What only a cluster has.
-    pub(crate) cluster: Cluster,
+    /// What only a cluster has; `None` of a Nomad client.
+    pub(crate) cluster: Option<Cluster>,
     /// The host as the cluster knows it.
     pub(crate) node: Node,
 }
@@ -83,19 +80,21 @@ impl ClusterSource {
             return Err(Denied { reason: Reason::PodTerminating, message }.into());
         }
         let uid = pod.uid.clone();
-        let accepted = self.supervisor.ask(Request::Apply(Box::new(pod), SUBJECT)).await?;
+        // Asked for by nobody of this host.
+        let subject = Subject { source: pod.source, user: None };
+        let accepted = self.supervisor.ask(Request::Apply(Box::new(pod), subject)).await?;
         self.tell_of_host(&uid, host);
         Ok((accepted, warnings))
     }
 
-    /// Pods that had the name before: the cluster has one pod of a name. A younger one is no predecessor: what is bound
-    /// then comes from an older copy of the cluster's store.
+    /// Pods that had the name before: whoever binds has one pod of a name. A younger one is no predecessor: what is bound then
+    /// comes from an older copy of the cluster's store.
     async fn end_predecessors(&self, pod: &Pod) -> Result<(), Denied> {
         let is_other = |view: &Arc<PodView>| {
             is_named(view, pod.namespace.as_str(), pod.name.as_str())
                 && view.uid != pod.uid
                 && view.deletion.is_none()
-                && is_of_cluster(view)
+                && is_of(pod.source, view)
         };
         for view in self.board.list().into_iter().filter(is_other) {
             if view.pod.as_deref().and_then(created) > created(pod) {
@@ -122,29 +121,52 @@ impl ClusterSource {
         }
     }
 
-    /// Ends a pod for good reason; whether there is anything of it.
-    pub(crate) async fn end(&self, uid: PodUid, evidence: Evidence, grace: Option<Duration>) -> Result<bool, Denied> {
+    /// Ends a pod of this source for good reason; whether there is anything of it.
+    pub(crate) async fn end(
+        &self,
+        (uid, source): (PodUid, Source),
+        evidence: Evidence,
+        grace: Grace,
+    ) -> Result<bool, Denied> {
         self.supervisor.pulse().await;
         let Some(view) = self.board.get(&uid) else { return Ok(false) };
-        not_foreign(&view)?;
+        not_foreign(source, &view)?;
+        let grace = view.pod.as_deref().map_or(grace.given, |pod| grace.of(pod));
         self.supervisor.ask(Request::Delete { pod: uid, grace, evidence }).await?;
         Ok(true)
     }
 
-    /// The cluster does not mention a pod, which proves nothing.
-    pub(crate) async fn missing(&self, uid: PodUid) -> Result<(), Denied> {
+    /// Whoever has bound a pod does not mention it, which proves nothing.
+    pub(crate) async fn missing(&self, uid: PodUid, source: Source) -> Result<(), Denied> {
         self.supervisor.pulse().await;
         if let Some(view) = self.board.get(&uid) {
-            not_foreign(&view)?;
+            not_foreign(source, &view)?;
             self.supervisor.tell(Input::Missing { pod: uid }).await;
         }
         Ok(())
     }
 }
 
+/// What a pod is given to end in its own way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Grace {
+    /// So long, whatever anybody else says.
+    pub(crate) given: Option<Duration>,
+    /// At least so long; zero if that is the pod's and its presets' to say.
+    pub(crate) least: Duration,
+}
+
+impl Grace {
+    /// The grace to be given with the deletion; `None` if it is the pod's own.
+    fn of(self, pod: &Pod) -> Option<Duration> {
+        let longest = pod.containers.iter().map(|container| container.stop.min_grace).fold(pod.grace, Duration::max);
+        self.given.or_else(|| (self.least > pod.grace).then(|| longest.max(self.least)))
+    }
+}
+
 /// A pod that cannot be read any more is nobody's.
-fn is_of_cluster(view: &PodView) -> bool {
-    view.pod.as_ref().is_some_and(|pod| pod.source == Source::Kubernetes)
+fn is_of(source: Source, view: &PodView) -> bool {
+    view.pod.as_ref().is_some_and(|pod| pod.source == source)
 }
 
 /// When the cluster made a pod: text that sorts by time.
@@ -153,11 +175,11 @@ fn created(pod: &Pod) -> Option<String> {
     object["metadata"]["creationTimestamp"].as_str().map(str::to_owned)
 }
 
-fn not_foreign(view: &PodView) -> Result<(), Denied> {
-    if is_of_cluster(view) {
+fn not_foreign(source: Source, view: &PodView) -> Result<(), Denied> {
+    if is_of(source, view) {
         return Ok(());
     }
-    let message = format!("pod {} was not bound by a cluster: only its own source ends it", view.uid);
+    let message = format!("pod {} was not bound by {source}: only its own source ends it", view.uid);
     Err(Denied { reason: Reason::NotOwner, message })
 }
 
@@ -181,7 +203,7 @@ fn read(reader: &Reader, board: &Board, bound: Bound) -> Result<(ReadPod, Diagno
         false => HostFacts { addresses: node.addresses, ..facts },
     };
     let lives = board.get(&uid).is_some_and(|view| view.deletion.is_none());
-    match reader.assemble_bound(parsed, uid, (&known, &cluster), &facts, lives, &mut diagnostics) {
+    match reader.assemble_bound(parsed, uid, (&known, cluster.as_ref()), &facts, lives, &mut diagnostics) {
         Some(pod) => Ok((pod, diagnostics)),
         None => Err(BindError::Invalid(diagnostics)),
     }

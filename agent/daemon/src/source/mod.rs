@@ -7,5 +7,5 @@ mod file;
 mod index;
 
 pub(crate) use apply::{ObjectOutcome, PodOutcome};
-pub(crate) use cluster::{BindError, Bound, ClusterSource, Node};
+pub(crate) use cluster::{BindError, Bound, ClusterSource, Grace, Node};
 pub(crate) use file::{FileError, FileSource, Files};

@@ -170,7 +170,7 @@ impl Worker {
             Some(Evidence::Replaced) => self.end(end_request::Evidence::Replaced, None).await.map(drop)?,
             None if state.listed => {
                 self.bound = None;
-                let request = v1::MissingRequest { uid: self.uid.clone() };
+                let request = v1::MissingRequest { uid: self.uid.clone(), ..v1::MissingRequest::default() };
                 self.context.daemon.clone().missing(request).await.map_err(daemon_error)?;
             }
             None => {}
@@ -180,7 +180,9 @@ impl Worker {
 
     /// Whether there is anything of it.
     async fn end(&self, evidence: end_request::Evidence, grace: Option<u64>) -> Result<bool, StepError> {
-        let request = v1::EndRequest { uid: self.uid.clone(), evidence: evidence.into(), grace_seconds: grace };
+        let uid = self.uid.clone();
+        let evidence = evidence.into();
+        let request = v1::EndRequest { uid, evidence, grace_seconds: grace, ..v1::EndRequest::default() };
         let answer = self.context.daemon.clone().end(request).await.map_err(daemon_error)?;
         Ok(answer.into_inner().present)
     }
