@@ -1,15 +1,29 @@
 //! Tasks of a real Nomad agent, run by barepod: nothing that happens to the agent, to the plugin or to the daemon happens to
 //! them.
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use barepod_goplugin::wire::Empty;
+use barepod_goplugin::wire::grpc_controller_client::GrpcControllerClient;
+use barepod_goplugin::wire::grpc_stdio_client::GrpcStdioClient;
+use barepod_nomad::HANDSHAKE;
+use barepod_nomad::wire::base::base_plugin_client::BasePluginClient;
+use barepod_nomad::wire::base::{PluginInfoRequest, SetConfigRequest};
+use barepod_nomad::wire::driver::FingerprintRequest;
+use barepod_nomad::wire::driver::driver_client::DriverClient;
+use barepod_nomad::wire::driver::fingerprint_response::HealthState;
 use barepod_tests::host::{Host, SOON, alive, signal};
 use barepod_tests::nomad::Nomad;
 use barepod_tests::peers::NOMAD_HARNESS;
 use barepod_tests::pods::{self, IDLE};
-use barepod_tests::process;
+use barepod_tests::process::{self, Owned};
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -58,8 +72,7 @@ fn pid(host: &Host, nomad: &Nomad, job: &str) -> Result<u32> {
 
 #[test]
 fn a_task_runs_with_its_logs_and_is_entered_signalled_restarted_and_stopped() -> Result {
-    let host = Host::in_view("")?;
-    let mut host = host;
+    let mut host = Host::in_view("")?;
     host.start()?;
     let nomad = Nomad::start(&host)?;
     let script = format!("trap 'echo heard' HUP; env; echo begun; echo bad >&2; cat $NOMAD_TASK_DIR/made; {IDLE}");
@@ -100,8 +113,8 @@ fn a_task_runs_with_its_logs_and_is_entered_signalled_restarted_and_stopped() ->
     let second = host.until("another process", SOON, |_| pid(&host, &nomad, "web").ok().filter(|pid| *pid != first))?;
     assert!(!alive(first) && alive(second));
 
-    nomad.stop("web", true)?;
-    nomad.has("web", "complete", None).or_else(|_| nomad.get(&format!("/v1/allocation/{id}")))?;
+    nomad.stop("web", false)?;
+    nomad.has("web", "complete", None)?;
     host.until("the pod to be gone", SOON, |host| {
         host.barepod(&["get", "pods", "-A"]).ok().filter(|all| !all.contains("main-"))
     })?;
@@ -306,6 +319,65 @@ fn nomads_own_harness_finds_nothing_wrong_with_the_driver() -> Result {
     let output = process::output(&mut harness, "Nomad's harness", Duration::from_secs(110))?;
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Where a plugin listens, by its handshake's only line.
+fn handshake(plugin: &mut Owned) -> Result<PathBuf> {
+    let mut line = String::new();
+    BufReader::new(plugin.stdout().ok_or("no output")?).read_line(&mut line)?;
+    let fields: Vec<_> = line.trim_end().split('|').collect();
+    let ["1", "2", "unix", socket, "grpc", ""] = fields[..] else { return Err(line.into()) };
+    Ok(socket.into())
+}
+
+async fn connect(socket: &Path) -> Result<Channel> {
+    let socket = socket.to_owned();
+    let connector = tower::service_fn(move |_| {
+        let socket = socket.clone();
+        async move { Ok::<_, std::io::Error>(TokioIo::new(UnixStream::connect(socket).await?)) }
+    });
+    Ok(Endpoint::from_static("http://plugin.invalid").connect_with_connector(connector).await?)
+}
+
+#[tokio::test]
+async fn the_driver_serves_a_host_outlives_it_and_ends_when_it_is_told_to() -> Result {
+    let host = Host::new("")?;
+    let directory = host.path("plugin");
+    std::fs::create_dir_all(&directory)?;
+    let mut command = Command::new(host.program("barepod-nomad-driver")?);
+    command.env(HANDSHAKE.cookie_key, HANDSHAKE.cookie_value).env("PLUGIN_PROTOCOL_VERSIONS", "2");
+    command.env("PLUGIN_UNIX_SOCKET_DIR", &directory);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut plugin = Owned::spawn(&mut command)?;
+    let socket = handshake(&mut plugin)?;
+    assert!(socket.starts_with(&directory));
+
+    // A terminal's signal, and a host that dies.
+    signal(plugin.id(), "INT")?;
+    drop(connect(&socket).await?);
+    let channel = connect(&socket).await?;
+    let health = tonic_health::pb::HealthCheckRequest { service: "plugin".to_owned() };
+    let health = tonic_health::pb::health_client::HealthClient::new(channel.clone()).check(health).await?;
+    assert_eq!(health.into_inner().status(), tonic_health::pb::health_check_response::ServingStatus::Serving);
+    let mut output = GrpcStdioClient::new(channel.clone()).stream_stdio(()).await?.into_inner();
+
+    // No daemon is there, and nothing fails for that.
+    let mut base = BasePluginClient::new(channel.clone());
+    let info = base.plugin_info(PluginInfoRequest {}).await?.into_inner();
+    assert_eq!((info.name.as_str(), info.plugin_api_versions), ("barepod", vec!["v0.1.0".to_owned()]));
+    // {"socket": "/nowhere", "disable_log_collection": nil}
+    let msgpack_config = b"\x82\xa6socket\xa8/nowhere\xb6disable_log_collection\xc0".to_vec();
+    base.set_config(SetConfigRequest { msgpack_config, ..SetConfigRequest::default() }).await?;
+    let prints = DriverClient::new(channel.clone()).fingerprint(FingerprintRequest {}).await?;
+    let print = prints.into_inner().message().await?.ok_or("no fingerprint")?;
+    assert_eq!(print.health(), HealthState::Undetected);
+    assert!(print.health_description.contains("/nowhere"), "{}", print.health_description);
+
+    GrpcControllerClient::new(channel).shutdown(Empty {}).await?;
+    assert!(plugin.wait("the plugin", SOON)?.success());
+    assert!(output.message().await.is_ok_and(|message| message.is_none()), "its streams have ended in order");
+    assert_eq!(std::fs::read_dir(&directory)?.count(), 0);
     Ok(())
 }
 

@@ -7,6 +7,9 @@ mod refusal;
 pub use client::{ConnectError, StreamClient, connect, reach, reach_for_stream};
 pub use refusal::{reason_of, refusal};
 
+/// The annotation of a pod of Nomad's that lists the CPUs it may run on, by their numbers: `3,4`.
+pub const CPUS_ANNOTATION: &str = "nomad.barepod.dev/cpus";
+
 /// Messages, client and server, generated from `proto/barepod.proto` by `cargo xtask gen`.
 pub mod v1 {
     #![expect(missing_docs, clippy::allow_attributes, reason = "generated; documented in the .proto file")]

@@ -24,7 +24,9 @@ impl Socket {
     /// The directory is not writable, or its path is too long for a socket.
     pub(crate) fn bind(within: &Path) -> io::Result<Self> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", within.display()));
-        let directory = tempfile::Builder::new().prefix("plugin").tempdir_in(within).map_err(named)?;
+        let private = std::fs::Permissions::from_mode(0o700);
+        let directory =
+            tempfile::Builder::new().prefix("plugin").permissions(private).tempdir_in(within).map_err(named)?;
         let path = directory.path().join("socket");
         let length = path.as_os_str().len();
         if length > LONGEST {

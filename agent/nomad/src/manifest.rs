@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use barepod_api::CPUS_ANNOTATION;
 use serde_json::{Map, Value, json};
 
 use crate::config::{Config, Container, OnStop, What};
@@ -139,6 +140,12 @@ fn describe(pod: &mut Value, task: &TaskConfig, id: &PodId) {
     let annotations = object(metadata.entry("annotations").or_insert_with(|| json!({})));
     let origin =
         [("namespace", &task.namespace), ("job", &task.job_id), ("group", &task.task_group_name), ("task", &task.name)];
+    // Nobody but the client gives CPUs.
+    annotations.remove(CPUS_ANNOTATION);
+    let cpus = task.resources.as_ref().and_then(|given| given.linux_resources.as_ref()).map(|linux| &linux.cpuset_cpus);
+    if let Some(cpus) = cpus.filter(|cpus| !cpus.is_empty()) {
+        annotations.insert(CPUS_ANNOTATION.to_owned(), json!(cpus));
+    }
     for (what, value) in origin {
         annotations.insert(format!("nomad.barepod.dev/{what}"), json!(value));
     }

@@ -50,9 +50,11 @@ func harness(t *testing.T) *testutils.DriverHarness {
 	must.NoError(t, err)
 	driver := raw.(drivers.DriverPlugin)
 
-	settings := map[string]any{"socket": os.Getenv("SOCKET"), "disable_log_collection": false}
+	settings := struct {
+		Socket string `codec:"socket"`
+	}{os.Getenv("SOCKET")}
 	var packed []byte
-	must.NoError(t, base.MsgPackEncode(&packed, settings))
+	must.NoError(t, base.MsgPackEncode(&packed, &settings))
 	must.NoError(t, driver.SetConfig(&base.Config{PluginConfig: packed, ApiVersion: drivers.ApiVersion010}))
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -72,6 +74,13 @@ func harness(t *testing.T) *testutils.DriverHarness {
 	h := testutils.NewDriverHarness(t, driver)
 	t.Cleanup(h.Kill)
 	return h
+}
+
+// container is what these tests say in a task's config.
+type container struct {
+	Image   string   `codec:"image,omitempty"`
+	Command string   `codec:"command,omitempty"`
+	Args    []string `codec:"args,omitempty"`
 }
 
 // task is one that runs a line of shell, its config read by the driver's own schema.
@@ -94,7 +103,7 @@ func task(t *testing.T, h *testutils.DriverHarness, script string) *drivers.Task
 	}
 	schema, err := h.TaskConfigSchema()
 	must.NoError(t, err)
-	var parsed map[string]any
+	var parsed container
 	hcl := fmt.Sprintf("config {\n command = \"/bin/sh\"\n args = [\"-c\", %q]\n}", script)
 	hclutils.NewConfigParser(schema).ParseHCL(t, hcl, &parsed)
 	must.NoError(t, task.EncodeConcreteDriverConfig(&parsed))
@@ -136,7 +145,7 @@ func TestLoader(t *testing.T) {
 		SupportedVersions: loader.AgentSupportedApiVersions,
 	})
 	must.NoError(t, err)
-	found := plugins.Catalog().Plugins[base.PluginTypeDriver]
+	found := plugins.Catalog()[base.PluginTypeDriver]
 	must.Len(t, 1, found)
 	must.Eq(t, "barepod", found[0].Name)
 }
@@ -182,12 +191,12 @@ func TestStopOfOneThatDoesNotListen(t *testing.T) {
 func TestFailedStart(t *testing.T) {
 	h := harness(t)
 	task := task(t, h, "")
-	must.NoError(t, task.EncodeConcreteDriverConfig(map[string]any{"command": "/no/such/program"}))
+	must.NoError(t, task.EncodeConcreteDriverConfig(&container{Command: "/no/such/program"}))
 	_, _, err := h.StartTask(task)
 	must.ErrorContains(t, err, "/no/such/program")
 
 	task.ID += "1"
-	must.NoError(t, task.EncodeConcreteDriverConfig(map[string]any{"image": "no-such-image"}))
+	must.NoError(t, task.EncodeConcreteDriverConfig(&container{Image: "no-such-image"}))
 	_, _, err = h.StartTask(task)
 	must.ErrorContains(t, err, "no-such-image")
 	must.False(t, structs.IsRecoverable(err))

@@ -8,10 +8,13 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use barepod_api::CPUS_ANNOTATION;
 use barepod_core::{CpuSet, CpuTable, Event, Severity};
 use barepod_linux::Dirs;
 use barepod_linux::cgroup::{CgroupError, Groups};
-use barepod_model::{Attempt, BootId, Bytes, Container, ContainerKey, Pod, PodResources, PodUid, Reason, Resources};
+use barepod_model::{
+    Attempt, BootId, Bytes, Container, ContainerKey, Pod, PodResources, PodUid, Reason, Resources, Source,
+};
 use barepod_store::Ledger;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -68,6 +71,12 @@ pub(crate) struct Limits {
     pod: PodResources,
     oom_group: bool,
     cpus: Option<CpuSet>,
+}
+
+/// CPUs that a pod may run on by the word of who has bound it: those of a Nomad task's `cores`.
+fn cpus_given(pod: &Pod) -> Option<CpuSet> {
+    let list = pod.annotations.get(CPUS_ANNOTATION).filter(|_| pod.source == Source::Nomad)?;
+    list.split(',').map(|cpu| cpu.parse().ok()).collect()
 }
 
 /// The kernel's list of mounts, as far as one can see that it has changed. What barepod mounts for its own pods does not
@@ -158,7 +167,8 @@ impl Host {
     /// Limits a container as its pod says. Does nothing where that was done before: it is on the path of a restart.
     pub(crate) fn limit(&self, pod: &Pod, container: &Container) -> Result<(), CgroupError> {
         let key = ContainerKey { pod: pod.uid.clone(), container: container.name.clone() };
-        let (own, oom_group, cpus) = (container.resources, container.oom_group, self.cpus_of(&key));
+        let cpus = cpus_given(pod).or_else(|| self.cpus_of(&key));
+        let (own, oom_group) = (container.resources, container.oom_group);
         let limits = Limits { own, pod: pod.resources.clone(), oom_group, cpus };
         if self.known_limits().get(&key) == Some(&limits) {
             return Ok(());
@@ -181,13 +191,16 @@ impl Host {
 
     /// Puts the table of CPUs in force on all containers that are there.
     pub(crate) fn confine_all(&self) {
-        let pods = self.board.list().into_iter().filter_map(|view| view.pod.clone());
-        let on_board = pods.flat_map(|pod| {
+        let pods: Vec<_> = self.board.list().into_iter().filter_map(|view| view.pod.clone()).collect();
+        let on_board = pods.iter().flat_map(|pod| {
             let key = |container: &Container| ContainerKey { pod: pod.uid.clone(), container: container.name.clone() };
-            pod.containers.iter().map(key).collect::<Vec<_>>()
+            pod.containers.iter().map(key)
         });
         let mut keys: std::collections::BTreeSet<_> = on_board.collect();
         keys.extend(self.known_limits().keys().cloned());
+        // What somebody else has given is not the table's to take.
+        let given: Vec<_> = pods.iter().filter(|pod| cpus_given(pod).is_some()).map(|pod| &pod.uid).collect();
+        keys.retain(|key| !given.contains(&&key.pod));
         for key in keys {
             if let Some(cpus) = self.cpus_of(&key) {
                 self.confine(&key, &cpus);

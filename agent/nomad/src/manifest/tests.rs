@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::{Manifest, RestartPolicy};
-use crate::wire::driver::{PortMapping, Resources};
+use crate::wire::driver::{LinuxResources, PortMapping, Resources};
 
 fn task() -> TaskConfig {
     let text = |text: &str| text.to_owned();
@@ -108,6 +108,24 @@ spec:
     assert_eq!(prices, [&json!({"name": "PRICE", "value": "mine"})]);
     assert_eq!(pod["spec"]["securityContext"]["runAsUser"], 1000);
     assert!(pod["spec"]["resources"].is_object());
+}
+
+#[test]
+fn cores_are_the_clients_to_give() {
+    let text = "
+apiVersion: v1
+kind: Pod
+metadata: {name: pg, annotations: {nomad.barepod.dev/cpus: 0-63}}
+spec: {containers: [{name: main, image: host}]}
+";
+    let config = config(What::Pod(Manifest::Text(text.to_owned())), OnStop::Stop);
+    let cpus = |task: &TaskConfig| {
+        made(task, &config, Some(text)).unwrap().pod["metadata"]["annotations"][CPUS_ANNOTATION].clone()
+    };
+    assert_eq!(cpus(&task()), Value::Null);
+    let linux_resources = Some(LinuxResources { cpuset_cpus: "3,4".to_owned(), ..LinuxResources::default() });
+    let resources = Some(Resources { linux_resources, ..Resources::default() });
+    assert_eq!(cpus(&TaskConfig { resources, ..task() }), "3,4");
 }
 
 #[test]
