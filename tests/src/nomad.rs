@@ -97,6 +97,8 @@ impl Nomad {
             "plugin_dir": self.directory.join("plugins"),
             "bind_addr": "127.0.0.1",
             "ports": {"http": http, "rpc": rpc, "serf": serf},
+            // It refuses to take the loopback address for its own by itself.
+            "advertise": {"http": "127.0.0.1", "rpc": "127.0.0.1", "serf": "127.0.0.1"},
             "disable_update_check": true,
             "log_level": "DEBUG",
             "server": {"enabled": true, "bootstrap_expect": 1, "raft_multiplier": 1, "heartbeat_grace": "5s"},
