@@ -60,7 +60,9 @@ const FAILURES: [&str; 8] = [
 /// Where a pod stands.
 pub(crate) fn begun(pod: &Pod) -> Begun {
     if let Some(outcome) = outcome(pod) {
-        return Begun::Over(outcome);
+        // A pod that is not restarted is over as soon as its process cannot be made.
+        let never_ran = FAILURES.iter().any(|reason| outcome.message.starts_with(reason));
+        return if never_ran { Begun::Fails(outcome.message) } else { Begun::Over(outcome) };
     }
     let regular = || pod.containers.iter().filter(|container| !container.init && !container.ephemeral);
     let says = |reason: &str, message: &str| match message {
@@ -164,5 +166,7 @@ mod tests {
         let fails = begun(&waiting("RunContainerError", "no such file"));
         assert_eq!(fails, Begun::Fails("container main: RunContainerError: no such file".to_owned()));
         assert_eq!(begun(&waiting("ContainerCreating", "")), Begun::Waits(String::new()));
+        let never = json!({"exitCode": 128, "reason": "StartError", "message": "no such file"});
+        assert_eq!(begun(&pod("Failed", &never)), Begun::Fails("StartError: no such file".to_owned()));
     }
 }

@@ -204,7 +204,11 @@ func TestFailedStart(t *testing.T) {
 
 func TestLogs(t *testing.T) {
 	h := harness(t)
-	task, _ := begin(t, h, "echo one; echo two >&2; echo -n three")
+	// Over before anybody could see it run.
+	task := task(t, h, "echo one; echo two >&2; echo -n three")
+	_, _, err := h.StartTask(task)
+	must.NoError(t, err)
+	t.Cleanup(func() { _ = h.DestroyTask(task.ID, true) })
 	must.Eq(t, 0, ended(t, h, task.ID).ExitCode)
 	logs := filepath.Dir(task.StdoutPath)
 	says := func(file, text string) func() (bool, error) {
