@@ -14,6 +14,7 @@ pub mod listen;
 pub mod logs;
 pub mod mounts;
 pub mod network;
+pub mod packages;
 pub mod peers;
 pub mod pods;
 pub mod process;
