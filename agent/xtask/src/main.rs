@@ -4,6 +4,7 @@
 
 mod bench;
 mod build;
+mod conformance;
 mod demo;
 mod deny;
 mod generate;
@@ -56,6 +57,8 @@ enum Habit {
     Demo,
     /// Measures beside the peers of Debian and prints a table
     Bench(bench::Options),
+    /// Runs Kubernetes' own end to end suite against a node, with a page of the results: --focus, --shard, --write
+    Conformance(conformance::Options),
     /// Licences, advisories, sources and doubled versions of the dependencies
     Deny,
     /// Writes the generated code
@@ -77,6 +80,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Habit::Sim { arguments } => sim::run(&repository, &arguments),
         Habit::Demo => demo::run(&repository),
         Habit::Bench(options) => bench::run(&repository, &options),
+        Habit::Conformance(options) => conformance::run(&repository, &options),
         Habit::Deny => deny::run(&repository),
         Habit::Gen { check } => generate::run(check),
     }?;
