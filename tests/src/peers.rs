@@ -6,6 +6,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cache;
 
+/// The version of Kubernetes that all is of.
+pub const KUBERNETES_VERSION: &str = "v1.36.3";
+
 /// What `k8s.io/component-base/version` is told at link time. Clients compare it with their own.
 const KUBERNETES_FLAGS: &str = "-s -w \
     -X k8s.io/component-base/version.gitVersion=v1.36.3 \
@@ -24,6 +27,7 @@ pub const KUBERNETES: Peer = Peer {
         ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
     ],
     linker_flags: KUBERNETES_FLAGS,
+    environment: &[],
 };
 
 /// The API server's store.
@@ -33,6 +37,7 @@ pub const ETCD: Peer = Peer {
     sums: include_str!("../peers/etcd/go.sum"),
     programs: &[("etcd", "go.etcd.io/etcd/server/v3")],
     linker_flags: "-s -w",
+    environment: &[],
 };
 
 /// The proxy that makes Services answer on a host.
@@ -42,6 +47,7 @@ pub const KUBE_PROXY: Peer = Peer {
     sums: include_str!("../peers/kube-proxy/go.sum"),
     programs: &[("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy")],
     linker_flags: KUBERNETES_FLAGS,
+    environment: &[],
 };
 
 /// The cluster's name server.
@@ -51,6 +57,7 @@ pub const COREDNS: Peer = Peer {
     sums: include_str!("../peers/coredns/go.sum"),
     programs: &[("coredns", "github.com/coredns/coredns")],
     linker_flags: "-s -w",
+    environment: &[],
 };
 
 /// What `kubectl top` and the autoscaler ask.
@@ -60,9 +67,26 @@ pub const METRICS_SERVER: Peer = Peer {
     sums: include_str!("../peers/metrics-server/go.sum"),
     programs: &[("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server")],
     linker_flags: "-s -w",
+    environment: &[],
 };
 
-/// All of them, in the order in which they are built.
+/// Kubernetes' own end to end suite, of the same pins: Go calls a package's tests, built into a program, so.
+pub const CONFORMANCE: Peer =
+    Peer { name: "conformance", programs: &[("e2e.test", "k8s.io/kubernetes/test/e2e")], ..KUBERNETES };
+
+/// What that suite runs in its pods: static, for in their directory trees there is no C library.
+pub const CONFORMANCE_IMAGES: Peer = Peer {
+    name: "conformance-images",
+    programs: &[
+        ("agnhost", "k8s.io/kubernetes/test/images/agnhost"),
+        ("nnp", "k8s.io/kubernetes/test/images/nonewprivs"),
+    ],
+    linker_flags: "-s -w",
+    environment: &[("CGO_ENABLED", "0")],
+    ..KUBERNETES
+};
+
+/// Those that everyday tests need, in the order in which they are built.
 pub const ALL: [Peer; 5] = [ETCD, KUBERNETES, KUBE_PROXY, COREDNS, METRICS_SERVER];
 
 /// One Go module and what is built of it.
@@ -78,6 +102,8 @@ pub struct Peer {
     pub programs: &'static [(&'static str, &'static str)],
     /// Flags for the linker.
     pub linker_flags: &'static str,
+    /// Variables that Go is given.
+    pub environment: &'static [(&'static str, &'static str)],
 }
 
 /// A program that is not there.
@@ -110,8 +136,8 @@ impl Peer {
 
     fn digest(&self) -> String {
         let mut hash = Sha256::new();
-        let programs = self.programs.iter().flat_map(|(program, package)| [*program, *package]);
-        for part in [self.module, self.sums, self.linker_flags].into_iter().chain(programs) {
+        let pairs = self.programs.iter().chain(self.environment).flat_map(|(one, other)| [*one, *other]);
+        for part in [self.module, self.sums, self.linker_flags].into_iter().chain(pairs) {
             hash.update(part);
             // Between any two, so that no two lists read the same.
             hash.update([0]);
@@ -131,6 +157,7 @@ mod tests {
             Peer { module: "", ..ETCD },
             Peer { linker_flags: "", ..ETCD },
             Peer { programs: &[], ..ETCD },
+            Peer { environment: &[("CGO_ENABLED", "0")], ..ETCD },
         ];
 
         assert_eq!(ETCD.directory(), ETCD.directory());

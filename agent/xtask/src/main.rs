@@ -4,6 +4,7 @@
 
 mod bench;
 mod build;
+mod conformance;
 mod demo;
 mod deny;
 mod generate;
@@ -59,6 +60,8 @@ enum Habit {
     Bench(bench::Options),
     /// Builds what is shipped, and makes a .deb and an .rpm of it
     Package,
+    /// Runs Kubernetes' own end to end suite against a node, with a page of the results: --focus, --shard, --write
+    Conformance(conformance::Options),
     /// Licences, advisories, sources and doubled versions of the dependencies
     Deny,
     /// Writes the generated code
@@ -81,6 +84,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Habit::Demo => demo::run(&repository),
         Habit::Bench(options) => bench::run(&repository, &options),
         Habit::Package => package::run(&repository),
+        Habit::Conformance(options) => conformance::run(&repository, &options),
         Habit::Deny => deny::run(&repository),
         Habit::Gen { check } => generate::run(check),
     }?;

@@ -10,10 +10,15 @@ use crate::setup::find;
 
 /// What is missing, one after the other: each build takes all processors.
 pub(crate) fn run(repository: &Repository) -> anyhow::Result<()> {
-    ALL.iter().filter(|peer| !peer.is_built()).try_for_each(|peer| build(repository, peer))
+    build(repository, &ALL)
 }
 
-fn build(repository: &Repository, peer: &Peer) -> anyhow::Result<()> {
+/// The same for those that not every test needs.
+pub(crate) fn build(repository: &Repository, peers: &[Peer]) -> anyhow::Result<()> {
+    peers.iter().filter(|peer| !peer.is_built()).try_for_each(|peer| build_one(repository, peer))
+}
+
+fn build_one(repository: &Repository, peer: &Peer) -> anyhow::Result<()> {
     if find("go").is_none() {
         bail!(
             "tests/peers/{} is built by Go, which is not here: install Go 1.26 or newer (https://go.dev/dl), put its bin \
@@ -45,8 +50,11 @@ fn build_program(
     package: &str,
     program: &Path,
 ) -> anyhow::Result<()> {
+    // A package's tests, built into a program, have this name.
+    let verb: &[&str] = if program.extension().is_some_and(|it| it == "test") { &["test", "-c"] } else { &["build"] };
     let mut go = repository.command("go");
-    go.current_dir(module).args(["build", "-mod=mod", "-ldflags", peer.linker_flags, "-o"]).arg(program).arg(package);
+    go.current_dir(module).envs(peer.environment.iter().copied()).args(verb);
+    go.args(["-mod=mod", "-ldflags", peer.linker_flags, "-o"]).arg(program).arg(package);
     succeed(&mut go).with_context(|| {
         format!("{package} cannot be built; Go's own words are above (it fetches modules from `go env GOPROXY`)")
     })

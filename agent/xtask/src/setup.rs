@@ -41,7 +41,7 @@ const POSTGRESQL: Package = Package {
     reason: "the service that is run, crashed and healed",
 };
 
-const PACKAGES: [Package; 18] = [
+const PACKAGES: [Package; 19] = [
     Package {
         file: "dpkg-shlibdeps",
         name: "dpkg-dev",
@@ -68,6 +68,7 @@ const PACKAGES: [Package; 18] = [
         purpose: Purpose::Test,
         reason: "a service that is run",
     },
+    Package { file: "/usr/bin/curl", name: "curl", purpose: Purpose::Test, reason: "what Kubernetes' suite asks with" },
     Package { file: "qemu-system-x86_64", name: "qemu-system-x86", purpose: Purpose::Test, reason: "boots the guest" },
     Package { file: "qemu-img", name: "qemu-utils", purpose: Purpose::Test, reason: "makes the guest's disk" },
     Package { file: "mmdebstrap", name: "mmdebstrap", purpose: Purpose::Test, reason: "makes the guest's image" },
