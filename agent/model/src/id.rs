@@ -163,6 +163,8 @@ mod tests {
         assert!(Namespace::new("-a").is_err());
         assert!(PodName::new("Upper").is_err());
         assert!(ContainerName::new("a".repeat(64)).is_err());
+        assert!(PodName::new("a".repeat(253)).is_ok(), "a part of a subdomain may be longer than a label");
+        assert!(PodName::new("a".repeat(254)).is_err());
     }
 
     #[test]
