@@ -9,13 +9,12 @@ use serde_json::Value;
 
 use crate::Scratch;
 use crate::host::{first_pid, is_ready};
+use crate::packages;
 use crate::process::{self, ProcessError};
 use crate::programs::{Built, ProgramError, STATIC_PROFILE, STATIC_TARGET};
 use crate::vm::{Output, Vm, VmError};
 use crate::wait::{PATIENCE, WaitedInVain, wait_for};
 
-/// The repository, for what is installed as it lies there.
-const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// The target directory of a build that is laid out in the guest.
 const BUILD: &str = "/opt/build";
 /// Static programs that the test programs look for.
@@ -56,27 +55,21 @@ pub struct Installed {
 }
 
 impl Installed {
-    /// Puts programs, unit and configuration where the packages put them. The unit is loaded, not started.
+    /// Installs the `.deb` of this build, as an administrator does. The daemon runs then.
     pub fn into(vm: Vm) -> Result<Self, GuestError> {
-        let (built, scratch) = (Built::here()?, Scratch::new()?);
-        for (program, place) in [
-            (built.host("barepodd")?, "/usr/sbin/barepodd"),
-            (built.host("barepod")?, "/usr/bin/barepod"),
-            (built.musl("barepod-shim")?, "/usr/libexec/barepod/barepod-shim"),
-            (built.host("barepod-prober")?, "/usr/libexec/barepod/barepod-prober"),
-        ] {
-            put_stripped(&vm, &scratch, &program, place)?;
-        }
-        for (file, place) in [
-            ("systemd/barepod.service", "/lib/systemd/system/barepod.service"),
-            ("systemd/barepod-shutdown.service", "/lib/systemd/system/barepod-shutdown.service"),
-            ("configs/barepod.yaml", "/etc/barepod/barepod.yaml"),
-            ("configs/policy.yaml", "/etc/barepod/policy.yaml"),
-        ] {
-            vm.put_file(&Path::new(REPOSITORY).join(file), place)?;
-        }
-        vm.check(["systemctl", "daemon-reload"])?;
-        Ok(Self { vm })
+        let guest = Self { vm };
+        guest.install(&packages::debian()?)?;
+        Ok(guest)
+    }
+
+    /// Installs a `.deb`: the first one, a newer or an older one.
+    pub fn install(&self, package: &Path) -> Result<(), GuestError> {
+        const FILE: &str = "/run/barepod.deb";
+        self.vm.put_file(package, FILE)?;
+        self.shell(&format!(
+            "apt-get install --quiet --yes --allow-downgrades -o Dpkg::Options::=--force-confold {FILE}; rm {FILE}"
+        ))?;
+        Ok(())
     }
 
     /// The guest.
@@ -92,6 +85,11 @@ impl Installed {
     /// Takes it down: the end of a test that succeeds.
     pub fn shutdown(self) -> Result<(), GuestError> {
         Ok(self.vm.shutdown()?)
+    }
+
+    /// Throws it away: the end of a test that has nothing more to say.
+    pub fn destroy(self) -> Result<(), GuestError> {
+        Ok(self.vm.destroy()?)
     }
 
     /// Runs a script, which must succeed; what it prints, without the final newline.

@@ -15,6 +15,7 @@ pub mod logs;
 pub mod mounts;
 pub mod network;
 pub mod nomad;
+pub mod packages;
 pub mod peers;
 pub mod pods;
 pub mod process;

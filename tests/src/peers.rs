@@ -6,6 +6,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cache;
 
+/// The version of Kubernetes that all is of.
+pub const KUBERNETES_VERSION: &str = "v1.36.3";
+
 /// What `k8s.io/component-base/version` is told at link time. Clients compare it with their own.
 const KUBERNETES_FLAGS: &str = "-s -w \
     -X k8s.io/component-base/version.gitVersion=v1.36.3 \
@@ -25,6 +28,7 @@ pub const KUBERNETES: Peer = Peer {
     ],
     linker_flags: KUBERNETES_FLAGS,
     sources: &[],
+    environment: &[],
 };
 
 /// The API server's store.
@@ -35,6 +39,7 @@ pub const ETCD: Peer = Peer {
     programs: &[("etcd", "go.etcd.io/etcd/server/v3")],
     linker_flags: "-s -w",
     sources: &[],
+    environment: &[],
 };
 
 /// The proxy that makes Services answer on a host.
@@ -45,6 +50,7 @@ pub const KUBE_PROXY: Peer = Peer {
     programs: &[("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy")],
     linker_flags: KUBERNETES_FLAGS,
     sources: &[],
+    environment: &[],
 };
 
 /// The cluster's name server.
@@ -55,6 +61,7 @@ pub const COREDNS: Peer = Peer {
     programs: &[("coredns", "github.com/coredns/coredns")],
     linker_flags: "-s -w",
     sources: &[],
+    environment: &[],
 };
 
 /// What `kubectl top` and the autoscaler ask.
@@ -65,6 +72,7 @@ pub const METRICS_SERVER: Peer = Peer {
     programs: &[("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server")],
     linker_flags: "-s -w",
     sources: &[],
+    environment: &[],
 };
 
 /// Another scheduler: agent and command line.
@@ -75,6 +83,7 @@ pub const NOMAD: Peer = Peer {
     programs: &[("nomad", "github.com/hashicorp/nomad")],
     linker_flags: "-s -w",
     sources: &[],
+    environment: &[],
 };
 
 /// Its own harness for task drivers, as a program.
@@ -82,16 +91,31 @@ pub const NOMAD_HARNESS: Peer = Peer {
     name: "nomad-harness",
     module: include_str!("../peers/nomad-harness/go.mod"),
     sums: include_str!("../peers/nomad-harness/go.sum"),
-    programs: &[("nomad-harness", TESTS)],
+    programs: &[("nomad-harness.test", ".")],
     linker_flags: "-s -w",
     sources: &[("harness_test.go", include_str!("../peers/nomad-harness/harness_test.go"))],
+    environment: &[],
 };
 
-/// All of them, in the order in which they are built.
-pub const ALL: [Peer; 7] = [ETCD, KUBERNETES, KUBE_PROXY, COREDNS, METRICS_SERVER, NOMAD, NOMAD_HARNESS];
+/// Kubernetes' own end to end suite, of the same pins: Go calls a package's tests, built into a program, so.
+pub const CONFORMANCE: Peer =
+    Peer { name: "conformance", programs: &[("e2e.test", "k8s.io/kubernetes/test/e2e")], ..KUBERNETES };
 
-/// The package of a program that is made of tests of the module's own.
-pub const TESTS: &str = ".";
+/// What that suite runs in its pods: static, for in their directory trees there is no C library.
+pub const CONFORMANCE_IMAGES: Peer = Peer {
+    name: "conformance-images",
+    programs: &[
+        ("agnhost", "k8s.io/kubernetes/test/images/agnhost"),
+        ("nnp", "k8s.io/kubernetes/test/images/nonewprivs"),
+    ],
+    linker_flags: "-s -w",
+    environment: &[("CGO_ENABLED", "0")],
+    ..KUBERNETES
+};
+
+/// Those that everyday tests need, in the order in which they are built.
+pub const ALL: [Peer; 7] =
+    [ETCD, KUBERNETES, KUBE_PROXY, COREDNS, METRICS_SERVER, NOMAD, NOMAD_HARNESS];
 
 /// One Go module and what is built of it.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +132,8 @@ pub struct Peer {
     pub linker_flags: &'static str,
     /// Files of the module's own, by name.
     pub sources: &'static [(&'static str, &'static str)],
+    /// Variables that Go is given.
+    pub environment: &'static [(&'static str, &'static str)],
 }
 
 /// A program that is not there.
@@ -140,8 +166,9 @@ impl Peer {
 
     fn digest(&self) -> String {
         let mut hash = Sha256::new();
-        let programs = self.programs.iter().chain(self.sources).flat_map(|(name, content)| [*name, *content]);
-        for part in [self.module, self.sums, self.linker_flags].into_iter().chain(programs) {
+        let pairs = self.programs.iter().chain(self.sources).chain(self.environment);
+        let parts = pairs.flat_map(|(one, other)| [*one, *other]);
+        for part in [self.module, self.sums, self.linker_flags].into_iter().chain(parts) {
             hash.update(part);
             // Between any two, so that no two lists read the same.
             hash.update([0]);
@@ -162,6 +189,7 @@ mod tests {
             Peer { linker_flags: "", ..ETCD },
             Peer { programs: &[], ..ETCD },
             Peer { sources: &[("a", "b")], ..ETCD },
+            Peer { environment: &[("CGO_ENABLED", "0")], ..ETCD },
         ];
 
         assert_eq!(ETCD.directory(), ETCD.directory());

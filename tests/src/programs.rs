@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::packages;
+
 /// The target of static programs.
 pub const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
 /// The profile of static programs: the one the shim is shipped with.
@@ -80,6 +82,13 @@ impl Built {
             }
         }
         newest.map(|(_, program)| program).ok_or_else(|| ProgramError::NoTest { file: file.to_owned(), deps })
+    }
+
+    /// A package of these programs.
+    pub fn package(&self, name: &str) -> Result<PathBuf, ProgramError> {
+        let (target, profile) = (self.profile_directory.parent(), self.profile_directory.file_name());
+        let profile = profile.unwrap_or_default().to_string_lossy();
+        existing(packages::directory(target.unwrap_or(Path::new("/")), &profile).join(name))
     }
 
     /// A static program, which has a profile of its own.

@@ -99,7 +99,9 @@ fn an_ephemeral_container_that_the_host_has_forgotten_is_not_started_again() -> 
     cluster.apply(&shell("db", IDLE))?;
     let main = cluster.ready("db")?;
     debug(&cluster, "db", "look", "host", LOOK)?;
-    let look = shown(&cluster, "db", "look", "terminated")?;
+    // How it ended is told at once, its last words when nothing is left of it.
+    let is_whole = |pod: &Value| status(pod, "look")["state"]["terminated"]["message"].is_string();
+    let look = status(&cluster.pod_until("db", "with the last words of look", is_whole)?, "look").clone();
     let shims = cluster.host.shims("db")?;
     cluster.host.kill_daemon()?;
     for process in shims.into_iter().chain([main]) {

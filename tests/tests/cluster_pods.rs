@@ -77,6 +77,18 @@ fn a_host_that_has_forgotten_its_pods_starts_those_that_are_wanted_and_none_that
     Ok(())
 }
 
+/// What a pod of the host writes.
+const SAID: &str = "words of the host";
+
+/// The bridge of these tests runs as nobody.
+const READERS: &str = r#"apiVersion: barepod.dev/v1alpha1
+kind: Policy
+rules:
+- name: readers
+  subjects: {sources: [file], users: [nobody], namespaces: ["*"]}
+  verbs: [logs]
+"#;
+
 /// What a process sees of what its pod refers to.
 const LOOK: &str = "cat /config/greeting; echo; echo $PASSWORD; echo $KUBERNETES_SERVICE_HOST; cat /tokens/vault";
 
@@ -168,8 +180,10 @@ fn a_readiness_gate_is_opened_in_the_cluster_and_closed_again() -> Result {
 #[test]
 fn a_pod_of_the_host_is_mirrored_counted_and_ended_by_nobody_in_the_cluster() -> Result {
     let cluster = Joined::start()?;
+    cluster.approve_serving_certificate()?;
     let mut own = barepod_tests::pods::idle("own");
     own["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "300m"}});
+    own["spec"]["containers"][0]["command"] = json!(["sh", "-c", format!("echo {SAID}; {IDLE}")]);
     let mut nowhere = barepod_tests::pods::idle("nowhere");
     nowhere["metadata"]["namespace"] = json!("the-cluster-lacks-it");
     cluster.host.apply_object(&nowhere)?;
@@ -180,6 +194,7 @@ fn a_pod_of_the_host_is_mirrored_counted_and_ended_by_nobody_in_the_cluster() ->
     assert_eq!(shown["metadata"]["annotations"]["kubernetes.io/config.source"], "file");
     assert_eq!(shown["spec"]["nodeName"], NODE);
     assert!(cluster.kubectl(&["describe", "node", NODE])?.contains("300m"), "its CPU is not counted");
+    the_cluster_sees_its_log_if_the_policy_says_so(&cluster, &mirror)?;
 
     cluster.kubectl(&["delete", "pod", &mirror, "--wait=false"])?;
     cluster.pod_until(&mirror, "shown anew", |pod| {
@@ -188,6 +203,17 @@ fn a_pod_of_the_host_is_mirrored_counted_and_ended_by_nobody_in_the_cluster() ->
     assert_eq!(cluster.host.pid("own"), Some(pid));
     cluster.host.barepod(&["delete", "own"])?;
     cluster.gone(&mirror)?;
+    Ok(())
+}
+
+/// By the name that the pod has in the cluster.
+fn the_cluster_sees_its_log_if_the_policy_says_so(cluster: &Joined, mirror: &str) -> Result {
+    cluster.host.set_policy(Some("apiVersion: barepod.dev/v1alpha1\nkind: Policy\nrules: []\n"))?;
+    cluster.until("its log to be refused", |cluster| {
+        cluster.kubectl(&["logs", mirror]).err().filter(|error| error.to_string().contains("not allow"))
+    })?;
+    cluster.host.set_policy(Some(READERS))?;
+    cluster.until("its log", |cluster| cluster.kubectl(&["logs", mirror]).ok().filter(|log| log.contains(SAID)))?;
     Ok(())
 }
 

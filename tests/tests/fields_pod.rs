@@ -62,12 +62,15 @@ fn a_pod_runs_where_its_runtime_class_and_node_selector_let_it() -> Result {
     let host = Host::started(CONFIG)?;
     running(&host, "fits", |pod| {
         pod["spec"]["runtimeClassName"] = json!("barepod");
+        pod["spec"]["os"] = json!({"name": "linux"});
         pod["spec"]["nodeSelector"] = json!({"disk": "fast", "kubernetes.io/os": "linux"});
     })?;
     let said = refused(&host, |pod| pod["spec"]["nodeSelector"] = json!({"disk": "slow"}));
     assert!(said.contains("NodeAffinity") && said.contains("spec.nodeSelector.disk"), "{said}");
     let said = refused(&host, |pod| pod["spec"]["runtimeClassName"] = json!("other"));
     assert!(said.contains("spec.runtimeClassName"), "{said}");
+    let said = refused(&host, |pod| pod["spec"]["os"] = json!({"name": "windows"}));
+    assert!(said.contains("PodOSNotSupported") && said.contains("spec.os.name"), "{said}");
     Ok(())
 }
 

@@ -310,7 +310,7 @@ fn what_goes_wrong_is_told_in_the_allocations_status() -> Result {
 fn nomads_own_harness_finds_nothing_wrong_with_the_driver() -> Result {
     let mut host = Host::in_view("")?;
     host.start()?;
-    let mut harness = Command::new(NOMAD_HARNESS.program("nomad-harness")?);
+    let mut harness = Command::new(NOMAD_HARNESS.program("nomad-harness.test")?);
     harness.args(["-test.v", "-test.timeout=100s"]);
     harness.env("DRIVER", host.program("barepod-nomad-driver")?).env("SOCKET", host.path("run/barepod/barepod.sock"));
     let directory = host.path("harness");

@@ -42,7 +42,9 @@ fn a_pod_has_the_names_and_the_resolver_it_asks_for() -> Result {
     assert_eq!(asked(&host, "pod", "cat /etc/resolv.conf")?, wanted);
     let hosts = asked(&host, "pod", "cat /etc/hosts")?;
     let own = std::fs::read_to_string("/etc/hosts")?;
-    assert!(hosts.starts_with(own.trim_end()), "the host's network is the pod's: {hosts}");
+    let (first, rest) = hosts.split_once('\n').ok_or("one line")?;
+    assert_eq!(first, "# Kubernetes-managed hosts file.");
+    assert!(rest.starts_with(own.trim_end()), "the host's network is the pod's: {hosts}");
     Ok(())
 }
 

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use barepod_credentials::{BootstrapToken, Endpoint, KeyHash, NodeName};
 use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use clap_complete::engine::ArgValueCandidates;
+
+use crate::complete;
 
 /// Run bare-metal services as Kubernetes pods on this host.
 #[derive(Debug, Parser)]
@@ -59,6 +63,18 @@ pub(crate) enum Command {
     /// What is about the host as a whole.
     #[command(subcommand)]
     Host(Host),
+    /// Print what makes a shell complete commands, options and the names of pods. Packages install it.
+    Completion {
+        /// The shell that reads it.
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Write manual pages of all commands into a directory: packages do.
+    #[command(hide = true)]
+    Manual {
+        /// An existing directory.
+        directory: PathBuf,
+    },
     /// Show the versions of this command and of the daemon.
     Version(Version),
 }
@@ -98,6 +114,7 @@ pub(crate) struct Get {
     #[arg(default_value = "pods", value_name = "TYPE")]
     pub(crate) kind: String,
     /// One of them.
+    #[arg(add = ArgValueCandidates::new(complete::pods))]
     pub(crate) name: Option<String>,
     /// In all namespaces.
     #[arg(short = 'A', long)]
@@ -125,13 +142,14 @@ pub(crate) enum Output {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Describe {
     /// `NAME`, `pod NAME` or `pod/NAME`.
-    #[arg(required = true, num_args = 1..=2, value_name = "POD")]
+    #[arg(required = true, num_args = 1..=2, value_name = "POD", add = ArgValueCandidates::new(complete::pods))]
     pub(crate) pod: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Logs {
     /// `NAME` or `pod/NAME`.
+    #[arg(add = ArgValueCandidates::new(complete::pods))]
     pub(crate) pod: String,
     /// The container; may be left out if the pod has one.
     #[arg(short, long, value_name = "NAME")]
@@ -156,6 +174,7 @@ pub(crate) struct Logs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Exec {
     /// `NAME` or `pod/NAME`.
+    #[arg(add = ArgValueCandidates::new(complete::pods))]
     pub(crate) pod: String,
     /// The container; may be left out if the pod has one.
     #[arg(short, long, value_name = "NAME")]
@@ -174,6 +193,7 @@ pub(crate) struct Exec {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Attach {
     /// `NAME` or `pod/NAME`.
+    #[arg(add = ArgValueCandidates::new(complete::pods))]
     pub(crate) pod: String,
     /// The container; may be left out if the pod has one.
     #[arg(short, long, value_name = "NAME")]
@@ -189,6 +209,7 @@ pub(crate) struct Attach {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Restart {
     /// `NAME` or `pod/NAME`.
+    #[arg(add = ArgValueCandidates::new(complete::pods))]
     pub(crate) pod: String,
     /// One container; all if it is left out.
     #[arg(short, long, value_name = "NAME")]
@@ -206,6 +227,7 @@ pub(crate) enum ConditionVerb {
     /// Set a condition. It is kept until it is set anew or removed, whatever happens to the pod's containers.
     Set {
         /// `NAME` or `pod/NAME`.
+        #[arg(add = ArgValueCandidates::new(complete::pods))]
         pod: String,
         /// The condition's type and whether it holds.
         #[arg(value_name = "TYPE=True|False|Unknown")]
@@ -220,6 +242,7 @@ pub(crate) enum ConditionVerb {
     /// Remove a condition.
     Remove {
         /// `NAME` or `pod/NAME`.
+        #[arg(add = ArgValueCandidates::new(complete::pods))]
         pod: String,
         /// The condition's type.
         #[arg(value_name = "TYPE")]
@@ -230,8 +253,14 @@ pub(crate) enum ConditionVerb {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Delete {
     /// `NAME...`, `pod NAME...` or `pod/NAME...`.
-    #[arg(required = true, value_name = "POD")]
+    #[arg(required_unless_present = "all", value_name = "POD", add = ArgValueCandidates::new(complete::pods))]
     pub(crate) pods: Vec<String>,
+    /// Every pod of the namespace.
+    #[arg(long, conflicts_with = "pods")]
+    pub(crate) all: bool,
+    /// With --all: in all namespaces.
+    #[arg(short = 'A', long, requires = "all")]
+    pub(crate) all_namespaces: bool,
     /// Seconds until a container that has not ended is killed; else the pod's and its preset's own.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) grace_period: Option<u64>,
@@ -243,6 +272,7 @@ pub(crate) struct Delete {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Events {
     /// Of one pod only.
+    #[arg(add = ArgValueCandidates::new(complete::pods))]
     pub(crate) pod: Option<String>,
     /// In all namespaces.
     #[arg(short = 'A', long)]

@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod complete;
 mod output;
 mod refusal;
 mod target;
@@ -15,6 +16,7 @@ use crate::args::Args;
 
 /// Exit codes: 0 done; 1 refused or failed; 2 the command line was wrong; of `exec`, the command's own code.
 fn main() -> ExitCode {
+    complete::answer();
     let args = Args::parse();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -36,7 +36,8 @@ pub(crate) fn parse(
     let aliases = aliases(spec, &path.key("hostAliases"), out);
     let dns = dns(spec, path, out);
     let (hostname, domain) = host_name(spec, name, namespace, path, out);
-    Named { hostname, files: NetworkFiles { aliases, domain, dns } }
+    let host_network = spec.host_network == Some(true);
+    Named { hostname, files: NetworkFiles { aliases, domain, dns, host_network } }
 }
 
 /// Host name and domain.

@@ -86,6 +86,8 @@ const OWN_CONDITIONS: [&str; 5] =
     ["PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"];
 /// The one RuntimeClass this host answers to.
 const RUNTIME_CLASS: &str = "barepod";
+/// What `os.name` calls this host.
+const OPERATING_SYSTEM: &str = "linux";
 
 /// Checks the typed object.
 pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
@@ -107,6 +109,7 @@ pub(crate) fn parse(pod: &v1::Pod, out: &mut Findings) -> Option<Parts> {
         return None;
     };
     runtime_class(spec, &path, out);
+    operating_system(spec, &path, out);
     one_pid_namespace(spec, &path, out);
     let restart_policy = restart_policy(spec, &path, out);
     let grace = grace(spec, &path, out);
@@ -238,6 +241,15 @@ fn runtime_class(spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) {
         out.error(
             Finding::new(Reason::InvalidValue, &path, message).hint(format!("write {RUNTIME_CLASS} or remove it")),
         );
+    }
+}
+
+/// As kubelet's admission.
+fn operating_system(spec: &v1::PodSpec, path: &FieldPath, out: &mut Findings) {
+    if let Some(os) = spec.os.as_ref().filter(|os| os.name != OPERATING_SYSTEM) {
+        let message = format!("this host runs {OPERATING_SYSTEM}, the pod wants {:?}", os.name);
+        let finding = Finding::new(Reason::PodOSNotSupported, &path.key("os").key("name"), message);
+        out.error(finding.hint(format!("write {OPERATING_SYSTEM} or remove it")));
     }
 }
 

@@ -23,18 +23,21 @@ const SUBDOMAIN_RULE: &str =
 
 /// DNS-1123 label, as apimachinery's `IsDNS1123Label`.
 fn is_label(s: &str) -> bool {
+    s.len() <= 63 && is_part(s)
+}
+
+fn is_part(s: &str) -> bool {
     let bytes = s.as_bytes();
     let alnum = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     !bytes.is_empty()
-        && bytes.len() <= 63
         && bytes.iter().all(|&b| alnum(b) || b == b'-')
         && alnum(bytes[0])
         && alnum(bytes[bytes.len() - 1])
 }
 
-/// DNS-1123 subdomain, as apimachinery's `IsDNS1123Subdomain`.
+/// DNS-1123 subdomain, as apimachinery's `IsDNS1123Subdomain`, for which a part may be longer than a label.
 fn is_subdomain(s: &str) -> bool {
-    s.len() <= 253 && s.split('.').all(is_label)
+    s.len() <= 253 && s.split('.').all(is_part)
 }
 
 macro_rules! name {
@@ -160,6 +163,8 @@ mod tests {
         assert!(Namespace::new("-a").is_err());
         assert!(PodName::new("Upper").is_err());
         assert!(ContainerName::new("a".repeat(64)).is_err());
+        assert!(PodName::new("a".repeat(253)).is_ok(), "a part of a subdomain may be longer than a label");
+        assert!(PodName::new("a".repeat(254)).is_err());
     }
 
     #[test]

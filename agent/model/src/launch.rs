@@ -109,8 +109,8 @@ impl Launch {
     }
 
     /// Whether a process started with `self` may go on when `wanted` is asked for. What only follows the container's
-    /// limits (tuned files, the size of `/dev/shm`), values looked up elsewhere, and whether it is listened to take force
-    /// at its next start.
+    /// limits (tuned files, the size of `/dev/shm`), values looked up elsewhere, whether it is listened to, and a word of
+    /// `/etc/hosts` take force at its next start.
     #[must_use]
     pub fn serves(&self, wanted: &Launch) -> bool {
         self.lasting() == wanted.lasting()
@@ -121,6 +121,7 @@ impl Launch {
         let mut launch = self.clone();
         launch.shm_size = Bytes(0);
         launch.notify = None;
+        launch.network.host_network = false;
         let FollowsResources { argv: (first, count), env } = std::mem::take(&mut launch.follows_resources);
         launch.argv.drain(first.min(launch.argv.len())..(first + count).min(launch.argv.len()));
         launch.env.0.retain(|name, _| !env.contains(name));

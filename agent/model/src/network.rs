@@ -15,6 +15,10 @@ pub struct NetworkFiles {
     pub domain: String,
     /// `dnsPolicy` and `dnsConfig`.
     pub dns: Dns,
+    /// `hostNetwork`: the pod says itself that its network is the host's. It is so anyhow; `/etc/hosts` tells the difference, as
+    /// kubelet's does.
+    #[serde(default)]
+    pub host_network: bool,
 }
 
 /// A line of `/etc/hosts`.

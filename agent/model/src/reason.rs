@@ -72,6 +72,8 @@ reasons! {
     // What the host is and has.
     /// The host's labels are not those that the pod wants.
     NodeAffinity,
+    /// The pod is for another operating system.
+    PodOSNotSupported,
     /// Another pod has the port.
     NodePorts,
 

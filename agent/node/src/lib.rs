@@ -55,8 +55,9 @@ pub async fn run(
         tasks.spawn(until(stop.clone(), keeper.run(daemon.clone(), settings.clone(), node.clone())));
     }
     tasks.spawn(until(stop.clone(), registration.run()));
-    tasks.spawn(until(stop.clone(), events::forward(client.clone(), daemon.clone(), settings.name.clone())));
-    tasks.spawn(until(stop, pods::run(client, daemon, settings, node)));
+    let events = events::Events::new(client.clone(), settings.name.clone());
+    tasks.spawn(until(stop.clone(), events.clone().forward(daemon.clone())));
+    tasks.spawn(until(stop, pods::run(client, daemon, settings, node, events)));
     tasks.close();
     tasks.wait().await;
 }

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::package;
 use crate::repository::{Repository, succeed};
 
 /// Packages with static programs.
@@ -29,9 +30,10 @@ impl Speed {
     }
 }
 
-/// Builds them all for tests.
+/// Builds them all for tests, and their packages.
 pub(crate) fn run(repository: &Repository) -> anyhow::Result<()> {
-    at(repository, Speed::Debug)
+    at(repository, Speed::Debug)?;
+    package::for_tests(repository)
 }
 
 /// Builds them all.

@@ -4,9 +4,11 @@
 
 mod bench;
 mod build;
+mod conformance;
 mod demo;
 mod deny;
 mod generate;
+mod package;
 mod peers;
 mod repository;
 mod setup;
@@ -30,7 +32,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Habit {
-    /// Installs what is missing: packages of Debian, a target of rustup, two cargo tools, and the servers of tests/peers
+    /// Installs what is missing: packages of Debian, a target of rustup, cargo tools, and the servers of tests/peers
     Setup {
         /// Also what only the bench needs
         #[arg(long)]
@@ -56,6 +58,10 @@ enum Habit {
     Demo,
     /// Measures beside the peers of Debian and prints a table
     Bench(bench::Options),
+    /// Builds what is shipped, and makes a .deb and an .rpm of it
+    Package,
+    /// Runs Kubernetes' own end to end suite against a node, with a page of the results: --focus, --shard, --write
+    Conformance(conformance::Options),
     /// Licences, advisories, sources and doubled versions of the dependencies
     Deny,
     /// Writes the generated code
@@ -77,6 +83,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Habit::Sim { arguments } => sim::run(&repository, &arguments),
         Habit::Demo => demo::run(&repository),
         Habit::Bench(options) => bench::run(&repository, &options),
+        Habit::Package => package::run(&repository),
+        Habit::Conformance(options) => conformance::run(&repository, &options),
         Habit::Deny => deny::run(&repository),
         Habit::Gen { check } => generate::run(check),
     }?;

@@ -3,17 +3,22 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use barepod_tests::peers::{ALL, Peer, TESTS};
+use barepod_tests::peers::{ALL, Peer};
 
 use crate::repository::{Repository, succeed};
 use crate::setup::find;
 
 /// What is missing, one after the other: each build takes all processors.
 pub(crate) fn run(repository: &Repository) -> anyhow::Result<()> {
-    ALL.iter().filter(|peer| !peer.is_built()).try_for_each(|peer| build(repository, peer))
+    build(repository, &ALL)
 }
 
-fn build(repository: &Repository, peer: &Peer) -> anyhow::Result<()> {
+/// The same for those that not every test needs.
+pub(crate) fn build(repository: &Repository, peers: &[Peer]) -> anyhow::Result<()> {
+    peers.iter().filter(|peer| !peer.is_built()).try_for_each(|peer| build_one(repository, peer))
+}
+
+fn build_one(repository: &Repository, peer: &Peer) -> anyhow::Result<()> {
     if find("go").is_none() {
         bail!(
             "tests/peers/{} is built by Go, which is not here: install Go 1.26 or newer (https://go.dev/dl), put its bin \
@@ -48,9 +53,11 @@ fn build_program(
     package: &str,
     program: &Path,
 ) -> anyhow::Result<()> {
+    // A package's tests, built into a program, have this name.
+    let verb: &[&str] = if program.extension().is_some_and(|it| it == "test") { &["test", "-c", "-vet=off"] } else { &["build"] };
     let mut go = repository.command("go");
-    let verb: &[&str] = if package == TESTS { &["test", "-c", "-vet=off"] } else { &["build"] };
-    go.current_dir(module).args(verb).args(["-mod=mod", "-ldflags", peer.linker_flags, "-o"]).arg(program).arg(package);
+    go.current_dir(module).envs(peer.environment.iter().copied()).args(verb);
+    go.args(["-mod=mod", "-ldflags", peer.linker_flags, "-o"]).arg(program).arg(package);
     succeed(&mut go).with_context(|| {
         format!("{package} cannot be built; Go's own words are above (it fetches modules from `go env GOPROXY`)")
     })

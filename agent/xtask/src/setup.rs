@@ -20,6 +20,8 @@ const STATIC_TARGET: &str = barepod_tests::programs::STATIC_TARGET;
 pub(crate) enum Purpose {
     /// PostgreSQL, and what barepod is built with.
     Demo,
+    /// What makes packages.
+    Package,
     Test,
     Bench,
 }
@@ -39,7 +41,15 @@ const POSTGRESQL: Package = Package {
     reason: "the service that is run, crashed and healed",
 };
 
-const PACKAGES: [Package; 15] = [
+const PACKAGES: [Package; 19] = [
+    Package {
+        file: "dpkg-shlibdeps",
+        name: "dpkg-dev",
+        purpose: Purpose::Package,
+        reason: "what a package depends on",
+    },
+    Package { file: "lintian", name: "lintian", purpose: Purpose::Test, reason: "reviews the .deb" },
+    Package { file: "rpm", name: "rpm", purpose: Purpose::Test, reason: "installs the .rpm into a root of its own" },
     Package {
         file: "/bin/busybox",
         name: "busybox-static",
@@ -58,6 +68,7 @@ const PACKAGES: [Package; 15] = [
         purpose: Purpose::Test,
         reason: "a service that is run",
     },
+    Package { file: "/usr/bin/curl", name: "curl", purpose: Purpose::Test, reason: "what Kubernetes' suite asks with" },
     Package { file: "qemu-system-x86_64", name: "qemu-system-x86", purpose: Purpose::Test, reason: "boots the guest" },
     Package { file: "qemu-img", name: "qemu-utils", purpose: Purpose::Test, reason: "makes the guest's disk" },
     Package { file: "mmdebstrap", name: "mmdebstrap", purpose: Purpose::Test, reason: "makes the guest's image" },
@@ -76,17 +87,22 @@ const PACKAGES: [Package; 15] = [
 struct Tool {
     name: &'static str,
     version: &'static str,
+    purpose: Purpose,
 }
 
-const TOOLS: [Tool; 2] =
-    [Tool { name: "cargo-nextest", version: "0.9.151" }, Tool { name: "cargo-deny", version: "0.20.2" }];
+const TOOLS: [Tool; 4] = [
+    Tool { name: "cargo-deb", version: "3.8.0", purpose: Purpose::Package },
+    Tool { name: "cargo-generate-rpm", version: "0.21.1", purpose: Purpose::Package },
+    Tool { name: "cargo-nextest", version: "0.9.151", purpose: Purpose::Test },
+    Tool { name: "cargo-deny", version: "0.20.2", purpose: Purpose::Test },
+];
 
 /// Installs what is missing for the purpose, and says so.
 pub(crate) fn run(repository: &Repository, purpose: Purpose) -> anyhow::Result<()> {
     packages(repository, purpose)?;
     static_target(repository)?;
+    TOOLS.iter().filter(|tool| tool.purpose <= purpose).try_for_each(|tool| install(repository, tool))?;
     if purpose >= Purpose::Test {
-        TOOLS.iter().try_for_each(|tool| install(repository, tool))?;
         peers::run(repository)?;
     }
     Ok(())

@@ -7,28 +7,45 @@ use barepod_api::v1::{DeleteRequest, ListRequest, watch_response};
 
 use super::Client;
 use crate::args::Delete;
-use crate::refusal::from_status;
+use crate::output::print;
+use crate::refusal::{fail, from_status};
 use crate::target;
 
 pub(super) async fn run(mut client: Client, namespace: String, args: Delete) -> Result<ExitCode> {
-    let mut ending = Vec::new();
-    for name in target::names(&args.pods)? {
-        let request = DeleteRequest {
-            namespace: namespace.clone(),
-            name: name.clone(),
-            uid: String::new(),
-            grace_seconds: args.grace_period,
-        };
-        let answer = client.delete(request).await.map_err(from_status)?.into_inner();
-        println!("pod/{name} deleted");
-        ending.push(answer.uid);
+    let (mut ending, mut refused) = (Vec::new(), false);
+    for (namespace, name) in wanted(&mut client, namespace, &args).await? {
+        let grace_seconds = args.grace_period;
+        let request = DeleteRequest { namespace, name: name.clone(), uid: String::new(), grace_seconds };
+        match client.delete(request).await {
+            Ok(answer) => {
+                print(&format!("pod/{name} deleted\n"))?;
+                ending.push(answer.into_inner().uid);
+            }
+            // Of all pods some may be another's to delete: a cluster's, say. The others go.
+            Err(status) if args.all => {
+                refused = true;
+                fail(&from_status(status));
+            }
+            Err(status) => return Err(from_status(status)),
+        }
     }
     if !args.no_wait {
         for uid in ending {
             until_gone(&mut client, uid).await?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Namespaces and names.
+async fn wanted(client: &mut Client, namespace: String, args: &Delete) -> Result<Vec<(String, String)>> {
+    if !args.all {
+        return Ok(target::names(&args.pods)?.into_iter().map(|name| (namespace.clone(), name)).collect());
+    }
+    let namespace = if args.all_namespaces { String::new() } else { namespace };
+    let request = ListRequest { namespace, ..ListRequest::default() };
+    let pods = client.list(request).await.map_err(from_status)?.into_inner().pods;
+    Ok(pods.into_iter().map(|pod| (pod.namespace, pod.name)).collect())
 }
 
 async fn until_gone(client: &mut Client, uid: String) -> Result<()> {

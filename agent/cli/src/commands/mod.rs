@@ -11,6 +11,7 @@ mod get;
 mod host;
 mod kube;
 mod logs;
+mod manual;
 mod policy;
 mod preset;
 mod restart;
@@ -23,6 +24,7 @@ use barepod_api::v1::barepod_client::BarepodClient;
 use tonic::transport::Channel;
 
 use crate::args::{Args, Command};
+use crate::complete;
 
 type Client = BarepodClient<Channel>;
 
@@ -34,6 +36,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Kube(args) => return kube::run(args).await,
         Command::Policy(args) => return policy::run(&socket, args).await,
         Command::Host(args) => return host::run(&socket, args).await,
+        Command::Completion { shell } => return complete::script(shell),
+        Command::Manual { directory } => return manual::run(&directory),
         Command::Preset(preset) => {
             let surroundings = preset::Surroundings { socket: &socket, namespace: &namespace };
             return preset::run(surroundings, preset).await;
@@ -52,8 +56,12 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Condition(args) => condition::run(client, namespace, args).await,
         Command::Delete(args) => delete::run(client, namespace, args).await,
         Command::Events(args) => events::run(client, namespace, args).await,
-        Command::Version(_) | Command::Kube(_) | Command::Policy(_) | Command::Host(_) | Command::Preset(_) => {
-            unreachable!("answered above, for they need no daemon, or wait for it")
-        }
+        Command::Version(_)
+        | Command::Kube(_)
+        | Command::Policy(_)
+        | Command::Host(_)
+        | Command::Preset(_)
+        | Command::Completion { .. }
+        | Command::Manual { .. } => unreachable!("answered above, for they need no daemon, or wait for it"),
     }
 }

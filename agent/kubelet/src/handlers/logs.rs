@@ -32,7 +32,7 @@ pub(crate) async fn stream(port: &Port, target: &Target, query: &Query) -> Answe
         Ok(previous) => previous,
         Err(why) => return text(StatusCode::BAD_REQUEST, why),
     };
-    let (namespace, name, container) = (namespace.clone(), name.clone(), container.clone());
+    let (namespace, name, container) = (pod.namespace, pod.name, container.clone());
     let request = v1::LogsRequest { namespace, name, container, previous, ..options };
     match port.daemon().logs(request).await {
         Ok(log) => {

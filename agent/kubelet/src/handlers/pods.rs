@@ -13,6 +13,8 @@ use crate::route::Target;
 
 /// How long the daemon may take to say what is there.
 const LIMIT: Duration = Duration::from_secs(10);
+/// The source of pods that the cluster knows by their own names.
+const KUBERNETES: &str = "kubernetes";
 
 /// A v1/PodList.
 #[derive(serde::Serialize)]
@@ -48,15 +50,30 @@ async fn show(port: &Port, is_shown: impl Fn(&v1::Pod) -> bool) -> Answer {
     }
 }
 
-/// The pod of this name that is meant: the living one, else the youngest of those that are ending.
+/// The pod of this name that is meant: the living one, else the youngest of those that are ending. A mirror pod means the pod
+/// of the host that it shows: the cluster has the node's name behind that one's.
 ///
 /// # Errors
 /// The daemon does not answer.
 pub(crate) async fn find(port: &Port, namespace: &str, name: &str) -> Result<Option<v1::Pod>, Status> {
-    let filter = v1::ListRequest { namespace: namespace.to_owned(), name: name.to_owned(), uid: String::new() };
+    let found = newest(named(port, namespace, name).await?);
+    let own = name.strip_suffix(port.settings.node.as_str()).and_then(|name| name.strip_suffix('-'));
+    match (found, own) {
+        (None, Some(own)) => {
+            let pods = named(port, namespace, own).await?;
+            Ok(newest(pods.into_iter().filter(|pod| pod.source != KUBERNETES).collect()))
+        }
+        (found, _) => Ok(found),
+    }
+}
+
+async fn named(port: &Port, namespace: &str, name: &str) -> Result<Vec<v1::Pod>, Status> {
+    list(port, v1::ListRequest { namespace: namespace.to_owned(), name: name.to_owned(), uid: String::new() }).await
+}
+
+fn newest(pods: Vec<v1::Pod>) -> Option<v1::Pod> {
     let age = |pod: &v1::Pod| pod.created.map(|created| (created.seconds, created.nanos));
-    let pods = list(port, filter).await?;
-    Ok(pods.into_iter().max_by_key(|pod| (pod.deletion.is_none(), age(pod))))
+    pods.into_iter().max_by_key(|pod| (pod.deletion.is_none(), age(pod)))
 }
 
 /// Those that match.

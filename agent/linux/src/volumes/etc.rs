@@ -12,6 +12,10 @@ const MAX_SEARCHES: usize = 32;
 const MAX_SEARCH_LINE: usize = 2048;
 const MAX_SEARCH: usize = 253;
 
+/// kubelet's first lines of `/etc/hosts`, by which programs know that what they change in it is lost.
+const MANAGED: &str = "# Kubernetes-managed hosts file.\n";
+const MANAGED_OF_HOST: &str = "# Kubernetes-managed hosts file (host network).\n";
+
 /// kubelet's, by which names of a cluster are looked up as such before they are asked for as they stand.
 const CLUSTER_OPTIONS: &str = "ndots:5";
 
@@ -35,7 +39,8 @@ pub(super) fn files(
 /// The host's file with the container's own name, which must resolve: many services look themselves up. Then the pod's
 /// `hostAliases`.
 fn hosts(host: &str, hostname: &str, network: &NetworkFiles) -> String {
-    let mut text = if host.is_empty() { "127.0.0.1\tlocalhost\n::1\tlocalhost\n".to_owned() } else { host.to_owned() };
+    let mut text = if network.host_network { MANAGED_OF_HOST } else { MANAGED }.to_owned();
+    text.push_str(if host.is_empty() { "127.0.0.1\tlocalhost\n::1\tlocalhost\n" } else { host });
     let names = own_names(hostname, &network.domain);
     let unknown = names.iter().any(|name| !text.lines().any(|line| knows(line, name)));
     if !hostname.is_empty() && unknown {
@@ -184,8 +189,20 @@ impl Resolver {
 mod tests {
     use super::*;
 
+    /// Without its first line.
+    fn below(host: &str, hostname: &str, network: &NetworkFiles) -> String {
+        hosts(host, hostname, network).strip_prefix(MANAGED).expect("who manages it").to_owned()
+    }
+
     fn plain(host: &str, hostname: &str) -> String {
-        hosts(host, hostname, &NetworkFiles::default())
+        below(host, hostname, &NetworkFiles::default())
+    }
+
+    #[test]
+    fn the_first_line_says_who_manages_it_and_whether_the_pod_asked_for_the_host_s_network() {
+        let network = |host_network| NetworkFiles { host_network, ..NetworkFiles::default() };
+        assert!(hosts("h", "h", &network(false)).starts_with("# Kubernetes-managed hosts file.\nh"));
+        assert!(hosts("h", "h", &network(true)).starts_with("# Kubernetes-managed hosts file (host network).\nh"));
     }
 
     #[test]
@@ -194,7 +211,7 @@ mod tests {
         assert!(plain("", "db-0").contains("localhost"));
         for hostname in ["db-0", "db-0.db.shop"] {
             let network = NetworkFiles { domain: "db.shop".to_owned(), ..NetworkFiles::default() };
-            assert_eq!(hosts("127.0.0.1 a\n", hostname, &network), "127.0.0.1 a\n127.0.1.1\tdb-0.db.shop\tdb-0\n");
+            assert_eq!(below("127.0.0.1 a\n", hostname, &network), "127.0.0.1 a\n127.0.1.1\tdb-0.db.shop\tdb-0\n");
         }
     }
 

@@ -35,12 +35,14 @@ use tokio::sync::{mpsc, watch::Receiver};
 use tokio::time::Instant;
 
 use crate::call::Pauses;
+use crate::events::Events;
 use crate::objects::Objects;
 use crate::registration::Known;
 use crate::services::Services;
 use crate::tokens::Tokens;
 use crate::watching::watch;
 use crate::{Daemon, Settings};
+pub(crate) use ephemeral::Refusal;
 use index::Index;
 use mirror::Mirrors;
 
@@ -57,10 +59,17 @@ pub(crate) struct Context {
     pub(crate) objects: Objects,
     pub(crate) services: Services,
     pub(crate) tokens: Tokens,
+    pub(crate) events: Events,
 }
 
 /// Brings pods together until it is dropped.
-pub(crate) async fn run(client: Client, daemon: Daemon, settings: Settings, node: Receiver<Option<Known>>) {
+pub(crate) async fn run(
+    client: Client,
+    daemon: Daemon,
+    settings: Settings,
+    node: Receiver<Option<Known>>,
+    events: Events,
+) {
     let (services, keep_services) = Services::new(client.clone());
     let objects = Objects::new(client.clone());
     let here = watcher::Config::default().fields(&format!("spec.nodeName={}", settings.name));
@@ -69,7 +78,8 @@ pub(crate) async fn run(client: Client, daemon: Daemon, settings: Settings, node
     let (tell, mut told) = mpsc::channel(256);
     let listen = daemon::listen(daemon.clone(), tell);
     let tokens = Tokens::default();
-    let context = Arc::new(Context { client: client.clone(), daemon, settings, node, objects, services, tokens });
+    let context =
+        Arc::new(Context { client: client.clone(), daemon, settings, node, objects, services, tokens, events });
     let (mirrors, tell_mirrors) = Mirrors::new(Arc::clone(&context));
     let mut index = Index::new(context, tell_mirrors);
     let bring_together = async {

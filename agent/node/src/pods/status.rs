@@ -22,6 +22,8 @@ const OWN: [&str; 7] = [
 const SHARED: &str = "DisruptionTarget";
 /// Beside these: what services say of themselves.
 const NOTIFY: &str = "notify.barepod.dev/";
+/// Reasons that nothing on a host takes away: a pod that is not taken for one of them has failed, as with kubelet.
+const FINAL: [&str; 2] = ["PodOSNotSupported", "SysctlForbidden"];
 /// Fields that are told as they are here. What is not here any more is taken back.
 const FIELDS: [&str; 11] = [
     "phase",
@@ -63,6 +65,10 @@ fn add_addresses(status: &mut Value, addresses: &[IpAddr]) {
 
 /// The status of a pod that the daemon does not take, for this reason.
 pub(crate) fn refused(pod: &Pod, reason: &str, message: &str, addresses: &[IpAddr]) -> Value {
+    if FINAL.contains(&reason) {
+        let generation = pod.metadata.generation;
+        return json!({"phase": "Failed", "reason": reason, "message": message, "observedGeneration": generation});
+    }
     let spec = pod.spec.as_ref();
     let waiting = |container: &Container| {
         json!({
@@ -301,5 +307,13 @@ mod tests {
         assert_eq!(status["containerStatuses"][0]["state"]["waiting"]["reason"], "Forbidden");
         assert!(status["podIP"].is_null() && status["hostIP"] == "10.0.0.1");
         assert_eq!(patch(Some(&api(&status)), &status), None);
+    }
+
+    #[test]
+    fn a_pod_that_no_change_of_the_host_would_suit_has_failed() {
+        for reason in FINAL {
+            let status = refused(&Pod::default(), reason, "why", &[]);
+            assert_eq!((&status["phase"], &status["reason"]), (&json!("Failed"), &json!(reason)));
+        }
     }
 }

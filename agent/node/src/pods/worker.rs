@@ -287,7 +287,7 @@ impl Worker {
                 self.offer_at = (!left_out.is_empty()).then(|| SystemTime::now() + self.refusals.pause());
                 self.left_out = left_out;
             }
-            Err(status) => return self.not_taken(pod, &status),
+            Err(status) => return self.not_taken(pod, &status).await,
         }
         if claims.lacks_some {
             // A node may not watch claims.
@@ -358,7 +358,7 @@ impl Worker {
         }
     }
 
-    fn not_taken(&mut self, pod: &Pod, status: &tonic::Status) -> Result<Next, StepError> {
+    async fn not_taken(&mut self, pod: &Pod, status: &tonic::Status) -> Result<Next, StepError> {
         if !is_refusal(status) {
             return Err(StepError::Daemon(status.message().to_owned()));
         }
@@ -366,6 +366,7 @@ impl Worker {
         if self.refused.as_ref() != Some(&refused) {
             let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
             tracing::warn!(namespace, pod = name, reason = refused.0, "a pod is not taken: {}", refused.1);
+            self.context.events.tell_refused(pod, &refused).await;
         }
         self.refused = Some(refused);
         Ok(Next::In(self.refusals.pause()))

@@ -75,13 +75,16 @@ fn hundred(supervisor: &dyn Supervisor, argv: &[String]) -> anyhow::Result<Cost>
     Ok(Cost { private_dirty, binary })
 }
 
-/// Dirty memory of all processes that are a service's cost, when they are all there.
+/// Dirty memory of all processes that are a service's cost, when they are all there. One that stands by may just then be
+/// replaced by another.
 fn dirty(one: &Supervised) -> anyhow::Result<f64> {
-    let all = wait_for("all processes of a supervisor", LIMIT, || one.supervisors().ok().flatten());
-    match all.map_err(|vain| anyhow::anyhow!("{vain}"))?.as_slice() {
-        [alone] => process::private_dirty(*alone),
-        several => process::dirty_together(several),
-    }
+    let measured = || match one.supervisors()?.as_deref() {
+        None => Ok(None),
+        Some([alone]) => process::private_dirty(*alone).map(Some),
+        Some(several) => process::dirty_together(several).map(Some),
+    };
+    let all = wait_for("all processes of a supervisor", LIMIT, || measured().ok().flatten());
+    all.map_err(|vain| anyhow::anyhow!("{vain}; at last: {:?}", measured()))
 }
 
 fn program_of(pid: u32) -> PathBuf {

@@ -14,6 +14,7 @@ use super::{Tier, report};
 use crate::build::{self, Speed};
 use crate::deny::{self, Advisories};
 use crate::generate;
+use crate::package;
 use crate::repository::Repository;
 use crate::sim;
 
@@ -44,7 +45,7 @@ enum Work {
     Generated,
     /// cargo-deny's database of advisories.
     Advisories,
-    /// Every program that tests run.
+    /// Every program that tests run, and their packages.
     Build,
     /// The tests of the workspace, or one part of several.
     Tests { part: Option<usize> },
@@ -162,6 +163,9 @@ impl<'a> Runner<'a> {
         let mut passed = true;
         for mut command in build::commands(self.repository, Speed::Debug) {
             passed &= into(&mut command, log)?;
+        }
+        if passed {
+            package::for_tests(self.repository)?;
         }
         Ok(Counts::check(passed))
     }

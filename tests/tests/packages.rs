@@ -1,0 +1,139 @@
+//! The packages as files: what is in them, what Debian's reviewer says, and what the scripts of the `.rpm` do.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use barepod_tests::{Scratch, packages};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Where one distribution has a directory that another has elsewhere.
+const ELSEWHERE: (&str, &str) = ("/usr/share/zsh/vendor-completions", "/usr/share/zsh/site-functions");
+/// What only one of them wants.
+const OWN: [&str; 4] = [
+    "/usr/share/doc/barepod/copyright",
+    "/usr/share/doc/barepod/changelog.Debian.gz",
+    "/usr/share/lintian/overrides/barepod",
+    "/usr/share/licenses/barepod/LICENSE",
+];
+
+fn output(command: &mut Command) -> Result<String> {
+    let Output { status, stdout, stderr } = command.output()?;
+    let (said, errors) = (String::from_utf8(stdout)?, String::from_utf8(stderr)?);
+    if status.success() { Ok(said) } else { Err(format!("{command:?}: {status}\n{said}{errors}").into()) }
+}
+
+/// A file as `-rwxr-xr-x /path`, with the place that both distributions share.
+fn shared(mode: &str, path: &str) -> Option<String> {
+    let moved = path.strip_prefix(ELSEWHERE.0).map(|rest| format!("{}{rest}", ELSEWHERE.1));
+    let is_shared = mode.starts_with('-') && !OWN.iter().any(|own| path.starts_with(own));
+    is_shared.then(|| format!("{mode} {}", moved.unwrap_or_else(|| path.to_owned())))
+}
+
+#[test]
+fn the_deb_and_the_rpm_have_the_same_files() -> Result {
+    let deb = output(Command::new("dpkg-deb").arg("--contents").arg(packages::debian()?))?;
+    let rpm = output(
+        Command::new("rpm").args(["-qp", "--queryformat", "[%{FILEMODES:perms} %{FILENAMES}\n]"]).arg(packages::rpm()?),
+    )?;
+
+    let of_deb: BTreeSet<_> = deb
+        .lines()
+        .filter_map(|line| {
+            shared(line.split_whitespace().next()?, line.split_whitespace().nth(5)?.trim_start_matches('.'))
+        })
+        .collect();
+    let of_rpm: BTreeSet<_> =
+        rpm.lines().filter_map(|line| line.split_once(' ')).filter_map(|(mode, path)| shared(mode, path)).collect();
+
+    assert_eq!(of_deb.symmetric_difference(&of_rpm).collect::<Vec<_>>(), Vec::<&String>::new());
+    for file in [
+        "-rwxr-xr-x /usr/sbin/barepodd",
+        "-rwxr-xr-x /usr/libexec/barepod/barepod-shim",
+        "-rw-r--r-- /usr/share/man/man8/barepodd.8.gz",
+    ] {
+        assert!(of_deb.contains(file), "{file} in {of_deb:#?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn lintian_has_nothing_to_say() -> Result {
+    let mut lintian = Command::new("lintian");
+    let said =
+        output(lintian.args(["--allow-root", "--no-cfg", "--fail-on", "error,warning"]).arg(packages::debian()?))?;
+    assert_eq!(said, "");
+    Ok(())
+}
+
+/// A root with a shell and nothing else, in which what scripts call writes down that it was called.
+struct Root {
+    scratch: Scratch,
+}
+
+impl Root {
+    fn new() -> Result<Self> {
+        let root = Self { scratch: Scratch::new()? };
+        for directory in ["bin", "usr/bin", "run/systemd/system", "var/lib/rpm", "tmp", "dev"] {
+            fs_err::create_dir_all(root.path().join(directory))?;
+        }
+        fs_err::copy("/bin/busybox", root.path().join("bin/busybox"))?;
+        for applet in ["sh", "echo"] {
+            std::os::unix::fs::symlink("busybox", root.path().join("bin").join(applet))?;
+        }
+        for program in ["systemctl", "systemd-sysusers", "systemd-tmpfiles"] {
+            let path = root.path().join("usr/bin").join(program);
+            fs_err::write(&path, format!("#!/bin/sh\necho {program} \"$@\" >>/calls\n"))?;
+            fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(root)
+    }
+
+    fn path(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// Runs rpm on this root; what its scripts called.
+    fn rpm(&self, arguments: &[&str], package: &Path) -> Result<Vec<String>> {
+        let calls = self.path().join("calls");
+        fs_err::write(&calls, "")?;
+        let mut rpm = Command::new("rpm");
+        // The root has no libc that could be there, and no systemd.
+        rpm.arg("--root").arg(self.path()).args(arguments).args(["--nodeps"]).arg(package);
+        output(&mut rpm)?;
+        Ok(fs_err::read_to_string(&calls)?.lines().map(str::to_owned).collect())
+    }
+}
+
+#[test]
+fn the_rpm_is_installed_upgraded_and_erased_in_a_root_of_its_own_and_its_scripts_stop_nothing_before_its_end() -> Result
+{
+    let root = Root::new()?;
+    let stops = |calls: &[String]| calls.iter().filter(|call| call.contains(" stop ")).cloned().collect::<Vec<_>>();
+
+    let installed = root.rpm(&["--install"], &packages::rpm()?)?;
+    let conffile = root.path().join("etc/barepod/barepod.yaml");
+    let edited = format!("{}# Mine.\n", fs_err::read_to_string(&conffile)?);
+    fs_err::write(&conffile, &edited)?;
+    let upgraded = root.rpm(&["--upgrade"], &packages::later_rpm()?)?;
+    let after_upgrade = fs_err::read_to_string(&conffile)?;
+    let erased = root.rpm(&["--erase"], Path::new("barepod"))?;
+
+    assert!(installed.iter().any(|call| call == "systemd-sysusers barepod.conf"), "{installed:?}");
+    assert!(
+        installed.iter().any(|call| call.starts_with("systemctl --no-reload preset barepod.service")),
+        "{installed:?}"
+    );
+    assert_eq!(stops(&installed), Vec::<String>::new());
+    assert!(
+        upgraded.contains(&"systemctl try-restart barepod.service barepod-bridge.service".to_owned()),
+        "{upgraded:?}"
+    );
+    assert_eq!(stops(&upgraded), Vec::<String>::new());
+    assert_eq!(after_upgrade, edited, "an edited configuration file stays");
+    assert_eq!(stops(&erased), ["systemctl stop barepod-bridge.service barepod.service"]);
+    assert!(!root.path().join("usr/sbin/barepodd").exists());
+    Ok(())
+}

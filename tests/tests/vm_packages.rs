@@ -1,0 +1,133 @@
+//! The `.deb` on a booted Debian: installed, upgraded under load, removed, installed again and purged.
+
+use barepod_tests::Scratch;
+use barepod_tests::guest::Installed;
+use barepod_tests::packages;
+use barepod_tests::vm::{Outcome, Recipe, Vm};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const EXAMPLE: &str = include_str!("../../examples/postgresql/pod.yaml");
+const LATER: &str = "99.0.0-1";
+/// What the administrator has written into a configuration file.
+const WORD: &str = "# The administrator was here.";
+
+/// A client that counts as long as nobody tells it to stop. It ends with an error at its first failed transaction.
+const LOAD: &str = "cat >/usr/local/bin/load <<'END'
+#!/bin/sh
+export PGPASSWORD=change-me PGHOST=127.0.0.1 PGUSER=postgres
+cd /run
+psql -XAtqc 'create table hits (n int); insert into hits values (0)' || exit 1
+until test -e /run/enough; do psql -XAtqc 'update hits set n = n + 1' || exit 1; done
+psql -XAtqc 'select n > 20 from hits'
+END
+chmod +x /usr/local/bin/load
+systemd-run --unit=load --remain-after-exit --property=StandardOutput=file:/run/load.out /usr/local/bin/load";
+
+#[test]
+fn a_package_is_installed_upgraded_under_load_removed_installed_again_and_purged() -> Result {
+    let scratch = Scratch::new()?;
+    let guest = Installed::into(Vm::boot(&Recipe::debian_12())?)?;
+    it_runs_and_is_enabled_as_soon_as_it_is_installed(&guest)?;
+    assert_eq!(guest.apply(EXAMPLE)?, "pod/postgresql created");
+    guest.ready("postgresql")?;
+
+    an_upgrade_under_load_and_back_touches_no_service(&guest, scratch.path())?;
+    a_removed_package_leaves_services_running_and_takes_them_back(&guest)?;
+    a_purge_takes_configuration_and_logs_and_no_data(&guest)?;
+    Ok(guest.destroy()?)
+}
+
+fn it_runs_and_is_enabled_as_soon_as_it_is_installed(guest: &Installed) -> Result {
+    assert_eq!(guest.property("ActiveState")?, "active");
+    let enabled = guest.shell("systemctl is-enabled barepod barepod-shutdown barepod-bridge || :")?;
+    assert_eq!(enabled.split_whitespace().collect::<Vec<_>>(), ["enabled", "enabled", "disabled"]);
+    assert_eq!(guest.shell("systemctl is-active barepod-shutdown")?, "active");
+    assert_eq!(guest.barepod(&["version"])?.lines().last(), Some("daemon: 0.1.0 (cgroup unified)"));
+    let modes = guest.shell("stat --format '%U:%G %a %n' /etc/barepod/manifests /run/barepod/barepod.sock")?;
+    assert_eq!(modes, "root:root 700 /etc/barepod/manifests\nroot:barepod 660 /run/barepod/barepod.sock");
+    // The bridge's user may speak with the daemon, and sees nothing that the policy does not show it.
+    let pods = guest.vm().run([
+        "setpriv",
+        "--reuid=barepod",
+        "--regid=barepod",
+        "--clear-groups",
+        "barepod",
+        "get",
+        "pods",
+    ])?;
+    assert_eq!(pods.outcome, Outcome::Code(0), "{}", String::from_utf8_lossy(&pods.stderr));
+    Ok(())
+}
+
+fn an_upgrade_under_load_and_back_touches_no_service(guest: &Installed, scratch: &std::path::Path) -> Result {
+    let postmaster = guest.pid("postgresql").ok_or("no pid")?;
+    guest.shell(&format!("echo '{WORD}' >>/etc/barepod/barepod.yaml"))?;
+    guest.shell(LOAD)?;
+    let built = packages::debian()?;
+    let later = packages::revised(&built, scratch, LATER, |tree| {
+        // The package's own idea of the file has changed, too.
+        let path = tree.join("etc/barepod/barepod.yaml");
+        let text = fs_err::read_to_string(&path)?;
+        fs_err::write(path, format!("# A later release.\n{text}"))
+    })?;
+
+    for (package, version) in [(&later, LATER), (&built, "0.1.0-1")] {
+        let daemon = guest.property("MainPID")?;
+        guest.install(package)?;
+
+        assert_eq!(guest.shell("dpkg-query --show --showformat '${Version}' barepod")?, version);
+        assert_ne!(guest.property("MainPID")?, daemon, "the daemon is the new one");
+        assert_eq!(guest.property("ActiveState")?, "active");
+        let pod = guest.ready("postgresql")?;
+        assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0);
+        assert_eq!(guest.pid("postgresql"), Some(postmaster), "the same postmaster with {version}");
+        assert!(guest.shell("cat /etc/barepod/barepod.yaml")?.ends_with(WORD), "with {version}");
+        assert!(!guest.shell("cat /etc/barepod/barepod.yaml")?.contains("later release"), "with {version}");
+    }
+
+    guest.shell("touch /run/enough")?;
+    let said = guest.until("the client to end", |guest| {
+        let state = guest.shell("systemctl show --property SubState --value load").ok()?;
+        (state != "running").then(|| guest.shell("cat /run/load.out")).transpose().ok()?
+    })?;
+    assert_eq!(said, "t", "no transaction failed: {}", guest.shell("journalctl --unit=load --no-pager")?);
+    let log = guest.barepod(&["logs", "postgresql"])?;
+    assert!(!log.contains("FATAL"), "{log}");
+    Ok(())
+}
+
+fn a_removed_package_leaves_services_running_and_takes_them_back(guest: &Installed) -> Result {
+    let postmaster = guest.pid("postgresql").ok_or("no pid")?;
+
+    let said = guest.shell("apt-get remove --quiet --yes barepod 2>&1")?;
+
+    assert!(said.contains("its services run on"), "{said}");
+    assert_eq!(
+        guest.shell("ls /usr/sbin/barepodd 2>&1 || :")?,
+        "ls: cannot access '/usr/sbin/barepodd': No such file or directory"
+    );
+    guest.shell(&format!("kill -0 {postmaster}"))?;
+    let hits = "PGPASSWORD=change-me psql -h 127.0.0.1 -U postgres -XAtc 'select n > 20 from hits'";
+    assert_eq!(guest.shell(hits)?, "t", "the database answers");
+    assert!(guest.shell("cat /etc/barepod/barepod.yaml")?.ends_with(WORD), "configuration stays");
+
+    guest.install(&packages::debian()?)?;
+
+    let pod = guest.ready("postgresql")?;
+    assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0);
+    assert_eq!(guest.pid("postgresql"), Some(postmaster));
+    Ok(())
+}
+
+fn a_purge_takes_configuration_and_logs_and_no_data(guest: &Installed) -> Result {
+    guest.barepod(&["delete", "--all", "--all-namespaces"])?;
+
+    guest.shell("apt-get purge --quiet --yes barepod")?;
+
+    assert_eq!(guest.shell("ls -d /etc/barepod /var/log/barepod 2>/dev/null || :")?, "");
+    assert_eq!(guest.shell("find /var/log/containers -type l")?, "");
+    guest.shell("test -s /var/lib/barepod/volumes/default/pgdata/PG_VERSION")?;
+    assert_eq!(guest.shell("systemctl list-unit-files --no-legend 'barepod*.service' | grep -v vm-agent || :")?, "");
+    Ok(())
+}
