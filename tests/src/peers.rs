@@ -114,8 +114,7 @@ pub const CONFORMANCE_IMAGES: Peer = Peer {
 };
 
 /// Those that everyday tests need, in the order in which they are built.
-pub const ALL: [Peer; 7] =
-    [ETCD, KUBERNETES, KUBE_PROXY, COREDNS, METRICS_SERVER, NOMAD, NOMAD_HARNESS];
+pub const ALL: [Peer; 7] = [ETCD, KUBERNETES, KUBE_PROXY, COREDNS, METRICS_SERVER, NOMAD, NOMAD_HARNESS];
 
 /// One Go module and what is built of it.
 #[derive(Clone, Copy, Debug)]

@@ -75,7 +75,8 @@ fn a_task_runs_with_its_logs_and_is_entered_signalled_restarted_and_stopped() ->
     let mut host = Host::in_view("")?;
     host.start()?;
     let nomad = Nomad::start(&host)?;
-    let script = format!("trap 'echo heard' HUP; env; echo begun; echo bad >&2; cat $NOMAD_TASK_DIR/made; {IDLE}");
+    let script =
+        format!("trap 'echo heard' HUP; env; echo begun; echo bad >&2; cat $NOMAD_TASK_DIR/made; echo; {IDLE}");
     let more = r#"
       env { OWN = "of the $task" }
       template {
@@ -280,19 +281,18 @@ fn what_goes_wrong_is_told_in_the_allocations_status() -> Result {
         job(name, "x", "")
             .replace(&format!("command = \"/bin/sh\"\n        args    = [\"-c\", {}]", Value::from("x")), config)
     };
-    let told = |name: &str, what: &str| {
-        nomad.until(&format!("{name} to say {what}"), |nomad| {
-            let events = nomad.allocation(name)?["TaskStates"]["main"]["Events"].take().to_string();
-            events.contains(what).then_some(events)
-        })
+    let told = |name: &str, what: &str| -> Result {
+        let events = || nomad.allocation(name).map(|mut it| it["TaskStates"]["main"]["Events"].take().to_string());
+        let said = nomad.until(&format!("{name} to say {what}"), |_| events().filter(|all| all.contains(what)));
+        said.map(drop).map_err(|error| format!("{:?}\n{error}", events()).into())
     };
-    nomad.run(&of("nothing", ""))?;
+    nomad.run(&of("nothing", r#"work_dir = "/""#))?;
     nomad.run(&of("image", r#"image = "no-such-image:1""#))?;
     nomad.run(&of("program", r#"command = "/no/such/program""#))?;
     nomad.run(&of("absent", r#"adopt = "default/absent""#))?;
     nomad.run(&job("code", "exit 3", ""))?;
     told("nothing", "nothing to run")?;
-    told("image", "no-such-image:1")?;
+    told("image", "no preset answers to the image")?;
     told("program", "/no/such/program")?;
     told("absent", "there is no pod default/absent")?;
     told("code", "Exit Code: 3")?;

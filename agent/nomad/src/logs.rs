@@ -56,7 +56,8 @@ pub(crate) fn pass_on(daemon: &Daemon, task: &Arc<Task>, since: &Since) {
         (LogStream::Stderr, &task.config.stderr_path, since.stderr),
     ];
     for (stream, path, since) in streams.into_iter().filter(|(_, path, _)| !path.is_empty()) {
-        let pump = Pump { daemon: daemon.clone(), task: Arc::clone(task), stream, path: path.into(), last: since };
+        let (daemon, task) = (daemon.clone(), Arc::clone(task));
+        let pump = Pump { daemon, task: Arc::clone(&task), stream, path: path.into(), last: since.map(Mark::from) };
         let over = task.over.clone();
         task.pumps.spawn(async move {
             tokio::select! {
@@ -73,8 +74,22 @@ struct Pump {
     task: Arc<Task>,
     stream: LogStream,
     path: PathBuf,
-    /// The time of the last line that was passed on.
-    last: Option<jiff::Timestamp>,
+    /// The last line that was passed on.
+    last: Option<Mark>,
+}
+
+/// How far a log has been passed on. Lines that were written at once have one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    at: jiff::Timestamp,
+    /// Lines of that time that have been passed on; all of them, where nobody has counted.
+    lines: u64,
+}
+
+impl From<jiff::Timestamp> for Mark {
+    fn from(at: jiff::Timestamp) -> Self {
+        Self { at, lines: u64::MAX }
+    }
 }
 
 impl Pump {
@@ -120,12 +135,14 @@ impl Pump {
             follow: true,
             timestamps: true,
             stream: self.stream.into(),
-            since_time: self.last.map(|at| Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }),
+            since_time: self
+                .last
+                .map(|Mark { at, .. }| Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }),
             ..LogsRequest::default()
         };
         let mut client = self.daemon.stream_client();
         let Ok(answer) = client.client.logs(request).await else { return };
-        let (mut stream, mut lines) = (answer.into_inner(), Lines::default());
+        let (mut stream, mut lines) = (answer.into_inner(), Lines::after(self.last));
         while let Ok(Some(message)) = stream.message().await {
             let passed = lines.take(&message.data, &mut self.last);
             self.write(fifo, &passed).await;
@@ -142,9 +159,11 @@ impl Pump {
     }
 }
 
-/// Takes the times off lines, and drops those that have been passed on.
+/// Takes the times off the lines of one answer, and drops those that were passed on of an earlier one.
 #[derive(Debug, Default)]
 struct Lines {
+    /// What was passed on before this answer, less what has come of it again.
+    known: Option<Mark>,
     /// The beginning of a line whose time is not whole yet.
     rest: Vec<u8>,
     /// In the midst of a line, whether it is passed on.
@@ -155,12 +174,16 @@ struct Lines {
 const TIME: usize = 64;
 
 impl Lines {
-    fn take(&mut self, data: &[u8], last: &mut Option<jiff::Timestamp>) -> Vec<u8> {
+    fn after(last: Option<Mark>) -> Self {
+        Self { known: last, ..Self::default() }
+    }
+
+    fn take(&mut self, data: &[u8], last: &mut Option<Mark>) -> Vec<u8> {
         let mut passed = Vec::with_capacity(data.len());
         let all = [std::mem::take(&mut self.rest), data.to_vec()].concat();
         let mut left = all.as_slice();
         while !left.is_empty() {
-            let Some(wanted) = self.within.or_else(|| begin(&mut left, last)) else {
+            let Some(wanted) = self.within.or_else(|| self.begin(&mut left, last)) else {
                 self.rest = left.to_vec();
                 break;
             };
@@ -174,22 +197,28 @@ impl Lines {
         }
         passed
     }
-}
 
-/// At the beginning of a line: takes its time off, and says whether it is new. `None` while its time is not whole.
-fn begin(left: &mut &[u8], last: &mut Option<jiff::Timestamp>) -> Option<bool> {
-    let Some(space) = left.iter().take(TIME).position(|byte| *byte == b' ') else {
-        // What has no time is passed on as it is.
-        return (left.len() >= TIME).then_some(true);
-    };
-    let time = std::str::from_utf8(&left[..space]).ok().and_then(|text| text.parse::<jiff::Timestamp>().ok());
-    let Some(time) = time else { return Some(true) };
-    *left = &left[space + 1..];
-    let is_new = last.is_none_or(|last| time > last);
-    if is_new {
-        *last = Some(time);
+    /// At the beginning of a line: takes its time off, and says whether it is new. `None` while its time is not whole.
+    fn begin(&mut self, left: &mut &[u8], last: &mut Option<Mark>) -> Option<bool> {
+        let Some(space) = left.iter().take(TIME).position(|byte| *byte == b' ') else {
+            // What has no time is passed on as it is.
+            return (left.len() >= TIME).then_some(true);
+        };
+        let time = std::str::from_utf8(&left[..space]).ok().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        let Some(at) = time else { return Some(true) };
+        *left = &left[space + 1..];
+        if let Some(known) = self.known.as_mut().filter(|known| at < known.at || (at == known.at && known.lines > 0)) {
+            if at == known.at {
+                known.lines -= 1;
+            }
+            return Some(false);
+        }
+        match last {
+            Some(mark) if mark.at == at => mark.lines = mark.lines.saturating_add(1),
+            _ => *last = Some(Mark { at, lines: 1 }),
+        }
+        Some(true)
     }
-    Some(is_new)
 }
 
 #[cfg(test)]
@@ -209,11 +238,18 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_passed_on_is_not_passed_on_again() {
-        let (mut lines, mut last) = (Lines::default(), None);
-        lines.take(TEXT, &mut last);
-        let again = b"2026-01-01T00:00:00.000000002Z two, with spaces\n2026-01-01T00:00:00.000000003Z three\n";
-        assert_eq!(Lines::default().take(again, &mut last), b"three\n");
+    fn lines_of_one_time_are_all_passed_on_and_each_once() {
+        let line = |time: u32, text: &str| format!("2026-01-01T00:00:00.00000000{time}Z {text}\n");
+        let (two, three, four) = (line(1, "one") + &line(2, "two"), line(2, "three"), line(3, "four"));
+        let mut last = None;
+        assert_eq!(Lines::default().take(two.as_bytes(), &mut last), b"one\ntwo\n");
+        // The next answer begins with the time of the last line.
+        let again = line(2, "two") + &three;
+        assert_eq!(Lines::after(last).take(again.as_bytes(), &mut last), b"three\n");
+        let again = line(2, "two") + &three + &four;
+        assert_eq!(Lines::after(last).take(again.as_bytes(), &mut last), b"four\n");
+        let at = "2026-01-01T00:00:00.000000002Z".parse::<jiff::Timestamp>().unwrap();
+        assert_eq!(Lines::after(Some(at.into())).take(again.as_bytes(), &mut last), b"four\n");
     }
 
     #[test]

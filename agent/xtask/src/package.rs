@@ -25,11 +25,12 @@ use crate::setup::{self, Purpose};
 /// The package of the workspace whose manifest has the metadata.
 const PACKAGE: &str = "barepod-daemon";
 /// Programs of the host, and whether they are static.
-const PROGRAMS: [(&str, bool); 5] = [
+const PROGRAMS: [(&str, bool); 6] = [
     ("barepod", false),
     ("barepodd", false),
     ("barepod-bridge", false),
     ("barepod-prober", false),
+    ("barepod-nomad-driver", false),
     ("barepod-shim", true),
 ];
 /// What else is in a package, from the checkout's root.

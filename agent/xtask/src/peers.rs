@@ -54,7 +54,8 @@ fn build_program(
     program: &Path,
 ) -> anyhow::Result<()> {
     // A package's tests, built into a program, have this name.
-    let verb: &[&str] = if program.extension().is_some_and(|it| it == "test") { &["test", "-c", "-vet=off"] } else { &["build"] };
+    let verb: &[&str] =
+        if program.extension().is_some_and(|it| it == "test") { &["test", "-c", "-vet=off"] } else { &["build"] };
     let mut go = repository.command("go");
     go.current_dir(module).envs(peer.environment.iter().copied()).args(verb);
     go.args(["-mod=mod", "-ldflags", peer.linker_flags, "-o"]).arg(program).arg(package);
