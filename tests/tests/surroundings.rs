@@ -99,9 +99,11 @@ fn volumes_are_given_to_the_fs_group_and_its_processes_belong_to_it_but_a_host_p
     let mut pod = pods::idle("pod");
     pod["spec"]["securityContext"] = json!({"runAsUser": 1234, "runAsGroup": 1234, "fsGroup": 4321});
     pod["spec"]["volumes"] = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}},
-        {"name": "own", "emptyDir": {}}, {"name": "kept", "hostPath": {"path": kept}}]);
+        {"name": "own", "emptyDir": {}}, {"name": "kept", "hostPath": {"path": kept}},
+        {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}]);
     pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"},
-        {"name": "own", "mountPath": "/own"}, {"name": "kept", "mountPath": "/kept"}]);
+        {"name": "own", "mountPath": "/own"}, {"name": "kept", "mountPath": "/kept"},
+        {"name": "memory", "mountPath": "/memory", "subPath": "made"}]);
     host.apply_object(&pod)?;
     host.ready("pod")?;
     let groups = asked(&host, "pod", "id -G")?;
@@ -110,6 +112,7 @@ fn volumes_are_given_to_the_fs_group_and_its_processes_belong_to_it_but_a_host_p
         asked(&host, "pod", "touch /own/new /data/deep/new && stat -c %g /own/new /data/deep/new")?,
         "4321\n4321"
     );
+    assert_eq!(asked(&host, "pod", "stat -c '%a %g' /memory")?, "3777 4321", "a subPath is like its volume");
     assert_eq!(mode_and_group(&given.join("deep"))?, "2775 4321");
     assert_eq!(mode_and_group(&given.join("deep/file"))?, "664 4321");
     assert_eq!(mode_and_group(&given.join("link"))?, "777 4321");

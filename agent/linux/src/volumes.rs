@@ -187,7 +187,8 @@ fn make(dirs: &Dirs, pod: &Pod, volume: &Volume) -> Result<Warnings, VolumeError
     }
 }
 
-/// As kubelet makes it: everybody may write, since it may be shared by containers of several users.
+/// As kubelet makes it: everybody may write, since it may be shared by containers of several users. In memory it has the sticky
+/// bit too, which is what a tmpfs has of itself and kubelet leaves: a file is removed by its owner alone, as in `/tmp`.
 fn empty_dir(path: &Path, memory: bool, huge: Option<HugePageSize>, size: Option<Bytes>) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         private(parent)?;
@@ -202,7 +203,7 @@ fn empty_dir(path: &Path, memory: bool, huge: Option<HugePageSize>, size: Option
             let options = format!("mode=0777,pagesize={}{size}", pages.bytes().0);
             mount_unless_there("hugetlbfs", path, &options)
         }
-        (None, true) => mount_memory(path, &format!("mode=0777{size}")),
+        (None, true) => mount_memory(path, &format!("mode=1777{size}")),
         (None, false) => Ok(()),
     }
 }
