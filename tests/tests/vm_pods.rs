@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use barepod_tests::guest::{Installed, Laid};
 use barepod_tests::vm::{Outcome, Recipe, Vm};
+use barepod_tests::{Tier, tier};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -36,26 +37,37 @@ const BASE: &str = "/sys/fs/cgroup/barepod";
 
 /// Test programs, by the file that they are made from, and which of their tests meet a control group of this kind, or another
 /// kernel, another file system and AppArmor.
-const SHARED: &[(&str, &[&str])] = &[
+type Shared = [(&'static str, &'static [&'static str])];
+
+/// Where the two kinds of control groups are told apart, and what a container may do of another kernel.
+const CORE: &Shared = &[
     ("agent/linux/src/lib.rs", &["as_root"]),
     ("agent/shim/tests/lifecycle.rs", &["--skip=a_kill_for_memory_is_told_on_v1"]),
+    ("tests/tests/oom.rs", &[]),
+    ("tests/tests/resources.rs", &[]),
+];
+
+/// What stands on it.
+const BEYOND: &Shared = &[
     ("agent/shim/tests/exec.rs", &[]),
     ("agent/shim/tests/notify.rs", &[]),
     // That PostgreSQL outlives the daemon is shown below, under systemd.
     ("tests/tests/postgresql.rs", &["postgresql_runs"]),
     ("tests/tests/kill.rs", &["a_daemon_killed_at_random"]),
-    ("tests/tests/oom.rs", &[]),
-    ("tests/tests/resources.rs", &[]),
     ("tests/tests/security.rs", &[]),
     ("tests/tests/hostile.rs", &["nobody_gets_out", "links_in_volumes", "on_its_way_into_a_pod"]),
 ];
 
 #[test]
 fn what_holds_on_a_hybrid_host_holds_on_cgroup_v2() -> Result {
+    let shared = match tier() {
+        Tier::Everyday => CORE.to_vec(),
+        Tier::All => [CORE, BEYOND].concat(),
+    };
     let vm = Vm::boot(&Recipe::debian_12())?;
     let laid = Laid::out(&vm)?;
     let mut failed = Vec::new();
-    for (file, filters) in SHARED {
+    for (file, filters) in shared {
         let begin = Instant::now();
         let output = laid.test(file, filters, Duration::from_secs(600))?;
         let text = format!("{}{}", output.text(), String::from_utf8_lossy(&output.stderr));

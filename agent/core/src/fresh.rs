@@ -70,7 +70,7 @@ pub(crate) fn is_fresh(core: &Core, input: &Input) -> bool {
 }
 
 fn machine<'a>(core: &'a Core, pod: &PodUid, container: &ContainerName) -> Option<&'a Machine> {
-    core.pods.get(pod).and_then(|pod| pod.containers.get(container))
+    core.pods.get(pod).and_then(|pod| pod.containers.get(container)).map(|machine| &**machine)
 }
 
 fn attempt_machine<'a>(core: &'a Core, key: &AttemptKey) -> Option<&'a Machine> {

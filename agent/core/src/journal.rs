@@ -50,7 +50,7 @@ pub(crate) struct Pending {
 /// What changes in a record without a request.
 #[derive(Debug, PartialEq)]
 struct Facts {
-    containers: BTreeMap<ContainerName, ContainerRecord>,
+    containers: BTreeMap<ContainerName, Box<ContainerRecord>>,
     releasing: BTreeSet<PathBuf>,
     deletion: Option<Deletion>,
     failure: Option<PodFailure>,

@@ -45,7 +45,8 @@ pub(crate) struct PodMachine {
     pub(crate) stage: Stage,
     /// The generation that must be prepared before a container is started.
     pub(crate) needs: u64,
-    pub(crate) containers: BTreeMap<ContainerName, Machine>,
+    /// Boxed for the same reason as their records.
+    pub(crate) containers: BTreeMap<ContainerName, Box<Machine>>,
     pub(crate) journal: Journal,
     /// Requests that wait for the one being written.
     pub(crate) queue: VecDeque<Request>,
@@ -120,7 +121,7 @@ pub(crate) enum Claims {
 impl PodMachine {
     /// A pod that is about to be written for the first time.
     pub(crate) fn new(pod: Pod, order: u64, ctx: &Ctx<'_>) -> Self {
-        let containers = pod.containers.iter().map(|c| (c.name.clone(), ContainerRecord::default())).collect();
+        let containers = pod.containers.iter().map(|c| (c.name.clone(), Box::default())).collect();
         let record = PodRecord {
             revision: crate::Revision::default(),
             boot: ctx.boot.clone(),
@@ -177,7 +178,7 @@ impl PodMachine {
 
     /// Nothing of any container is on the host.
     pub(crate) fn is_idle(&self) -> bool {
-        self.containers.values().all(Machine::is_idle)
+        self.containers.values().all(|machine| machine.is_idle())
     }
 
     /// What there is of some container is not known yet.
@@ -194,7 +195,7 @@ impl PodMachine {
     fn add_machines(&mut self) {
         for container in &self.wanted.containers {
             self.record.containers.entry(container.name.clone()).or_default();
-            self.containers.entry(container.name.clone()).or_insert_with(Machine::new);
+            self.containers.entry(container.name.clone()).or_insert_with(|| Box::new(Machine::new()));
         }
     }
 
@@ -373,8 +374,9 @@ impl PodMachine {
             Initialization::At(candidates) => candidates,
             Initialization::Done => {
                 // One of which nothing is known yet may have to begin before what comes after it.
-                let is_unknown =
-                    |spec: &&Spec| is_sidecar(spec) && self.containers.get(&spec.name).is_some_and(Machine::is_unknown);
+                let is_unknown = |spec: &&Spec| {
+                    is_sidecar(spec) && self.containers.get(&spec.name).is_some_and(|machine| machine.is_unknown())
+                };
                 let first_unknown = self.wanted.containers.iter().find(is_unknown).map(|spec| &spec.name);
                 let known = self.wanted.containers.iter().take_while(|spec| Some(&spec.name) != first_unknown);
                 known.filter(|container| container.kind.lasts()).map(|container| &container.name).collect()
@@ -387,7 +389,7 @@ impl PodMachine {
     /// Whether the pod has come to its end if what is not known yet has ended too: every regular container has ended, as far as is
     /// known, and what stands beside them or comes before them has nothing to begin for.
     fn may_be_over(&self) -> bool {
-        let is_unknown = |name: &ContainerName| self.containers.get(name).is_some_and(Machine::is_unknown);
+        let is_unknown = |name: &ContainerName| self.containers.get(name).is_some_and(|machine| machine.is_unknown());
         let is_finished = |name: &ContainerName| self.record.containers.get(name).is_some_and(|rec| rec.finished);
         let mut regular = self.of_kind(ContainerKind::Regular).map(|spec| &spec.name);
         regular.all(|name| is_unknown(name) || is_finished(name))
@@ -421,7 +423,7 @@ impl PodMachine {
 
     /// Whether this init container has done its work, and nothing of it is left.
     fn is_done(&self, init: &ContainerName) -> bool {
-        self.has_succeeded(init) && self.containers.get(init).is_some_and(Machine::is_idle)
+        self.has_succeeded(init) && self.containers.get(init).is_some_and(|machine| machine.is_idle())
     }
 
     fn has_started(&self, name: &ContainerName) -> bool {
@@ -694,7 +696,7 @@ impl PodMachine {
             State::Recovering => true,
             State::Idle => false,
             State::Starting { .. } | State::Running(_) | State::Draining { .. } => {
-                self.record.containers.get(name).is_none_or(is_outdated)
+                self.record.containers.get(name).is_none_or(|rec| is_outdated(rec))
             }
         }
     }

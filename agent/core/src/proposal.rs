@@ -219,7 +219,7 @@ pub(crate) fn restart_for_resize(record: &mut PodRecord, before: &Allocation, at
         let had = before.containers.get(&spec.name);
         spec.kind.lasts() && had.is_some_and(|had| spec.resize_policy.restarts(had, &spec.resources))
     });
-    let lives = |name: &ContainerName| record.containers.get(name).is_some_and(may_live);
+    let lives = |name: &ContainerName| record.containers.get(name).is_some_and(|rec| may_live(rec));
     let names: Vec<_> = restarted.map(|spec| spec.name.clone()).filter(lives).collect();
     names.iter().for_each(|name| replace(record, name, at, Waits::Successor));
 }

@@ -74,8 +74,8 @@ pub struct PodRecord {
     #[serde(default)]
     pub releasing: BTreeSet<PathBuf>,
     /// What became of its containers, by name. Those that an update removed stay here, so that no attempt number is used
-    /// twice.
-    pub containers: BTreeMap<ContainerName, ContainerRecord>,
+    /// twice. Boxed, as most pods have one: a leaf of the map has room for eleven.
+    pub containers: BTreeMap<ContainerName, Box<ContainerRecord>>,
 }
 
 impl PodRecord {

@@ -83,13 +83,13 @@ impl PodMachine {
         }
         let names: Vec<ContainerName> = pod.record.containers.keys().cloned().collect();
         for name in names {
-            let machine = Machine::recovering(pod.key(&name), ctx);
+            let machine = Box::new(Machine::recovering(pod.key(&name), ctx));
             pod.containers.insert(name, machine);
         }
         pod.is_booked = !pod.record.unbooked;
         // Whoever was begun has its name, its paths and its part of the host, and nobody has got them since. Of one that was
         // begun unwritten, and has ended, that cannot be said.
-        let begun = pod.record.booked || pod.record.containers.values().any(proposal::may_live);
+        let begun = pod.record.booked || pod.record.containers.values().any(|rec| proposal::may_live(rec));
         if begun && !pod.is_dying() && !pod.record.unbooked {
             pod.prepare(None, ctx);
         }

@@ -16,6 +16,9 @@ use crate::wait::wait_for;
 const SHOWN: usize = 12;
 /// How long a signal may take to stop every thread.
 const STOP: Duration = Duration::from_secs(10);
+/// How much more memory than lives a server may take before Go collects, in percent (`GOGC`, 100 of itself). It is all in the
+/// start here: a tenth of a test's processor time.
+const GARBAGE: &str = "400";
 
 /// A server, running or not.
 #[derive(Debug)]
@@ -37,7 +40,7 @@ impl Server {
     pub(super) fn start(&self) -> Result<(), ClusterError> {
         let log = OpenOptions::new().append(true).create(true).open(&self.log)?;
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.args(&self.arguments).env("GOGC", GARBAGE).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         *self.process() = Some(Owned::spawn(&mut command)?);
         Ok(())
     }

@@ -523,6 +523,8 @@ impl<'a> Planner<'a> {
         let sealed: Vec<Mount> = self.layers.iter().filter_map(|(path, layer)| seal(path, layer)).collect();
         mounts.extend(self.placed);
         mounts.extend(sealed);
+        // It is kept for the next attempt.
+        mounts.shrink_to_fit();
         utf8(self.request.root)?;
         Ok(View { root: self.request.root.to_string_lossy().into_owned(), mounts, read_only: !self.is_overlay })
     }
