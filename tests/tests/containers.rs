@@ -178,7 +178,7 @@ fn what_a_container_writes_to_its_termination_log_is_shown() -> Result {
 #[test]
 fn the_end_of_the_log_stands_in_for_an_empty_termination_log_of_a_failed_container() -> Result {
     let host = Host::started(CONFIG)?;
-    let script = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo line $i; done; exit";
+    let script = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo line $i; done; printf 'the end'; exit";
     for (code, policy, expected) in
         [(1, "FallbackToLogsOnError", true), (0, "FallbackToLogsOnError", false), (1, "File", false)]
     {
@@ -189,7 +189,7 @@ fn the_end_of_the_log_stands_in_for_an_empty_termination_log_of_a_failed_contain
         host.apply_object(&pod)?;
         let pod = phase(&host, &name, if code == 0 { "Succeeded" } else { "Failed" })?;
         let message = terminated(&pod, 0, "state")["message"].as_str().unwrap_or_default().to_owned();
-        assert_eq!(message.ends_with("line 200\n"), expected, "{name}: {message}");
+        assert_eq!(message.ends_with("line 200\nthe end"), expected, "{name}: {message}");
         assert!(message.lines().count() <= 80 && message.len() <= 2048, "{name}: {message}");
     }
     Ok(())

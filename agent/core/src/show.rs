@@ -7,7 +7,7 @@ use barepod_model::{Container as Spec, ContainerKind, ContainerName, Phase, Pod,
 use crate::container::{Machine, State, due, is_outdated};
 use crate::context::Ctx;
 use crate::pod::{PodMachine, Stage};
-use crate::{ContainerRecord, ContainerState, ContainerView, PodView, condition, outcome};
+use crate::{ContainerRecord, ContainerState, ContainerView, PodView, Progress, condition, outcome};
 
 /// The pod's view; `None` while it is not accepted, and when it is gone.
 pub(crate) fn pod(pod: &PodMachine, ctx: &Ctx<'_>) -> Option<PodView> {
@@ -136,7 +136,13 @@ fn container_state(
     ctx: &Ctx<'_>,
 ) -> ContainerState {
     match &machine.state {
-        State::Recovering => waiting(Reason::Recovering, String::new()),
+        // What has ended for good is not looked for.
+        State::Recovering => match &rec.last {
+            Some(end) if rec.finished && rec.progress == Progress::Ended => {
+                ContainerState::Terminated { termination: end.clone() }
+            }
+            Some(_) | None => waiting(Reason::Recovering, String::new()),
+        },
         State::Starting { .. } => waiting(Reason::ContainerCreating, String::new()),
         State::Running(run) if !rec.post_started && run.stop.is_none() => {
             waiting(Reason::ContainerCreating, "its postStart hook runs".to_owned())
@@ -196,6 +202,7 @@ fn waiting(reason: Reason, message: String) -> ContainerState {
 /// Kubernetes' phase (`getPhase` in `pkg/kubelet/kubelet_pods.go`). It says that a pod has ended when nothing of it lives.
 fn phase(pod: &PodMachine, views: &[ContainerView]) -> Phase {
     match end_phase(pod, views) {
+        Phase::Succeeded | Phase::Failed if pod.is_recovering() => Phase::Unknown,
         Phase::Succeeded | Phase::Failed if !pod.is_idle() => Phase::Running,
         phase => phase,
     }

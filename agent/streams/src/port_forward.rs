@@ -16,6 +16,8 @@ pub struct Forward {
     pub port: u16,
     /// In both directions.
     pub data: Stream,
+    /// Either side can end its direction and go on with the other. On channels nobody can: who has said all ends both.
+    pub half_closes: bool,
     /// See [`fail`](Self::fail).
     error: Outgoing,
 }
@@ -110,7 +112,7 @@ impl Forwards {
         for outgoing in [&data.outgoing, &error] {
             outgoing.write(Bytes::copy_from_slice(&port.to_le_bytes())).await.ok()?;
         }
-        Some(Forward { port, data, error })
+        Some(Forward { port, data, half_closes: false, error })
     }
 
     async fn pair(&mut self, stream: Stream) -> Option<Forward> {
@@ -136,11 +138,11 @@ impl Forwards {
             return None;
         };
         Some(match kind {
-            Kind::Data => Forward { port, data: stream, error: half.stream.outgoing },
+            Kind::Data => Forward { port, data: stream, half_closes: true, error: half.stream.outgoing },
             // The port is what the stream of data says.
             Kind::Error => {
                 let port = purpose(&half.stream).map_or(port, |(port, _)| port);
-                Forward { port, data: half.stream, error: stream.outgoing }
+                Forward { port, data: half.stream, half_closes: true, error: stream.outgoing }
             }
         })
     }

@@ -41,7 +41,7 @@ const POSTGRESQL: Package = Package {
     reason: "the service that is run, crashed and healed",
 };
 
-const PACKAGES: [Package; 19] = [
+const PACKAGES: [Package; 20] = [
     Package {
         file: "dpkg-shlibdeps",
         name: "dpkg-dev",
@@ -69,6 +69,12 @@ const PACKAGES: [Package; 19] = [
         reason: "a service that is run",
     },
     Package { file: "/usr/bin/curl", name: "curl", purpose: Purpose::Test, reason: "what Kubernetes' suite asks with" },
+    Package {
+        file: "/bin/nc.openbsd",
+        name: "netcat-openbsd",
+        purpose: Purpose::Test,
+        reason: "what it asks with over UDP",
+    },
     Package { file: "qemu-system-x86_64", name: "qemu-system-x86", purpose: Purpose::Test, reason: "boots the guest" },
     Package { file: "qemu-img", name: "qemu-utils", purpose: Purpose::Test, reason: "makes the guest's disk" },
     Package { file: "mmdebstrap", name: "mmdebstrap", purpose: Purpose::Test, reason: "makes the guest's image" },

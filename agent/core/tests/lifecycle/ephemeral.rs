@@ -59,9 +59,11 @@ fn it_is_never_restarted_whatever_the_policy_says() {
         let shown = look(&bench, &db);
         assert_eq!((shown.state.exit_status(), shown.restart_count), (Some(CRASH), 0));
         bench.restart_daemon();
-        bench.observed(&key_of(&db, "look", 0), Observation::Absent);
+        assert_eq!(look(&bench, &db).state.exit_status(), Some(CRASH), "known before anything is looked for");
         let main = bench.running(&main_key(&db, 0));
         bench.observed(&main_key(&db, 0), main);
+        assert_eq!(bench.view(&db).phase, Phase::Running);
+        bench.observed(&key_of(&db, "look", 0), Observation::Absent);
         assert!(bench.starts().is_empty(), "by another daemon neither");
         bench.reboot();
         bench.observed(&key_of(&db, "look", 0), Observation::Absent);

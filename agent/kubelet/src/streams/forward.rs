@@ -143,11 +143,20 @@ fn elsewhere(listeners: &[v1::Listener], port: u16) -> String {
     }
 }
 
-/// In both directions, each until its end.
+/// In both directions, each until its end; where neither can end alone, until the service has ended its own.
 async fn pass(mut forward: Forward, service: TcpStream) {
     let (from, to) = service.into_split();
     let data = &mut forward.data;
-    let passed = async { tokio::try_join!(up(&mut data.incoming, to), down(from, &data.outgoing)) };
+    let passed = async {
+        let (up, down) = (up(&mut data.incoming, to), down(from, &data.outgoing));
+        match forward.half_closes {
+            true => tokio::try_join!(up, down).map(drop),
+            false => tokio::select! {
+                ended = up => ended,
+                ended = down => ended,
+            },
+        }
+    };
     // What was given up on one side is given up on the other.
     if passed.await.is_err() {
         data.outgoing.reset(Code::Cancel).await.ok();

@@ -1,7 +1,7 @@
 //! What stands for the suite's images on the host: a directory tree each, and two presets that lead there.
 //!
 //! agnhost and nonewprivs are built of Kubernetes' own module. All else in the trees is a static busybox, where the images have
-//! Alpine's or Debian's tools, and a curl for agnhost.
+//! Alpine's or Debian's tools, and curl and OpenBSD's nc for agnhost, as in its image.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 const BUSYBOX: &str = "/bin/busybox";
 const CURL: &str = "/usr/bin/curl";
+const NC: &str = "/bin/nc.openbsd";
 
 /// Images whose user is root, as that of most images: a preset has to say so.
 const OF_ROOT: [&str; 5] = [
@@ -38,6 +39,9 @@ pub(super) fn lay(host: &Host) -> anyhow::Result<()> {
     put(&agnhost, tree.join("agnhost"))?;
     symlink("agnhost", tree.join("agnhost-2"))?;
     with_libraries(Path::new(CURL), &tree)?;
+    with_libraries(Path::new(NC), &tree)?;
+    fs_err::remove_file(tree.join("bin/nc"))?;
+    symlink("nc.openbsd", tree.join("bin/nc"))?;
     fs_err::create_dir(tree.join("uploads"))?;
     let accounts =
         "root:x:0:0::/root:/bin/sh\nuser-defined-in-image:x:1000:1000::/home/user-defined-in-image:/bin/sh\n";

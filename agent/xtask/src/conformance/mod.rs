@@ -46,7 +46,7 @@ pub(crate) struct Options {
 pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<()> {
     setup::run(repository, setup::Purpose::Test)?;
     peers::build(repository, &[CONFORMANCE, CONFORMANCE_IMAGES])?;
-    build::run(repository)?;
+    build::at(repository, build::Speed::Debug)?;
     let suite = Suite::new()?;
     let all = suite.specs(options.focus.as_deref())?;
     let mine = part(&all, options.shard);
