@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::Args;
 
 fn main() -> ExitCode {
+    barepod_sys::allocator::share_one_arena();
     let args = Args::parse();
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,

@@ -32,6 +32,7 @@ use clap::Parser;
 use crate::args::Args;
 
 fn main() -> ExitCode {
+    barepod_sys::allocator::share_one_arena();
     let args = Args::parse();
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,

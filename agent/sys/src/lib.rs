@@ -3,6 +3,7 @@
 //! One module for each noun. Everything is synchronous; errors are `std::io::Error` with the kernel's errno.
 #![expect(unsafe_code, reason = "system calls have no safe interface; this crate is where they get one")]
 
+pub mod allocator;
 pub mod capability;
 pub mod clock;
 pub mod clone;
