@@ -41,7 +41,7 @@ const POSTGRESQL: Package = Package {
     reason: "the service that is run, crashed and healed",
 };
 
-const PACKAGES: [Package; 20] = [
+const PACKAGES: [Package; 21] = [
     Package {
         file: "dpkg-shlibdeps",
         name: "dpkg-dev",
@@ -74,6 +74,12 @@ const PACKAGES: [Package; 20] = [
         name: "netcat-openbsd",
         purpose: Purpose::Test,
         reason: "what it asks with over UDP",
+    },
+    Package {
+        file: "/bin/bash-static",
+        name: "bash-static",
+        purpose: Purpose::Test,
+        reason: "the shell of its images",
     },
     Package { file: "qemu-system-x86_64", name: "qemu-system-x86", purpose: Purpose::Test, reason: "boots the guest" },
     Package { file: "qemu-img", name: "qemu-utils", purpose: Purpose::Test, reason: "makes the guest's disk" },

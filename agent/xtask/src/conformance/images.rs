@@ -1,7 +1,7 @@
 //! What stands for the suite's images on the host: a directory tree each, and two presets that lead there.
 //!
-//! agnhost and nonewprivs are built of Kubernetes' own module. All else in the trees is a static busybox, where the images have
-//! Alpine's or Debian's tools, and curl and OpenBSD's nc for agnhost, as in its image.
+//! agnhost and nonewprivs are built of Kubernetes' own module. All else in the trees is a static busybox and a static bash,
+//! where the images have Alpine's or Debian's tools, and curl and OpenBSD's nc for agnhost, as in its image.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -14,13 +14,17 @@ use barepod_tests::peers::CONFORMANCE_IMAGES;
 use serde_json::{Value, json};
 
 const BUSYBOX: &str = "/bin/busybox";
+/// The shell: as the suite's busybox 1.37, and unlike Debian's 1.35, it passes variables on whose names it has no use for itself.
+const SHELL: &str = "/bin/bash-static";
 const CURL: &str = "/usr/bin/curl";
 const NC: &str = "/bin/nc.openbsd";
+const HOSTNAME: &str = "/bin/hostname";
 
 /// Images whose user is root, as that of most images: a preset has to say so.
-const OF_ROOT: [&str; 5] = [
+const OF_ROOT: [&str; 6] = [
     "registry.k8s.io/e2e-test-images/agnhost",
     "registry.k8s.io/e2e-test-images/busybox",
+    "registry.k8s.io/e2e-test-images/glibc-dns-testing",
     "registry.k8s.io/e2e-test-images/nginx",
     "registry.k8s.io/e2e-test-images/nonewprivs",
     "registry.k8s.io/pause",
@@ -49,6 +53,8 @@ pub(super) fn lay(host: &Host) -> anyhow::Result<()> {
     fs_err::write(tree.join("etc/passwd"), accounts)?;
     fs_err::write(tree.join("etc/group"), groups)?;
     self::tree(&trees, "busybox", &json!({"Cmd": ["sh"]}))?;
+    let tree = self::tree(&trees, "glibc-dns-testing", &json!({"Cmd": ["sh"]}))?;
+    with_libraries(Path::new(HOSTNAME), &tree)?;
     // The specs that use it want a shell of it.
     self::tree(&trees, "nginx", &json!({"Cmd": ["sh"]}))?;
     self::tree(&trees, "nonroot", &json!({"Cmd": ["sh"], "User": "1234"}))?;
@@ -75,6 +81,8 @@ fn tree(trees: &Path, name: &str, config: &Value) -> anyhow::Result<std::path::P
     for applet in String::from_utf8(list.stdout)?.lines().filter(|applet| *applet != "busybox") {
         symlink("busybox", tree.join("bin").join(applet))?;
     }
+    fs_err::remove_file(tree.join("bin/sh"))?;
+    fs_err::copy(SHELL, tree.join("bin/sh"))?;
     fs_err::write(tree.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n")?;
     fs_err::write(tree.join("etc/group"), "root:x:0:\n")?;
     fs_err::write(trees.join(format!("{name}.json")), json!({"config": config}).to_string())?;
@@ -90,6 +98,10 @@ fn with_libraries(program: &Path, tree: &Path) -> anyhow::Result<()> {
     for file in libraries.chain([program]) {
         let place = tree.join(file.strip_prefix("/")?);
         fs_err::create_dir_all(place.parent().context("a file has a directory")?)?;
+        // busybox, by this name.
+        if place.is_symlink() {
+            fs_err::remove_file(&place)?;
+        }
         fs_err::copy(file, place)?;
     }
     Ok(())

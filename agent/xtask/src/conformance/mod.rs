@@ -1,5 +1,5 @@
-//! Kubernetes' own end to end suite as the judge of a node: run spec by spec against a real control plane and a host of
-//! barepod, and what came of it as a page of the repository.
+//! Kubernetes' own end to end suite as the judge of a node: run spec by spec against a real control plane and two hosts
+//! of barepod, and what came of it as a page of the repository.
 //!
 //! Nothing in barepod knows of the suite. Its images are directory trees by two presets, as an administrator writes them.
 
@@ -9,11 +9,14 @@ mod results;
 mod spec;
 mod suite;
 
+use std::io;
+use std::net::SocketAddr;
+
 use anyhow::{Context as _, bail};
-use barepod_tests::bridge;
-use barepod_tests::cluster::Recipe;
-use barepod_tests::host::Host;
-use barepod_tests::joined::Joined;
+use barepod_tests::cluster::{Credentials, Recipe};
+use barepod_tests::fleet::Fleet;
+use barepod_tests::host::{Host, HostError};
+use barepod_tests::joined::PORT;
 use barepod_tests::peers::{CONFORMANCE, CONFORMANCE_IMAGES};
 
 use crate::repository::Repository;
@@ -22,6 +25,8 @@ use results::Results;
 use spec::Spec;
 use suite::Suite;
 
+/// As many as Kubernetes' conformance asks for.
+const NODES: u8 = 2;
 /// How many specs one start of the suite runs: what is lost when it is interrupted.
 const BATCH: usize = 6;
 
@@ -64,30 +69,31 @@ pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<
     Ok(())
 }
 
-/// In a thread of its own, whose network is its own.
+/// On a cluster of their own.
 fn judge(suite: &Suite, specs: &[&Spec], results: &mut Results) -> anyhow::Result<()> {
-    std::thread::scope(|scope| {
-        let judged = scope.spawn(|| {
-            let host = Host::in_view(bridge::CONFIG)?;
-            images::lay(&host)?;
-            let cluster = Joined::around(host, &Recipe::default(), &[])?;
-            cluster.approve_serving_certificate()?;
-            for (number, batch) in specs.chunks(BATCH).enumerate() {
-                let logs = results.directory().join(format!("run-{}-{number}", std::process::id()));
-                fs_err::create_dir_all(&logs)?;
-                println!("conformance: from {} of {}; logs in {}", number * BATCH + 1, specs.len(), logs.display());
-                let outcomes = suite.run(&cluster, batch, &logs)?;
-                fs_err::write(logs.join("bridge.log"), cluster.bridge.log())?;
-                fs_err::write(logs.join("barepodd.log"), cluster.host.log())?;
-                for (spec, outcome) in outcomes {
-                    println!("  {outcome} ({:.0} s) {}", outcome.seconds, spec.name);
-                    results.keep(spec, outcome)?;
-                }
-            }
-            anyhow::Ok(())
-        });
-        judged.join().map_err(|_| anyhow::anyhow!("the thread of the cluster panicked"))?
-    })
+    let laid = |host: &Host| images::lay(host).map_err(|error| HostError::Io(io::Error::other(format!("{error:#}"))));
+    let fleet = Fleet::start(NODES, &Recipe::default(), "", laid)?;
+    for (node, place) in fleet.nodes.iter().zip(fleet.network.hosts()) {
+        let port = SocketAddr::new(place.address(), PORT.port());
+        fleet.until(&format!("the kubelet port of {} to show its certificate", node.name), |fleet| {
+            fleet.plane.ask_at(port, &Credentials::none(), ("GET", "/healthz")).ok()
+        })?;
+    }
+    for (number, batch) in specs.chunks(BATCH).enumerate() {
+        let logs = results.directory().join(format!("run-{}-{number}", std::process::id()));
+        fs_err::create_dir_all(&logs)?;
+        println!("conformance: from {} of {}; logs in {}", number * BATCH + 1, specs.len(), logs.display());
+        let outcomes = suite.run(&fleet.plane, batch, &logs)?;
+        for node in &fleet.nodes {
+            fs_err::write(logs.join(format!("{}-bridge.log", node.name)), node.bridge.log())?;
+            fs_err::write(logs.join(format!("{}-barepodd.log", node.name)), node.host.log())?;
+        }
+        for (spec, outcome) in outcomes {
+            println!("  {outcome} ({:.0} s) {}", outcome.seconds, spec.name);
+            results.keep(spec, outcome)?;
+        }
+    }
+    Ok(())
 }
 
 fn part(all: &[Spec], shard: Option<(usize, usize)>) -> Vec<Spec> {

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use barepod_tests::Scratch;
-use barepod_tests::joined::Joined;
+use barepod_tests::cluster::ControlPlane;
 use barepod_tests::peers::{CONFORMANCE, KUBERNETES};
 use serde::Deserialize;
 
@@ -46,7 +46,7 @@ impl Suite {
     /// Runs these against a cluster. What the suite prints is in `suite.log` of the directory, beside its report.
     pub(super) fn run<'a>(
         &self,
-        cluster: &Joined,
+        plane: &ControlPlane,
         specs: &[&'a Spec],
         logs: &Path,
     ) -> anyhow::Result<Vec<(&'a Spec, Outcome)>> {
@@ -54,12 +54,12 @@ impl Suite {
         let names: Vec<_> = specs.iter().map(|spec| escaped(&spec.name)).collect();
         let mut run = Command::new(&self.program);
         run.current_dir(self.scratch.path())
-            .arg(named("--kubeconfig", cluster.plane.admin()))
+            .arg(named("--kubeconfig", plane.admin()))
             .arg(named("--kubectl-path", &KUBERNETES.program("kubectl")?))
             .arg(named("--e2e-output-dir", self.scratch.path()))
             .arg(named("--ginkgo.json-report", &report))
             .arg(format!("--ginkgo.focus=^{DESCRIPTION} ({})$", names.join("|")))
-            .args(["--provider=skeleton", "--dump-logs-on-failure=true", "--num-nodes=1"])
+            .args(["--provider=skeleton", "--dump-logs-on-failure=true", "--num-nodes=2"])
             .args(["--ginkgo.v", "--ginkgo.silence-skips", "--ginkgo.no-color"]);
         let said = fs_err::File::create(&log)?.into_file();
         // Whether all have passed is in the report, which says more.
