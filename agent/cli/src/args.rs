@@ -60,6 +60,12 @@ pub(crate) enum Command {
     Preset(Preset),
     /// Make this host a node of a Kubernetes cluster. Needs no daemon.
     Kube(Kube),
+    /// Look whether this host is as its services want it, and print the commands that mend it. Changes nothing.
+    ///
+    /// Asks the daemon which pods there are; without one, the manifests of this host are read.
+    ///
+    /// Exit codes: 0 nothing is to be mended; 1 something is; 2 the command line was wrong.
+    Doctor(Doctor),
     /// What is about the host as a whole.
     #[command(subcommand)]
     Host(Host),
@@ -77,6 +83,28 @@ pub(crate) enum Command {
     },
     /// Show the versions of this command and of the daemon.
     Version(Version),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Doctor {
+    /// Presets or images that are to run here as well.
+    #[arg(value_name = "PRESET")]
+    pub(crate) presets: Vec<String>,
+    /// barepod's paths are below this directory, as the daemon's are with its own --root.
+    #[arg(long, default_value = "/", value_name = "DIRECTORY")]
+    pub(crate) root: PathBuf,
+    /// For tests: what the kernel and the distribution say is below this directory.
+    #[arg(long, hide = true, default_value = "/", value_name = "DIRECTORY")]
+    pub(crate) host_root: PathBuf,
+    /// How to show it.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<DoctorOutput>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DoctorOutput {
+    /// An object with all findings, as JSON.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod complete;
+mod doctor;
 mod output;
 mod refusal;
 mod target;

@@ -182,6 +182,10 @@ record! {
         "message" => message: Text,
         /// What to do; a template.
         "hint" => hint: Text,
+        /// What it should be, in a few words, as `barepod doctor` shows it; a template.
+        "wants" => wants: Option<Text>,
+        /// The command that makes it so and keeps it so over a boot, as `barepod doctor` shows it; a template.
+        "command" => command: Option<Text>,
     }
 }
 

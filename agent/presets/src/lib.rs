@@ -41,5 +41,7 @@ pub use catalogue::{Catalogue, Listed, PresetSource};
 pub use error::PresetError;
 pub use explain::Explanation;
 pub use host::{Account, Host, LocalHost};
+pub use host_check::{Unmet, Want};
+pub use resolve::HostWants;
 pub use schema::{json_schema, markdown, merge_keys_exist};
 pub use tuning::{Setting, Verdict};

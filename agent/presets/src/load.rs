@@ -133,7 +133,8 @@ fn host_check(check: &HostCheckFile, faults: &mut Faults) {
     let looked_at = [check.sysctl.is_some(), check.file.is_some(), check.limit.is_some(), check.clock];
     exactly_one(&looked_at, &check.name, "sysctl, file, limit, clock", faults);
     check_expression(&check.when, faults);
-    [&check.message, &check.hint].into_iter().for_each(|text| check_template(text, faults));
+    let texts = [&check.message, &check.hint].into_iter().chain(&check.wants).chain(&check.command);
+    texts.for_each(|text| check_template(text, faults));
 }
 
 fn exactly_one<T>(given: &[bool], at: &Placed<T>, names: &str, faults: &mut Faults) {

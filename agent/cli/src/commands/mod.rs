@@ -5,6 +5,7 @@ mod attach;
 mod condition;
 mod delete;
 mod describe;
+mod doctor;
 mod events;
 mod exec;
 mod get;
@@ -35,6 +36,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Version(version) => return version::run(&socket, &version).await,
         Command::Kube(args) => return kube::run(args).await,
         Command::Policy(args) => return policy::run(&socket, args).await,
+        Command::Doctor(args) => return doctor::run(&socket, args).await,
         Command::Host(args) => return host::run(&socket, args).await,
         Command::Completion { shell } => return complete::script(shell),
         Command::Manual { directory } => return manual::run(&directory),
@@ -59,6 +61,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Version(_)
         | Command::Kube(_)
         | Command::Policy(_)
+        | Command::Doctor(_)
         | Command::Host(_)
         | Command::Preset(_)
         | Command::Completion { .. }
