@@ -343,6 +343,12 @@ pub struct Usage {
     pub memory_stall: ::core::option::Option<Stall>,
     #[prost(message, optional, tag = "22")]
     pub io_stall: ::core::option::Option<Stall>,
+    /// bytes from block devices since it began
+    #[prost(uint64, optional, tag = "23")]
+    pub io_read: ::core::option::Option<u64>,
+    /// bytes to them
+    #[prost(uint64, optional, tag = "24")]
+    pub io_written: ::core::option::Option<u64>,
 }
 /// PSI: how long some, or all, of its tasks waited.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]

@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
 
 use crate::complete;
+use crate::top::Order;
 
 /// Run bare-metal services as Kubernetes pods on this host.
 #[derive(Debug, Parser)]
@@ -35,6 +36,10 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Accept manifests: create pods, or change them to what the file says.
     Apply(Apply),
+    /// Run a preset by its name, without a manifest: with claims for its data, and passwords that are made.
+    ///
+    /// Passwords are shown once, and kept in a Secret among the manifests of this host, in a file that root alone can read.
+    Run(Run),
     /// Show pods.
     Get(Get),
     /// Show all that is known of a pod, with its recent events.
@@ -45,6 +50,11 @@ pub(crate) enum Command {
     Exec(Exec),
     /// Show what a running container writes from now on, and pass standard input on to it.
     Attach(Attach),
+    /// Show what pods and containers use of CPU, memory and disks, and what they wait for; on a terminal, again and again.
+    ///
+    /// PSI is the share of the last ten seconds in which something waited for a CPU, for memory, for disks. What this host does
+    /// not count is shown as `-`.
+    Top(Top),
     /// Stop a pod's containers gracefully and start them again.
     Restart(Restart),
     /// Set what others have to say of a pod: the conditions that its readinessGates name.
@@ -134,6 +144,87 @@ pub(crate) struct Apply {
     /// With --wait: give up after this many seconds.
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     pub(crate) timeout: u64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// A preset (`barepod preset list`) or an image, like postgresql or postgres:15.
+    #[arg(value_name = "PRESET", add = ArgValueCandidates::new(complete::presets))]
+    pub(crate) preset: String,
+    /// The pod's name [default: the preset's].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Memory limit, as in a manifest: 2Gi.
+    #[arg(long, value_name = "QUANTITY")]
+    pub(crate) memory: Option<String>,
+    /// CPU limit, as in a manifest: 2 or 500m.
+    #[arg(long, value_name = "QUANTITY")]
+    pub(crate) cpu: Option<String>,
+    /// Size of its claim, as in a manifest: 10Gi.
+    #[arg(long, value_name = "QUANTITY")]
+    pub(crate) storage: Option<String>,
+    /// A variable that the image documents. May be given more than once.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print the manifests; change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// With --dry-run: how to print them [default: yaml].
+    #[arg(short, long, value_enum, requires = "dry_run")]
+    pub(crate) output: Option<RunOutput>,
+    /// Return at once instead of waiting until the pod is ready.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Give up waiting after this many seconds; the pod goes on.
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+    /// The administrator's configuration, with presets and manifests.
+    #[arg(long, default_value = "/etc/barepod", value_name = "DIRECTORY")]
+    pub(crate) config: PathBuf,
+    /// Arguments of the service, after `--`.
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RunOutput {
+    /// A list, as JSON.
+    Json,
+    /// Documents, as YAML.
+    Yaml,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Top {
+    /// One pod.
+    #[arg(add = ArgValueCandidates::new(complete::pods))]
+    pub(crate) pod: Option<String>,
+    /// In all namespaces.
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+    /// Print one table and end, as where there is no terminal.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Seconds between two looks.
+    #[arg(long, default_value_t = 1.0, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) interval: f64,
+    /// What comes first.
+    #[arg(long, value_enum, default_value_t = Order::Name, value_name = "ORDER")]
+    pub(crate) sort: Order,
+    /// Print once, so.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<TopOutput>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TopOutput {
+    /// An object with host, pods and containers, as JSON.
+    Json,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| "write seconds from 0.1 to 3600".to_owned())
 }
 
 #[derive(Debug, clap::Args)]

@@ -5,9 +5,12 @@ mod commands;
 mod complete;
 mod doctor;
 mod output;
+mod progress;
 mod refusal;
+mod run;
 mod target;
 mod terminal;
+mod top;
 
 use std::process::ExitCode;
 

@@ -22,9 +22,10 @@ use crate::host::Host;
 use crate::image::{self, COMMAND, Image, Pattern};
 use crate::load::{MAX_BYTES, fetch_sources, load};
 use crate::resolve::{HostWants, host_wants, resolve};
+use crate::run::RunPlan;
 use crate::service::Judge;
 use crate::tree::{Origin, Tree, parse};
-use crate::{inherit, version};
+use crate::{inherit, run, version};
 
 /// A preset file as it was found.
 pub struct PresetSource<'a> {
@@ -259,6 +260,16 @@ impl Catalogue {
     pub fn host_wants(&self, image: &str, resources: &Resources, host: &dyn Host) -> Result<HostWants, RequestError> {
         let image = image::parse(image)?;
         host_wants(&self.answering(&image)?.file, &image, resources, host)
+    }
+
+    /// What a pod is made of that runs a preset, or an image, by nothing but its name.
+    ///
+    /// # Errors
+    /// `InvalidImageName`, `ImagePullBackOff`, `VersionNotInstalled`, `InvalidPreset`.
+    pub fn run_plan(&self, name: &str, host: &dyn Host) -> Result<RunPlan, RequestError> {
+        let written = self.image_of(name).unwrap_or_else(|| name.to_owned());
+        let image = image::parse(&written)?;
+        run::plan(&self.answering(&image)?.file, &written, host)
     }
 
     /// An image that a preset of this name answers to, without a tag.

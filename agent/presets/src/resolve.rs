@@ -86,7 +86,7 @@ pub(crate) fn host_wants(
     Ok(HostWants { preset: label(preset, image, chosen.as_ref()), wants })
 }
 
-fn chosen(preset: &PresetFile, image: &Image, host: &dyn Host) -> Result<Option<Chosen>, RequestError> {
+pub(crate) fn chosen(preset: &PresetFile, image: &Image, host: &dyn Host) -> Result<Option<Chosen>, RequestError> {
     let versions = preset.versions.as_ref();
     versions.map(|versions| version::choose(image, preset.title(), versions, host)).transpose()
 }
@@ -242,7 +242,7 @@ fn container_scope(request: &ContainerRequest, image: &Image, chosen: Option<&Ch
 }
 
 /// What does not depend on the rest of the container.
-fn scope(image: &Image, resources: &Resources, chosen: Option<&Chosen>) -> Scope {
+pub(crate) fn scope(image: &Image, resources: &Resources, chosen: Option<&Chosen>) -> Scope {
     let mut scope = Scope::default();
     if let Some(chosen) = chosen {
         let Version(numbers) = &chosen.installed.version;

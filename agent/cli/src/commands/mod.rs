@@ -16,6 +16,8 @@ mod manual;
 mod policy;
 mod preset;
 mod restart;
+mod run;
+mod top;
 mod version;
 
 use std::process::ExitCode;
@@ -36,6 +38,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Version(version) => return version::run(&socket, &version).await,
         Command::Kube(args) => return kube::run(args).await,
         Command::Policy(args) => return policy::run(&socket, args).await,
+        Command::Run(args) => return run::run(&socket, namespace, args).await,
         Command::Doctor(args) => return doctor::run(&socket, args).await,
         Command::Host(args) => return host::run(&socket, args).await,
         Command::Completion { shell } => return complete::script(shell),
@@ -54,6 +57,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Logs(args) => logs::run(client, namespace, args).await,
         Command::Attach(args) => attach::run(client, namespace, args).await,
         Command::Exec(args) => exec::run(client, namespace, args).await,
+        Command::Top(args) => top::run(client, namespace, args).await,
         Command::Restart(args) => restart::run(client, namespace, args).await,
         Command::Condition(args) => condition::run(client, namespace, args).await,
         Command::Delete(args) => delete::run(client, namespace, args).await,
@@ -62,6 +66,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         | Command::Kube(_)
         | Command::Policy(_)
         | Command::Doctor(_)
+        | Command::Run(_)
         | Command::Host(_)
         | Command::Preset(_)
         | Command::Completion { .. }

@@ -201,7 +201,7 @@ fn options(disk: &Disk) -> String {
 fn space(disk: &Disk, path: &str) -> Vec<Finding> {
     let Some(space) = disk.space else { return Vec::new() };
     let share = |part: u64, whole: u64| part.saturating_mul(100).checked_div(whole).unwrap_or(100);
-    let gib = |bytes: u64| format!("{}.{} GiB", bytes >> 30, (bytes % (1 << 30)) * 10 >> 30);
+    let gib = |bytes: u64| format!("{}.{} GiB", bytes >> 30, ((bytes % (1 << 30)) * 10) >> 30);
     let (left, inodes) = (share(space.bytes_available, space.bytes), share(space.inodes_free, space.inodes));
     let text = format!("{left} % of {} left, {inodes} % of inodes", gib(space.bytes));
     let found = Finding::ok("space", text);
