@@ -57,6 +57,12 @@ pub(crate) enum Command {
     Top(Top),
     /// Stop a pod's containers gracefully and start them again.
     Restart(Restart),
+    /// Stop pods, so that nothing of them runs until they are started: also after a boot.
+    ///
+    /// They keep name, data and their part of the host. A pod that is changed meanwhile stays stopped.
+    Stop(Halt),
+    /// Start pods that were stopped.
+    Start(Halt),
     /// Set what others have to say of a pod: the conditions that its readinessGates name.
     Condition(Condition),
     /// Stop pods gracefully and remove them. Their claims and logs stay.
@@ -333,6 +339,19 @@ pub(crate) struct Restart {
     /// One container; all if it is left out.
     #[arg(short, long, value_name = "NAME")]
     pub(crate) container: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Halt {
+    /// `NAME...`, `pod NAME...` or `pod/NAME...`.
+    #[arg(required = true, value_name = "POD", add = ArgValueCandidates::new(complete::pods))]
+    pub(crate) pods: Vec<String>,
+    /// Return at once instead of waiting until they have stopped, or are ready.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Give up waiting after this many seconds.
+    #[arg(long, default_value_t = 900, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
 }
 
 #[derive(Debug, clap::Args)]

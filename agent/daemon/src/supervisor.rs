@@ -50,6 +50,10 @@ pub(crate) enum Request {
         pod: PodUid,
         change: ConditionChange,
     },
+    Halt {
+        pod: PodUid,
+        halted: bool,
+    },
 }
 
 impl Request {
@@ -62,6 +66,7 @@ impl Request {
             Request::Delete { pod, grace, evidence } => Input::Delete { request, pod, grace, evidence },
             Request::Restart { pod, container } => Input::Restart { request, pod, container },
             Request::Condition { pod, change } => Input::Condition { request, pod, change },
+            Request::Halt { pod, halted } => Input::Halt { request, pod, halted },
         }
     }
 }
@@ -87,7 +92,7 @@ impl Handle {
         let gone = || Denied { reason: Reason::NotReady, message: "barepodd is ending; try again".to_owned() };
         let permit = match &what {
             Request::Apply(pod, subject) => Some(self.rules.permit(pod, subject).await),
-            Request::Delete { .. } | Request::Restart { .. } | Request::Condition { .. } => None,
+            Request::Delete { .. } | Request::Restart { .. } | Request::Condition { .. } | Request::Halt { .. } => None,
         };
         self.messages.send(Message::Request { what, permit, reply }).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?

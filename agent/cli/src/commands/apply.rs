@@ -91,7 +91,7 @@ pub(super) async fn wait(client: &mut Client, results: &[PodResult], limit: Dura
     Ok(())
 }
 
-async fn until_ready(client: &mut Client, uid: &str) -> Result<()> {
+pub(super) async fn until_ready(client: &mut Client, uid: &str) -> Result<()> {
     let request = ListRequest { uid: uid.to_owned(), ..ListRequest::default() };
     let mut changes = client.watch(request).await.map_err(from_status)?.into_inner();
     let mut said = String::new();

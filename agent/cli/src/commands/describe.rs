@@ -51,6 +51,9 @@ fn render(pod: &Pod, events: &[Event], now: i64) -> String {
     field("Message", &pod.message);
     field("Ready", if pod.ready { "true" } else { "false" });
     field("Generation", &pod.generation.to_string());
+    if pod.stopped.is_some() {
+        field("Stopped since", &output::time(pod.stopped.as_ref()));
+    }
     if pod.deletion.is_some() {
         field("Ending since", &output::time(pod.deletion.as_ref()));
     }

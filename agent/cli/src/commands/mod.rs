@@ -9,6 +9,7 @@ mod doctor;
 mod events;
 mod exec;
 mod get;
+mod halt;
 mod host;
 mod kube;
 mod logs;
@@ -59,6 +60,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Exec(args) => exec::run(client, namespace, args).await,
         Command::Top(args) => top::run(client, namespace, args).await,
         Command::Restart(args) => restart::run(client, namespace, args).await,
+        Command::Stop(args) => halt::stop(client, namespace, args).await,
+        Command::Start(args) => halt::start(client, namespace, args).await,
         Command::Condition(args) => condition::run(client, namespace, args).await,
         Command::Delete(args) => delete::run(client, namespace, args).await,
         Command::Events(args) => events::run(client, namespace, args).await,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use barepod_api::refusal;
 use barepod_api::v1::{self, barepod_server::Barepod, shutdown_request::Action};
-use barepod_core::{Denied, PodView, Verb};
+use barepod_core::{Accepted, Denied, PodView, Verb};
 use barepod_model::{BootId, ContainerName, Reason, Source};
 use barepod_policy::Verb as Do;
 use barepod_reader::Diagnostic;
@@ -105,6 +105,22 @@ impl Barepod for Service {
         let request = supervisor::Request::Restart { pod: view.uid.clone(), container };
         let accepted = self.supervisor.ask(request).await.map_err(denied)?;
         Ok(Response::new(v1::RestartResponse { uid: accepted.pod.to_string() }))
+    }
+
+    async fn stop(&self, request: Request<v1::StopRequest>) -> Answer<v1::StopResponse> {
+        let gate = self.gate(&request);
+        let v1::StopRequest { namespace, name } = request.into_inner();
+        let accepted = self.halt(&gate, &namespace, &name, true).await?;
+        let verb = verb(accepted.verb).to_owned();
+        Ok(Response::new(v1::StopResponse { uid: accepted.pod.to_string(), verb }))
+    }
+
+    async fn start(&self, request: Request<v1::StartRequest>) -> Answer<v1::StartResponse> {
+        let gate = self.gate(&request);
+        let v1::StartRequest { namespace, name } = request.into_inner();
+        let accepted = self.halt(&gate, &namespace, &name, false).await?;
+        let verb = verb(accepted.verb).to_owned();
+        Ok(Response::new(v1::StartResponse { uid: accepted.pod.to_string(), verb }))
     }
 
     async fn set_condition(&self, request: Request<v1::SetConditionRequest>) -> Answer<v1::SetConditionResponse> {
@@ -241,6 +257,13 @@ impl Barepod for Service {
 impl Service {
     fn gate<T>(&self, request: &Request<T>) -> Gate {
         Gate::new(&self.rules, peer(request), self.access.is_bridge(request))
+    }
+
+    async fn halt(&self, gate: &Gate, namespace: &str, name: &str, halted: bool) -> Result<Accepted, Status> {
+        let view = self.pod(namespace, name)?;
+        gate.may(Do::Stop, &view)?;
+        let request = supervisor::Request::Halt { pod: view.uid.clone(), halted };
+        self.supervisor.ask(request).await.map_err(denied)
     }
 
     fn pod(&self, namespace: &str, name: &str) -> Result<Arc<PodView>, Status> {
@@ -405,6 +428,8 @@ pub(super) fn verb(verb: Verb) -> &'static str {
         Verb::Deleted => "deleted",
         Verb::Restarted => "restarted",
         Verb::ConditionSet => "condition set",
+        Verb::Stopped => "stopped",
+        Verb::Started => "started",
     }
 }
 
