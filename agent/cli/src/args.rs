@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
 
 use crate::complete;
+use crate::duration;
 use crate::top::Order;
 
 /// Run bare-metal services as Kubernetes pods on this host.
@@ -40,6 +41,18 @@ pub(crate) enum Command {
     ///
     /// Passwords are shown once, and kept in a Secret among the manifests of this host, in a file that root alone can read.
     Run(Run),
+    /// Say what is wrong with manifests. Needs no daemon, and changes nothing.
+    ///
+    /// They are read as the daemon would read them, with this host's presets and the objects among its manifests. What the
+    /// policy says to them, `barepod policy check` tells.
+    ///
+    /// Exit codes: 0 they can be applied; 1 something is wrong; 2 the command line was wrong.
+    Validate(Validate),
+    /// Show what an apply would change of the pods there are. Changes nothing.
+    ///
+    /// Exit codes: 0 nothing; 1 something; 2 the command line was wrong; 3 a manifest has errors. Objects beside pods are not
+    /// compared.
+    Diff(Diff),
     /// Show pods.
     Get(Get),
     /// Show all that is known of a pod, with its recent events.
@@ -55,6 +68,13 @@ pub(crate) enum Command {
     /// PSI is the share of the last ten seconds in which something waited for a CPU, for memory, for disks. What this host does
     /// not count is shown as `-`.
     Top(Top),
+    /// Copy files into a container, or out of it. It needs a `tar` there.
+    ///
+    /// Out of a container come plain files and directories; links, devices and rights to become another user are left out.
+    Cp(Cp),
+    /// Look at the ports of pods.
+    #[command(subcommand)]
+    Port(Port),
     /// Stop a pod's containers gracefully and start them again.
     Restart(Restart),
     /// Stop pods, so that nothing of them runs until they are started: also after a boot.
@@ -234,6 +254,55 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Validate {
+    /// Manifest files, or `-` for standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// barepod's paths are below this directory, as the daemon's are with its own --root.
+    #[arg(long, default_value = "/", value_name = "DIRECTORY")]
+    pub(crate) root: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Diff {
+    /// Manifest file, or `-` for standard input. May be given more than once.
+    #[arg(short, long = "filename", required = true, value_name = "FILE")]
+    pub(crate) filename: Vec<PathBuf>,
+    /// barepod's paths are below this directory, as the daemon's are with its own --root.
+    #[arg(long, default_value = "/", value_name = "DIRECTORY")]
+    pub(crate) root: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cp {
+    /// POD:PATH, or a path of this host.
+    #[arg(value_name = "FROM")]
+    pub(crate) from: String,
+    /// The same; one of the two is in a pod. An existing directory gets it into it.
+    #[arg(value_name = "TO")]
+    pub(crate) to: String,
+    /// The container; may be left out if the pod has one.
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Port {
+    /// Show on which TCP ports the processes of pods listen, and which their manifests name. For root.
+    List(PortList),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PortList {
+    /// One pod.
+    #[arg(add = ArgValueCandidates::new(complete::pods))]
+    pub(crate) pod: Option<String>,
+    /// In all namespaces.
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Get {
     /// What to show: `pods`, `pod NAME` or `pod/NAME`.
     #[arg(default_value = "pods", value_name = "TYPE")]
@@ -288,8 +357,8 @@ pub(crate) struct Logs {
     /// The last lines only.
     #[arg(long, value_name = "LINES")]
     pub(crate) tail: Option<u64>,
-    /// Lines younger than this many seconds only.
-    #[arg(long, value_name = "SECONDS")]
+    /// Lines younger than this only: 90s, 5m, 2h, 3d, or seconds.
+    #[arg(long, value_name = "TIME", value_parser = duration::seconds)]
     pub(crate) since: Option<u64>,
     /// Show each line's time.
     #[arg(long)]

@@ -1,7 +1,9 @@
 //! What an administrator has in the hand: verbs of the command line, against a real daemon or on a host laid out for them.
 
+mod copy;
 mod doctor;
 mod halt;
+mod manifests;
 mod run;
 mod top;
 

@@ -19,7 +19,9 @@ pub(super) async fn run(mut client: Client, namespace: String, args: Describe) -
     let Some(pod) = pods.first() else {
         bail!("there is no pod {name} in namespace {namespace}; see `barepod get pods -A`")
     };
-    let events = events(&mut client, &namespace, name).await?;
+    let mut events = events(&mut client, &namespace, name).await?;
+    // Others may have had the name before.
+    events.retain(|event| event.uid == pod.uid);
     output::print(&render(pod, &events, output::now()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,8 +3,10 @@
 mod apply;
 mod attach;
 mod condition;
+mod cp;
 mod delete;
 mod describe;
+mod diff;
 mod doctor;
 mod events;
 mod exec;
@@ -15,10 +17,12 @@ mod kube;
 mod logs;
 mod manual;
 mod policy;
+mod port;
 mod preset;
 mod restart;
 mod run;
 mod top;
+mod validate;
 mod version;
 
 use std::process::ExitCode;
@@ -40,6 +44,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Kube(args) => return kube::run(args).await,
         Command::Policy(args) => return policy::run(&socket, args).await,
         Command::Run(args) => return run::run(&socket, namespace, args).await,
+        Command::Validate(args) => return validate::run(&args),
+        Command::Diff(args) => return diff::run(&socket, args).await,
         Command::Doctor(args) => return doctor::run(&socket, args).await,
         Command::Host(args) => return host::run(&socket, args).await,
         Command::Completion { shell } => return complete::script(shell),
@@ -59,6 +65,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Attach(args) => attach::run(client, namespace, args).await,
         Command::Exec(args) => exec::run(client, namespace, args).await,
         Command::Top(args) => top::run(client, namespace, args).await,
+        Command::Cp(args) => cp::run(client, namespace, args).await,
+        Command::Port(args) => port::run(client, namespace, args).await,
         Command::Restart(args) => restart::run(client, namespace, args).await,
         Command::Stop(args) => halt::stop(client, namespace, args).await,
         Command::Start(args) => halt::start(client, namespace, args).await,
@@ -69,6 +77,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         | Command::Kube(_)
         | Command::Policy(_)
         | Command::Doctor(_)
+        | Command::Validate(_)
+        | Command::Diff(_)
         | Command::Run(_)
         | Command::Host(_)
         | Command::Preset(_)
