@@ -343,6 +343,12 @@ pub struct Usage {
     pub memory_stall: ::core::option::Option<Stall>,
     #[prost(message, optional, tag = "22")]
     pub io_stall: ::core::option::Option<Stall>,
+    /// bytes from block devices since it began
+    #[prost(uint64, optional, tag = "23")]
+    pub io_read: ::core::option::Option<u64>,
+    /// bytes to them
+    #[prost(uint64, optional, tag = "24")]
+    pub io_written: ::core::option::Option<u64>,
 }
 /// PSI: how long some, or all, of its tasks waited.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
@@ -625,6 +631,9 @@ pub struct Pod {
     /// the Kubernetes object with its status, as JSON
     #[prost(string, tag = "13")]
     pub object: ::prost::alloc::string::String,
+    /// since when an operator wants nothing of it to run
+    #[prost(message, optional, tag = "14")]
+    pub stopped: ::core::option::Option<Timestamp>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Container {
@@ -728,6 +737,36 @@ pub struct RestartRequest {
     /// empty: all regular containers
     #[prost(string, tag = "3")]
     pub container: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StopRequest {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StopResponse {
+    #[prost(string, tag = "1")]
+    pub uid: ::prost::alloc::string::String,
+    /// stopped, unchanged
+    #[prost(string, tag = "2")]
+    pub verb: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StartRequest {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StartResponse {
+    #[prost(string, tag = "1")]
+    pub uid: ::prost::alloc::string::String,
+    /// started, unchanged
+    #[prost(string, tag = "2")]
+    pub verb: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ShutdownRequest {
@@ -1417,6 +1456,45 @@ pub mod barepod_client {
                 .insert(GrpcMethod::new("barepod.v1.Barepod", "Restart"));
             self.inner.unary(req, path, codec).await
         }
+        /// Nothing of a pod runs from now on, whatever happens, until it is started. It keeps its name, its data and its part of the
+        /// host. Answered when that is durable, not when all has ended: watch for that. A pod of a cluster or of Nomad is theirs to stop.
+        pub async fn stop(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StopRequest>,
+        ) -> std::result::Result<tonic::Response<super::StopResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/barepod.v1.Barepod/Stop");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("barepod.v1.Barepod", "Stop"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// A pod that was stopped runs again.
+        pub async fn start(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StartRequest>,
+        ) -> std::result::Result<tonic::Response<super::StartResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/barepod.v1.Barepod/Start");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("barepod.v1.Barepod", "Start"));
+            self.inner.unary(req, path, codec).await
+        }
         /// One of a pod's conditions that barepod does not set itself: what `readinessGates` names. Answered when it is durable.
         pub async fn set_condition(
             &mut self,
@@ -1764,7 +1842,8 @@ pub mod barepod_client {
             self.inner.unary(req, path, codec).await
         }
         /// What the host, its pods and their running containers use. Measured when it is asked for, and at no other time; what this
-        /// host does not count, or what cannot be read, is absent, and the rest is there all the same.
+        /// host does not count, or what cannot be read, is absent, and the rest is there all the same. Whoever may use the socket
+        /// may ask, and is told of the pods that he may see.
         pub async fn stats(
             &mut self,
             request: impl tonic::IntoRequest<super::StatsRequest>,
@@ -1831,6 +1910,17 @@ pub mod barepod_server {
             &self,
             request: tonic::Request<super::RestartRequest>,
         ) -> std::result::Result<tonic::Response<super::RestartResponse>, tonic::Status>;
+        /// Nothing of a pod runs from now on, whatever happens, until it is started. It keeps its name, its data and its part of the
+        /// host. Answered when that is durable, not when all has ended: watch for that. A pod of a cluster or of Nomad is theirs to stop.
+        async fn stop(
+            &self,
+            request: tonic::Request<super::StopRequest>,
+        ) -> std::result::Result<tonic::Response<super::StopResponse>, tonic::Status>;
+        /// A pod that was stopped runs again.
+        async fn start(
+            &self,
+            request: tonic::Request<super::StartRequest>,
+        ) -> std::result::Result<tonic::Response<super::StartResponse>, tonic::Status>;
         /// One of a pod's conditions that barepod does not set itself: what `readinessGates` names. Answered when it is durable.
         async fn set_condition(
             &self,
@@ -1951,7 +2041,8 @@ pub mod barepod_server {
             tonic::Status,
         >;
         /// What the host, its pods and their running containers use. Measured when it is asked for, and at no other time; what this
-        /// host does not count, or what cannot be read, is absent, and the rest is there all the same.
+        /// host does not count, or what cannot be read, is absent, and the rest is there all the same. Whoever may use the socket
+        /// may ask, and is told of the pods that he may see.
         async fn stats(
             &self,
             request: tonic::Request<super::StatsRequest>,
@@ -2236,6 +2327,92 @@ pub mod barepod_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RestartSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/barepod.v1.Barepod/Stop" => {
+                    #[allow(non_camel_case_types)]
+                    struct StopSvc<T: Barepod>(pub Arc<T>);
+                    impl<T: Barepod> tonic::server::UnaryService<super::StopRequest>
+                    for StopSvc<T> {
+                        type Response = super::StopResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StopRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Barepod>::stop(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StopSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/barepod.v1.Barepod/Start" => {
+                    #[allow(non_camel_case_types)]
+                    struct StartSvc<T: Barepod>(pub Arc<T>);
+                    impl<T: Barepod> tonic::server::UnaryService<super::StartRequest>
+                    for StartSvc<T> {
+                        type Response = super::StartResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StartRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Barepod>::start(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StartSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

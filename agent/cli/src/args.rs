@@ -8,6 +8,8 @@ use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
 
 use crate::complete;
+use crate::duration;
+use crate::top::Order;
 
 /// Run bare-metal services as Kubernetes pods on this host.
 #[derive(Debug, Parser)]
@@ -35,6 +37,22 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Accept manifests: create pods, or change them to what the file says.
     Apply(Apply),
+    /// Run a preset by its name, without a manifest: with claims for its data, and passwords that are made.
+    ///
+    /// Passwords are shown once, and kept in a Secret among the manifests of this host, in a file that root alone can read.
+    Run(Run),
+    /// Say what is wrong with manifests. Needs no daemon, and changes nothing.
+    ///
+    /// They are read as the daemon would read them, with this host's presets and the objects among its manifests. What the
+    /// policy says to them, `barepod policy check` tells.
+    ///
+    /// Exit codes: 0 they can be applied; 1 something is wrong; 2 the command line was wrong.
+    Validate(Validate),
+    /// Show what an apply would change of the pods there are. Changes nothing.
+    ///
+    /// Exit codes: 0 nothing; 1 something; 2 the command line was wrong; 3 a manifest has errors. Objects beside pods are not
+    /// compared.
+    Diff(Diff),
     /// Show pods.
     Get(Get),
     /// Show all that is known of a pod, with its recent events.
@@ -45,8 +63,26 @@ pub(crate) enum Command {
     Exec(Exec),
     /// Show what a running container writes from now on, and pass standard input on to it.
     Attach(Attach),
+    /// Show what pods and containers use of CPU, memory and disks, and what they wait for; on a terminal, again and again.
+    ///
+    /// PSI is the share of the last ten seconds in which something waited for a CPU, for memory, for disks. What this host does
+    /// not count is shown as `-`.
+    Top(Top),
+    /// Copy files into a container, or out of it. It needs a `tar` there.
+    ///
+    /// Out of a container come plain files and directories; links, devices and rights to become another user are left out.
+    Cp(Cp),
+    /// Look at the ports of pods.
+    #[command(subcommand)]
+    Port(Port),
     /// Stop a pod's containers gracefully and start them again.
     Restart(Restart),
+    /// Stop pods, so that nothing of them runs until they are started: also after a boot.
+    ///
+    /// They keep name, data and their part of the host. A pod that is changed meanwhile stays stopped.
+    Stop(Halt),
+    /// Start pods that were stopped.
+    Start(Halt),
     /// Set what others have to say of a pod: the conditions that its readinessGates name.
     Condition(Condition),
     /// Stop pods gracefully and remove them. Their claims and logs stay.
@@ -60,6 +96,12 @@ pub(crate) enum Command {
     Preset(Preset),
     /// Make this host a node of a Kubernetes cluster. Needs no daemon.
     Kube(Kube),
+    /// Look whether this host is as its services want it, and print the commands that mend it. Changes nothing.
+    ///
+    /// Asks the daemon which pods there are; without one, the manifests of this host are read.
+    ///
+    /// Exit codes: 0 nothing is to be mended; 1 something is; 2 the command line was wrong.
+    Doctor(Doctor),
     /// What is about the host as a whole.
     #[command(subcommand)]
     Host(Host),
@@ -77,6 +119,28 @@ pub(crate) enum Command {
     },
     /// Show the versions of this command and of the daemon.
     Version(Version),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Doctor {
+    /// Presets or images that are to run here as well.
+    #[arg(value_name = "PRESET")]
+    pub(crate) presets: Vec<String>,
+    /// barepod's paths are below this directory, as the daemon's are with its own --root.
+    #[arg(long, default_value = "/", value_name = "DIRECTORY")]
+    pub(crate) root: PathBuf,
+    /// For tests: what the kernel and the distribution say is below this directory.
+    #[arg(long, hide = true, default_value = "/", value_name = "DIRECTORY")]
+    pub(crate) host_root: PathBuf,
+    /// How to show it.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<DoctorOutput>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DoctorOutput {
+    /// An object with all findings, as JSON.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,6 +170,136 @@ pub(crate) struct Apply {
     /// With --wait: give up after this many seconds.
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     pub(crate) timeout: u64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// A preset (`barepod preset list`) or an image, like postgresql or postgres:15.
+    #[arg(value_name = "PRESET", add = ArgValueCandidates::new(complete::presets))]
+    pub(crate) preset: String,
+    /// The pod's name [default: the preset's].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Memory limit, as in a manifest: 2Gi.
+    #[arg(long, value_name = "QUANTITY")]
+    pub(crate) memory: Option<String>,
+    /// CPU limit, as in a manifest: 2 or 500m.
+    #[arg(long, value_name = "QUANTITY")]
+    pub(crate) cpu: Option<String>,
+    /// Size of its claim, as in a manifest: 10Gi.
+    #[arg(long, value_name = "QUANTITY")]
+    pub(crate) storage: Option<String>,
+    /// A variable that the image documents. May be given more than once.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print the manifests; change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// With --dry-run: how to print them [default: yaml].
+    #[arg(short, long, value_enum, requires = "dry_run")]
+    pub(crate) output: Option<RunOutput>,
+    /// Return at once instead of waiting until the pod is ready.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Give up waiting after this many seconds; the pod goes on.
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+    /// The administrator's configuration, with presets and manifests.
+    #[arg(long, default_value = "/etc/barepod", value_name = "DIRECTORY")]
+    pub(crate) config: PathBuf,
+    /// Arguments of the service, after `--`.
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RunOutput {
+    /// A list, as JSON.
+    Json,
+    /// Documents, as YAML.
+    Yaml,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Top {
+    /// One pod.
+    #[arg(add = ArgValueCandidates::new(complete::pods))]
+    pub(crate) pod: Option<String>,
+    /// In all namespaces.
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+    /// Print one table and end, as where there is no terminal.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Seconds between two looks.
+    #[arg(long, default_value_t = 1.0, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) interval: f64,
+    /// What comes first.
+    #[arg(long, value_enum, default_value_t = Order::Name, value_name = "ORDER")]
+    pub(crate) sort: Order,
+    /// Print once, so.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<TopOutput>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TopOutput {
+    /// An object with host, pods and containers, as JSON.
+    Json,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| "write seconds from 0.1 to 3600".to_owned())
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Validate {
+    /// Manifest files, or `-` for standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// barepod's paths are below this directory, as the daemon's are with its own --root.
+    #[arg(long, default_value = "/", value_name = "DIRECTORY")]
+    pub(crate) root: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Diff {
+    /// Manifest file, or `-` for standard input. May be given more than once.
+    #[arg(short, long = "filename", required = true, value_name = "FILE")]
+    pub(crate) filename: Vec<PathBuf>,
+    /// barepod's paths are below this directory, as the daemon's are with its own --root.
+    #[arg(long, default_value = "/", value_name = "DIRECTORY")]
+    pub(crate) root: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cp {
+    /// POD:PATH, or a path of this host.
+    #[arg(value_name = "FROM")]
+    pub(crate) from: String,
+    /// The same; one of the two is in a pod. An existing directory gets it into it.
+    #[arg(value_name = "TO")]
+    pub(crate) to: String,
+    /// The container; may be left out if the pod has one.
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Port {
+    /// Show on which TCP ports the processes of pods listen, and which their manifests name. For root.
+    List(PortList),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PortList {
+    /// One pod.
+    #[arg(add = ArgValueCandidates::new(complete::pods))]
+    pub(crate) pod: Option<String>,
+    /// In all namespaces.
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -163,8 +357,8 @@ pub(crate) struct Logs {
     /// The last lines only.
     #[arg(long, value_name = "LINES")]
     pub(crate) tail: Option<u64>,
-    /// Lines younger than this many seconds only.
-    #[arg(long, value_name = "SECONDS")]
+    /// Lines younger than this only: 90s, 5m, 2h, 3d, or seconds.
+    #[arg(long, value_name = "TIME", value_parser = duration::seconds)]
     pub(crate) since: Option<u64>,
     /// Show each line's time.
     #[arg(long)]
@@ -214,6 +408,19 @@ pub(crate) struct Restart {
     /// One container; all if it is left out.
     #[arg(short, long, value_name = "NAME")]
     pub(crate) container: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Halt {
+    /// `NAME...`, `pod NAME...` or `pod/NAME...`.
+    #[arg(required = true, value_name = "POD", add = ArgValueCandidates::new(complete::pods))]
+    pub(crate) pods: Vec<String>,
+    /// Return at once instead of waiting until they have stopped, or are ready.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Give up waiting after this many seconds.
+    #[arg(long, default_value_t = 900, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,12 +1,13 @@
 //! What a shell offers on the tab key: the words of the grammar, and the names of pods as the daemon has them now.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use barepod_api::v1::ListRequest;
+use barepod_presets::Catalogue;
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 use clap_complete::engine::CompletionCandidate;
@@ -44,6 +45,14 @@ pub(crate) fn pods() -> Vec<CompletionCandidate> {
     let names = runtime.block_on(async { tokio::time::timeout(PATIENCE, names(socket, namespace)).await });
     let names = names.map_err(anyhow::Error::new).flatten().unwrap_or_default();
     names.into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// The presets of this host, built-in ones and the administrator's.
+pub(crate) fn presets() -> Vec<CompletionCandidate> {
+    let Ok(mut catalogue) = Catalogue::built_in() else { return Vec::new() };
+    // What is wrong with one is said to whoever uses it.
+    drop(catalogue.add_dir(Path::new("/etc/barepod/presets")));
+    catalogue.names().into_iter().map(CompletionCandidate::new).collect()
 }
 
 async fn names(socket: PathBuf, namespace: String) -> Result<Vec<String>> {

@@ -3,10 +3,17 @@
 mod args;
 mod commands;
 mod complete;
+mod doctor;
+mod duration;
+mod hint;
+mod offline;
 mod output;
+mod progress;
 mod refusal;
+mod run;
 mod target;
 mod terminal;
+mod top;
 
 use std::process::ExitCode;
 
@@ -17,7 +24,15 @@ use crate::args::Args;
 /// Exit codes: 0 done; 1 refused or failed; 2 the command line was wrong; of `exec`, the command's own code.
 fn main() -> ExitCode {
     complete::answer();
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let error = hint::amend(error);
+            // What cannot be printed has nobody to read it.
+            error.print().ok();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refusal::fail(&anyhow::Error::new(error).context("cannot start")),

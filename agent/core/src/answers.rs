@@ -40,6 +40,7 @@ pub(crate) fn subject(input: &Input) -> Option<&PodUid> {
         | Input::Surveyed { .. }
         | Input::Shutdown { .. }
         | Input::Restart { .. }
+        | Input::Halt { .. }
         | Input::Condition { .. }
         | Input::Wake => None,
     }
@@ -74,6 +75,7 @@ fn container(input: &Input) -> Option<&ContainerName> {
         | Input::Surveyed { .. }
         | Input::Shutdown { .. }
         | Input::Restart { .. }
+        | Input::Halt { .. }
         | Input::Condition { .. }
         | Input::Wake => None,
     }
@@ -104,6 +106,7 @@ impl PodMachine {
             | Input::Surveyed { .. }
             | Input::Shutdown { .. }
             | Input::Restart { .. }
+            | Input::Halt { .. }
             | Input::Condition { .. }
             | Input::Wake
             | Input::Started { .. }
@@ -180,6 +183,7 @@ impl Running {
             | Input::Surveyed { .. }
             | Input::Shutdown { .. }
             | Input::Restart { .. }
+            | Input::Halt { .. }
             | Input::Condition { .. }
             | Input::Wake => {}
         }

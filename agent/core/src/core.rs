@@ -127,6 +127,7 @@ impl Core {
             Input::Restart { request, pod, container } => {
                 self.request(Request::Restart { request, pod, container }, now);
             }
+            Input::Halt { request, pod, halted } => self.request(Request::Halt { request, pod, halted }, now),
             Input::Condition { request, pod, change } => {
                 self.request(Request::Condition { request, pod, change }, now);
             }

@@ -21,6 +21,7 @@ pub(crate) fn is_fresh(core: &Core, input: &Input) -> bool {
         | Input::Surveyed { .. }
         | Input::Shutdown { .. }
         | Input::Restart { .. }
+        | Input::Halt { .. }
         | Input::Condition { .. }
         | Input::Wake => true,
         Input::Stored { pod: uid, revision } | Input::StoreFailed { pod: uid, revision, .. } => {

@@ -47,6 +47,10 @@ pub enum Verb {
     Restarted,
     /// A condition is another one.
     ConditionSet,
+    /// Nothing of the pod runs from now on.
+    Stopped,
+    /// It runs again.
+    Started,
 }
 
 /// The negative answer: nothing has changed.
@@ -197,6 +201,15 @@ pub enum Input {
         pod: PodUid,
         /// One container, or all regular ones.
         container: Option<ContainerName>,
+    },
+    /// An operator wants nothing of a pod to run, or wants it to run again.
+    Halt {
+        /// Answered by `Effect::Reply`, after it is durable.
+        request: RequestId,
+        /// The pod.
+        pod: PodUid,
+        /// Nothing is to run.
+        halted: bool,
     },
     /// Somebody sets or removes one of a pod's conditions.
     Condition {

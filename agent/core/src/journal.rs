@@ -54,6 +54,7 @@ struct Facts {
     releasing: BTreeSet<PathBuf>,
     deletion: Option<Deletion>,
     failure: Option<PodFailure>,
+    halted: Option<Stamp>,
     initialized: bool,
     conditions: BTreeMap<String, Condition>,
     counts_from: Option<Stamp>,
@@ -71,6 +72,7 @@ impl Facts {
             releasing: record.releasing.clone(),
             deletion: record.deletion.clone(),
             failure: record.failure.clone(),
+            halted: record.halted.clone(),
             initialized: record.initialized,
             conditions: record.conditions.clone(),
             counts_from: record.counts_from.clone(),
@@ -87,6 +89,7 @@ impl Facts {
             && self.releasing == record.releasing
             && self.deletion == record.deletion
             && self.failure == record.failure
+            && self.halted == record.halted
             && self.initialized == record.initialized
             && self.conditions == record.conditions
             && self.counts_from == record.counts_from
@@ -144,6 +147,7 @@ impl Journal {
             | Proposal::Delete { .. }
             | Proposal::Shorten { .. }
             | Proposal::Restart { .. }
+            | Proposal::Halt { .. }
             | Proposal::Condition { .. } => None,
         }
     }
@@ -159,14 +163,15 @@ impl Journal {
         let mut changed = record.clone();
         pending.proposal.apply(&mut changed, &ctx.stamp());
         let sync = match pending.proposal {
-            // Nothing of a pod survives a power cut that a restart would have to know of, but that it had failed.
-            Proposal::Restart { .. } if record.failure.is_none() => Sync::Lazy,
+            // Nothing of a pod survives a power cut that a restart would have to know of, but that it had failed, or was stopped.
+            Proposal::Restart { .. } if record.failure.is_none() && record.halted.is_none() => Sync::Lazy,
             Proposal::Restart { .. } => Sync::Durable,
             Proposal::Create
             | Proposal::Update { .. }
             | Proposal::Delete { .. }
             | Proposal::Shorten { .. }
             | Proposal::Fail { .. }
+            | Proposal::Halt { .. }
             | Proposal::Condition { .. } => Sync::Durable,
         };
         self.write(changed, sync, Some(pending), ctx);

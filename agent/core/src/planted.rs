@@ -103,6 +103,8 @@ faults! {
     EphemeralComesBack,
     /// Containers are started on a host that goes down.
     StartsOnTheWayDown,
+    /// What an operator has stopped is begun again.
+    StoppedComesBack,
     /// On a host that goes down no pod waits for those that depend on it.
     AllGoDownAtOnce,
     /// The ends of attempts that others have followed are not asked of the shim.

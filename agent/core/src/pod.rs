@@ -135,6 +135,7 @@ impl PodMachine {
             spent: Duration::ZERO,
             deletion: None,
             failure: None,
+            halted: None,
             initialized: false,
             booked: false,
             unbooked: false,
@@ -360,9 +361,11 @@ impl PodMachine {
         let over = self.is_over() || self.done_since().is_some();
         let cpus_known = self.record.exclusive.is_empty() || self.journal.knows_cpus(&self.record.exclusive);
         let goes_down = self.others.goes_down && !planted::on(Fault::StartsOnTheWayDown);
+        let halted = self.record.halted.is_some() && !planted::on(Fault::StoppedComesBack);
         if !prepared
             || over
             || goes_down
+            || halted
             || self.may_be_over()
             || !cpus_known
             || self.is_being_cleared()
@@ -607,6 +610,8 @@ impl PodMachine {
         self.keep_to_deadline(ctx);
         if self.others.goes_down {
             self.go_down(ctx);
+        } else if self.record.halted.is_some() && !self.is_dying() && !self.is_over() {
+            self.stop_what_runs(ctx);
         }
         // What one of them does may let others begin, each of them once.
         for _ in 0..=self.containers.len() {

@@ -22,6 +22,7 @@ pub(crate) enum Request {
     Delete { request: RequestId, pod: PodUid, grace: Option<Duration>, evidence: Evidence },
     Restart { request: RequestId, pod: PodUid, container: Option<ContainerName> },
     Condition { request: RequestId, pod: PodUid, change: ConditionChange },
+    Halt { request: RequestId, pod: PodUid, halted: bool },
 }
 
 /// A change of intent that is being written.
@@ -39,6 +40,8 @@ pub(crate) enum Proposal {
     Restart { containers: BTreeSet<ContainerName> },
     /// A condition that others set.
     Condition { change: ConditionChange },
+    /// Nothing of it is to run, or it is to run again.
+    Halt { halted: bool },
     /// Its end for the good of others, though nobody deleted it.
     Fail { failure: PodFailure },
 }
@@ -51,6 +54,8 @@ impl Proposal {
             Proposal::Update { .. } => Verb::Configured,
             Proposal::Delete { .. } | Proposal::Shorten { .. } => Verb::Deleted,
             Proposal::Restart { .. } => Verb::Restarted,
+            Proposal::Halt { halted: true } => Verb::Stopped,
+            Proposal::Halt { halted: false } => Verb::Started,
             Proposal::Condition { .. } | Proposal::Fail { .. } => Verb::ConditionSet,
         }
     }
@@ -61,6 +66,7 @@ impl Proposal {
         match self {
             Proposal::Create | Proposal::Delete { .. } | Proposal::Shorten { .. } | Proposal::Condition { .. } => false,
             Proposal::Fail { .. } => true,
+            Proposal::Halt { halted } => *halted,
             Proposal::Update { change: Change::None | Change::InPlace | Change::Contents, .. } => false,
             Proposal::Update { change: Change::Containers(names), .. } => names.contains(container),
             Proposal::Update { change: Change::Whole, .. } => true,
@@ -77,6 +83,7 @@ impl Proposal {
             | Proposal::Shorten { .. }
             | Proposal::Restart { .. }
             | Proposal::Fail { .. }
+            | Proposal::Halt { .. }
             | Proposal::Condition { .. } => None,
         }
     }
@@ -104,7 +111,9 @@ impl Proposal {
             }
             Proposal::Condition { change } => condition::change(record, change, at),
             Proposal::Fail { failure } => fail(record, failure),
+            Proposal::Halt { halted } => record.halted = halted.then(|| at.clone()),
             Proposal::Restart { containers } => {
+                record.halted = None;
                 revive(record, at);
                 for name in containers {
                     replace(record, name, at, Waits::Successor);

@@ -56,6 +56,9 @@ pub struct PodRecord {
     /// It has failed for good although nobody deleted it.
     #[serde(default)]
     pub failure: Option<PodFailure>,
+    /// Since when an operator wants nothing of it to run. It keeps its name, its paths and its part of the host.
+    #[serde(default)]
+    pub halted: Option<Stamp>,
     /// Its init containers are done and its sidecars have started: from now on each container is restarted for itself.
     #[serde(default)]
     pub initialized: bool,

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use barepod_model::{Container, ContainerKind, ContainerName, Permit, Pod, PodUid, Reason};
+use barepod_model::{Container, ContainerKind, ContainerName, Permit, Pod, PodUid, Reason, Source};
 
 use crate::condition::MOST_FOREIGN;
 use crate::context::Ctx;
@@ -50,9 +50,10 @@ impl Core {
     pub(crate) fn request(&mut self, request: Request, now: Moment) {
         let uid = match request {
             Request::Apply { request, pod, permit } => return self.apply(request, pod, permit, now),
-            Request::Delete { ref pod, .. } | Request::Restart { ref pod, .. } | Request::Condition { ref pod, .. } => {
-                pod.clone()
-            }
+            Request::Delete { ref pod, .. }
+            | Request::Restart { ref pod, .. }
+            | Request::Halt { ref pod, .. }
+            | Request::Condition { ref pod, .. } => pod.clone(),
         };
         if let Some(unreadable) = self.unreadable.get(&uid) {
             let denied = untouchable(unreadable);
@@ -158,6 +159,7 @@ impl Core {
             }
             Request::Restart { container, .. } => consider_restart(pod, container),
             Request::Condition { change, .. } => consider_condition(pod, change),
+            Request::Halt { halted, .. } => consider_halt(pod, halted),
         }
     }
 
@@ -231,6 +233,7 @@ impl Core {
             | Proposal::Shorten { .. }
             | Proposal::Restart { .. }
             | Proposal::Fail { .. }
+            | Proposal::Halt { .. }
             | Proposal::Condition { .. } => {}
         }
     }
@@ -278,6 +281,7 @@ impl Request {
             Request::Apply { request, .. }
             | Request::Delete { request, .. }
             | Request::Restart { request, .. }
+            | Request::Halt { request, .. }
             | Request::Condition { request, .. } => *request,
         }
     }
@@ -288,7 +292,7 @@ impl PodMachine {
     /// record that goes to the disk with it must not lag behind the host.
     fn next_request(&mut self) -> Option<Request> {
         let may_go = match self.queue.front()? {
-            Request::Delete { .. } | Request::Condition { .. } => true,
+            Request::Delete { .. } | Request::Condition { .. } | Request::Halt { .. } => true,
             Request::Apply { .. } | Request::Restart { .. } => !self.is_recovering(),
         };
         if may_go && self.journal.is_quiet() { self.queue.pop_front() } else { None }
@@ -311,9 +315,11 @@ fn was_answered_early(proposal: &Proposal) -> bool {
     match proposal {
         Proposal::Create | Proposal::Update { .. } => planted::on(Fault::AckApplyBeforeDurable),
         Proposal::Delete { .. } => planted::on(Fault::AckDeleteBeforeDurable),
-        Proposal::Shorten { .. } | Proposal::Restart { .. } | Proposal::Condition { .. } | Proposal::Fail { .. } => {
-            false
-        }
+        Proposal::Shorten { .. }
+        | Proposal::Restart { .. }
+        | Proposal::Halt { .. }
+        | Proposal::Condition { .. }
+        | Proposal::Fail { .. } => false,
     }
 }
 
@@ -322,7 +328,11 @@ fn must_go_on_by_fault(proposal: &Proposal) -> bool {
         Proposal::Update { .. } => planted::on(Fault::FailedUpdateGoesOn),
         Proposal::Delete { .. } => planted::on(Fault::FailedDeleteGoesOn),
         Proposal::Fail { .. } => false,
-        Proposal::Create | Proposal::Shorten { .. } | Proposal::Restart { .. } | Proposal::Condition { .. } => false,
+        Proposal::Create
+        | Proposal::Shorten { .. }
+        | Proposal::Restart { .. }
+        | Proposal::Halt { .. }
+        | Proposal::Condition { .. } => false,
     }
 }
 
@@ -345,6 +355,12 @@ fn commit(pod: &mut PodMachine, proposal: &Proposal, ctx: &mut Ctx<'_>) {
         }
         Proposal::Restart { .. } => {
             pod.tell(Severity::Normal, Reason::Restarting, "an operator wants new processes".to_owned(), ctx);
+        }
+        Proposal::Halt { halted: true } => {
+            pod.tell(Severity::Normal, Reason::Stopped, "an operator wants nothing of it to run".to_owned(), ctx);
+        }
+        Proposal::Halt { halted: false } => {
+            pod.tell(Severity::Normal, Reason::Started, "an operator wants it to run again".to_owned(), ctx);
         }
         Proposal::Delete { evidence, .. } => {
             pod.tell(Severity::Normal, Reason::Killing, format!("deletion accepted: {evidence:?}"), ctx);
@@ -385,6 +401,22 @@ fn consider_condition(pod: &PodMachine, change: ConditionChange) -> Turn {
             Turn::Answer(Err(denied(Reason::InvalidValue, message)))
         }
         ConditionChange::Remove { .. } | ConditionChange::Set { .. } => Turn::Write(Proposal::Condition { change }),
+    }
+}
+
+/// What a cluster or a Nomad client wants to run is theirs to stop: they would only find it wanting.
+fn consider_halt(pod: &PodMachine, halted: bool) -> Turn {
+    let source = pod.record.pod.source;
+    if source != Source::File {
+        let message = format!("this pod is owned by {source}; stop it there, for instance by scaling it to none");
+        return Turn::Answer(Err(denied(Reason::NotOwner, message)));
+    }
+    if pod.is_dying() {
+        return Turn::Answer(Err(denied(Reason::PodTerminating, "the pod is ending: it is stopped for good")));
+    }
+    match halted == pod.record.halted.is_some() {
+        true => Turn::Answer(Ok(Verb::Unchanged)),
+        false => Turn::Write(Proposal::Halt { halted }),
     }
 }
 

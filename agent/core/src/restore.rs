@@ -55,6 +55,7 @@ impl Core {
             generation: 0,
             created: None,
             deletion: None,
+            halted: None,
             phase: Phase::Unknown,
             reason: Some(barepod_model::Reason::LedgerUnreadable),
             message,

@@ -35,6 +35,7 @@ pub(crate) fn pod(pod: &PodMachine, ctx: &Ctx<'_>) -> Option<PodView> {
         generation: pod.record.generation,
         created: Some(pod.record.created.clone()),
         deletion: pod.record.deletion.clone(),
+        halted: pod.record.halted.clone(),
         phase,
         reason,
         message,
@@ -60,16 +61,21 @@ fn pod_reason(pod: &PodMachine) -> (Option<Reason>, String) {
         Stage::TearDownFailed { message, .. } | Stage::ForgetFailed { message, .. } => {
             (Some(Reason::Failed), message.clone())
         }
-        Stage::Prepared { .. } if pod.awaits_dependency() && !pod.is_dying() => match &pod.others.dependency {
-            Some(blocker) => (Some(blocker.reason), blocker.message.clone()),
-            None => (None, String::new()),
-        },
+        Stage::Prepared { .. } if pod.awaits_dependency() && !pod.is_dying() && pod.record.halted.is_none() => {
+            match &pod.others.dependency {
+                Some(blocker) => (Some(blocker.reason), blocker.message.clone()),
+                None => (None, String::new()),
+            }
+        }
         _other if pod.record.failure.is_some() && !pod.is_dying() => match &pod.record.failure {
             Some(failure) => (Some(failure.reason), failure.message.clone()),
             None => (None, String::new()),
         },
         _other if pod.others.goes_down && !pod.is_dying() && !pod.is_over() => {
             (Some(Reason::NodeShutdown), "the host goes down; the pod is begun again after the next boot".to_owned())
+        }
+        _other if pod.record.halted.is_some() && !pod.is_dying() && !pod.is_over() => {
+            (Some(Reason::Stopped), "an operator has stopped it; `barepod start` begins it again".to_owned())
         }
         _other if pod.record.orphaned => {
             (Some(Reason::Orphaned), format!("the source ({}) does not mention it; it runs on", pod.wanted.source))
@@ -160,7 +166,7 @@ fn container_state(
 
 fn idle_state(pod: &PodMachine, rec: &ContainerRecord, spec: Option<&Spec>, ctx: &Ctx<'_>) -> ContainerState {
     match &rec.last {
-        Some(end) if rec.finished || pod.is_over() || spec.is_none() => {
+        Some(end) if rec.finished || pod.is_over() || pod.record.halted.is_some() || spec.is_none() => {
             return ContainerState::Terminated { termination: end.clone() };
         }
         Some(end) if due(rec, ctx).is_some_and(|at| at > ctx.now.boot) => {
@@ -170,6 +176,9 @@ fn idle_state(pod: &PodMachine, rec: &ContainerRecord, spec: Option<&Spec>, ctx:
             return waiting(Reason::CrashLoopBackOff, backing_off(pod, rec, spec));
         }
         Some(_) | None => {}
+    }
+    if pod.record.halted.is_some() {
+        return waiting(Reason::Stopped, String::new());
     }
     if let Some(missing) = spec.and_then(|spec| spec.missing.as_ref()) {
         return waiting(Reason::CreateContainerConfigError, missing.clone());

@@ -59,7 +59,7 @@ impl PodMachine {
         }
         match self.fails_with_the_host() {
             true => self.fail_with_the_host(ctx),
-            false => self.stop_until_the_next_boot(ctx),
+            false => self.stop_what_runs(ctx),
         }
     }
 
@@ -87,7 +87,8 @@ impl PodMachine {
         self.journal.propose(&self.record, Pending { proposal: Proposal::Fail { failure }, request: None }, ctx);
     }
 
-    fn stop_until_the_next_boot(&mut self, ctx: &mut Ctx<'_>) {
+    /// As if somebody had asked for new processes, which nobody begins for now.
+    pub(crate) fn stop_what_runs(&mut self, ctx: &mut Ctx<'_>) {
         let runs = |name| match self.containers.get(name).map(|machine| &machine.state) {
             Some(State::Running(_)) => true,
             Some(State::Recovering | State::Idle | State::Starting { .. } | State::Draining { .. }) | None => false,

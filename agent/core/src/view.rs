@@ -24,6 +24,8 @@ pub struct PodView {
     pub created: Option<Stamp>,
     /// It is ending.
     pub deletion: Option<Deletion>,
+    /// Since when an operator wants nothing of it to run.
+    pub halted: Option<Stamp>,
     /// Its phase.
     pub phase: Phase,
     /// Why it waits, is orphaned, or cannot be read.

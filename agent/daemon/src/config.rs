@@ -113,8 +113,11 @@ fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Config::default());
     }
-    let raw: Raw = serde_saphyr::from_str(text)
-        .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string() })?;
+    let raw: Raw = serde_saphyr::from_str(text).map_err(|error| {
+        let message = error.to_string();
+        let suggestion = suggestion(&message).unwrap_or_default();
+        ConfigError::Parse { path: path.to_owned(), message: message + &suggestion }
+    })?;
     let value = |key, message: String| ConfigError::Value { path: path.to_owned(), key, message };
     let defaults = Config::default();
     let cgroup = raw.cgroup.unwrap_or(defaults.cgroup);
@@ -157,6 +160,17 @@ fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         resources,
         seccomp_default: raw.seccomp_default.unwrap_or(defaults.seccomp_default),
     })
+}
+
+/// What was meant by a key that there is not. The message names it, and those that there are:
+/// ``unknown field `a`, expected one of b, c``.
+fn suggestion(message: &str) -> Option<String> {
+    let (_, named) = message.split_once("unknown field `")?;
+    let (unknown, known) = named.lines().next()?.split_once("`, expected ")?;
+    let known = known.trim_start_matches("one of ").split([',', ' ', '`']).filter(|word| !word.is_empty());
+    let distance = |key: &str| strsim::osa_distance(&unknown.to_lowercase(), &key.to_lowercase());
+    let nearest = known.map(|key| (distance(key), key)).min()?;
+    (nearest.0 <= 1 + nearest.1.len() / 4).then(|| format!("; did you mean {:?}?", nearest.1))
 }
 
 /// A resolver takes three.
@@ -224,6 +238,26 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_line() {
         let error = parse_text("cgroup: a\ncontainerLogMaxSizes: 1Mi\n").unwrap_err();
         assert!(error.contains("containerLogMaxSizes") && error.contains('2'), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_what_was_meant() {
+        for (text, meant) in [
+            ("containerLogMaxSizes: 1Mi", Some("containerLogMaxSize")),
+            ("CGroup: a", Some("cgroup")),
+            ("clusterDns: []", Some("clusterDNS")),
+            ("crashLoopBackoff: {}", Some("crashLoopBackOff")),
+            ("crashLoopBackOff: {maxSecond: 1}", Some("maxSeconds")),
+            ("resources: {maxPod: 1}", Some("maxPods")),
+            ("resources: {evictionhard: {}}", Some("evictionHard")),
+            ("nodeLabel: {a: b}", Some("nodeLabels")),
+            ("something: else", None),
+        ] {
+            let error = parse_text(text).unwrap_err();
+            let said = meant.map(|meant| format!("did you mean {meant:?}?"));
+            assert_eq!(error.contains("did you mean"), said.is_some(), "{error}");
+            assert!(error.contains(&said.unwrap_or_default()), "{error}");
+        }
     }
 
     #[test]

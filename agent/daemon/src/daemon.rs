@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::args::Args;
+use crate::audit::Audit;
 use crate::board::Board;
 use crate::clock;
 use crate::config::Config;
@@ -53,7 +54,9 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     let ledger = ledger.with_sync_delay(Duration::from_millis(args.ledger_sync_delay));
     let pods = restored(ledger.load()?, &dirs);
     let groups = groups(&config)?;
-    let (board, journal) = (Arc::new(Board::new()), Arc::new(Journal::new()));
+    let journal = Journal::open(dirs.state.join("history/events.jsonl")).context("events cannot be kept")?;
+    let (board, journal) = (Arc::new(Board::new()), Arc::new(journal));
+    let audit = Audit::open(dirs.log.join("audit.log")).context("no audit log can be kept")?;
     let (prober, keeper) = Prober::new(args.prober_binary(), account(&HostAccounts), config.probe_address);
     let host = Arc::new(Host {
         dirs: dirs.clone(),
@@ -77,7 +80,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     let access = Access::new(config.socket_group.as_deref(), config.bridge_user.as_deref())?;
 
     let rules = Rules::load(args.policy_file());
-    let (supervisor, inbox) = Handle::channel(rules.clone());
+    let (supervisor, inbox) = Handle::channel(rules.clone(), audit.clone());
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
 
@@ -127,6 +130,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         machine,
         gauge: Arc::new(Gauge::new(Arc::clone(&host))),
         access: access.clone(),
+        audit,
         rules,
         board,
         journal,
@@ -188,6 +192,7 @@ async fn report(serving: impl Future<Output = Result<(), tonic::transport::Error
 fn make(dirs: &Dirs) -> Result<()> {
     for (path, mode) in [
         (dirs.state.clone(), 0o711),
+        (dirs.state.join("history"), 0o700),
         (dirs.run.clone(), 0o755),
         (dirs.run.join("shims"), 0o700),
         (dirs.log.clone(), 0o755),

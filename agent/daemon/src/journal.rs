@@ -1,14 +1,20 @@
-//! Recent events of all pods, bounded, for `describe` and `events`.
+//! Recent events of all pods, bounded, for `describe` and `events`. They are kept over the daemon's death in
+//! `/var/lib/barepod/history/events.jsonl`, a line each.
 
 use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use barepod_core::{Event, PodView, Severity};
 use barepod_model::{Source, WallTime};
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
+use crate::lines::{self, Bounds, Lines};
+
 /// An event with its time and its pod's name.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) time: WallTime,
     pub(crate) namespace: String,
@@ -23,14 +29,25 @@ pub(crate) struct Entry {
 pub(crate) struct Journal {
     entries: Mutex<VecDeque<Arc<Entry>>>,
     new: broadcast::Sender<Arc<Entry>>,
+    history: Lines,
 }
 
 /// About ten events for each of 200 pods.
 const CAPACITY: usize = 2048;
+/// An event has some 300 bytes: two files hold more than that many.
+const BOUNDS: Bounds = Bounds { bytes: 1 << 20, old: 1 };
 
 impl Journal {
-    pub(crate) fn new() -> Self {
-        Self { entries: Mutex::default(), new: broadcast::channel(256).0 }
+    /// With what former daemons have left there.
+    ///
+    /// # Errors
+    /// There can be no thread that writes.
+    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
+        // What a power cut tore, or another release wrote, is no event.
+        let known = lines::read(&path, BOUNDS).into_iter().filter_map(|line| serde_json::from_str(&line).ok());
+        let mut entries: VecDeque<Arc<Entry>> = known.map(Arc::new).collect();
+        drop(entries.drain(..entries.len().saturating_sub(CAPACITY)));
+        Ok(Self { entries: Mutex::new(entries), new: broadcast::channel(256).0, history: Lines::open(path, BOUNDS)? })
     }
 
     /// Keeps an event, drops the oldest beyond the capacity, and logs it.
@@ -44,6 +61,10 @@ impl Journal {
             event,
         });
         log(&entry);
+        match serde_json::to_string(&*entry) {
+            Ok(line) => self.history.add(line),
+            Err(error) => tracing::error!(%error, "an event is not kept"),
+        }
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() == CAPACITY {
             entries.pop_front();
@@ -70,5 +91,32 @@ fn log(entry: &Entry) {
         Severity::Warning => {
             tracing::warn!(reason = %event.reason, namespace, pod, uid = %event.pod, container, "{}", event.message);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use barepod_model::{PodUid, Reason};
+
+    use super::*;
+
+    fn event(number: usize) -> Event {
+        let (pod, message) = (PodUid::new("u").expect("a UID"), format!("event {number}"));
+        Event { pod, container: None, severity: Severity::Warning, reason: Reason::OOMKilled, message }
+    }
+
+    #[test]
+    fn events_outlive_the_daemon_and_are_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        let journal = Journal::open(path.clone()).unwrap();
+        (0..CAPACITY).for_each(|number| journal.add(event(number), None));
+        drop(journal);
+        std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + "{\"torn\":\n").unwrap();
+        let journal = Journal::open(path).unwrap();
+        journal.add(event(CAPACITY), None);
+        let (known, _) = journal.follow();
+        assert_eq!(known.len(), CAPACITY);
+        assert_eq!((&known[0].event, &known[CAPACITY - 1].event), (&event(1), &event(CAPACITY)));
     }
 }

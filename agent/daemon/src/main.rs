@@ -5,6 +5,7 @@
 
 mod allotment;
 mod args;
+mod audit;
 mod board;
 mod clock;
 mod config;
@@ -13,6 +14,7 @@ mod grpc;
 mod hands;
 mod journal;
 mod levels;
+mod lines;
 mod notify;
 mod object;
 mod policy;

@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barepod_core::{Accepted, ConditionChange, Core, Denied, Effect, Evidence, Input, RequestId, Restored};
-use barepod_model::{ContainerName, Permit, Pod, PodUid, Reason};
+use barepod_core::{Accepted, ConditionChange, Core, Denied, Effect, Evidence, Input, RequestId, Restored, Verb};
+use barepod_model::{ContainerName, Permit, Pod, PodUid, Reason, Source};
 use barepod_policy::Subject;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::{Asker, Audit};
 use crate::board::Board;
 use crate::clock;
 use crate::hands::Hands;
@@ -50,9 +51,33 @@ pub(crate) enum Request {
         pod: PodUid,
         change: ConditionChange,
     },
+    Halt {
+        pod: PodUid,
+        halted: bool,
+    },
 }
 
 impl Request {
+    /// Who wants it, if it is a source: what users ask for at the socket is written down there, but for their pods.
+    fn of_source(&self) -> Option<(Asker, &'static str, String)> {
+        match self {
+            Request::Apply(pod, subject) => {
+                let asker = Asker::of(&subject.source.to_string(), subject.user.as_ref().map(|user| user.uid));
+                Some((asker, "apply", format!("pod/{}/{}", pod.namespace, pod.name)))
+            }
+            Request::Delete { evidence: Evidence::Operator, .. } => None,
+            Request::Delete { pod, evidence, .. } => {
+                let source = match evidence {
+                    Evidence::FileRemoved | Evidence::Operator => Source::File,
+                    Evidence::DeletionTimestamp | Evidence::Deleted | Evidence::Replaced => Source::Kubernetes,
+                    Evidence::TaskStopped => Source::Nomad,
+                };
+                Some((Asker::of(&source.to_string(), None), "delete", format!("pod {pod}")))
+            }
+            Request::Restart { .. } | Request::Condition { .. } | Request::Halt { .. } => None,
+        }
+    }
+
     fn into_input(self, request: RequestId, permit: Option<Permit>) -> Input {
         match self {
             Request::Apply(pod, _) => {
@@ -62,6 +87,7 @@ impl Request {
             Request::Delete { pod, grace, evidence } => Input::Delete { request, pod, grace, evidence },
             Request::Restart { pod, container } => Input::Restart { request, pod, container },
             Request::Condition { pod, change } => Input::Condition { request, pod, change },
+            Request::Halt { pod, halted } => Input::Halt { request, pod, halted },
         }
     }
 }
@@ -71,23 +97,40 @@ impl Request {
 pub(crate) struct Handle {
     messages: mpsc::Sender<Message>,
     rules: Rules,
+    audit: Audit,
 }
 
 impl Handle {
     /// A handle, and the receiving end for [`Supervisor::new`].
-    pub(crate) fn channel(rules: Rules) -> (Self, mpsc::Receiver<Message>) {
+    pub(crate) fn channel(rules: Rules, audit: Audit) -> (Self, mpsc::Receiver<Message>) {
         // Room for a burst of 200 pods with a few facts each; a full channel makes the askers wait, nothing is dropped.
         let (messages, inbox) = mpsc::channel(1024);
-        (Self { messages, rules }, inbox)
+        (Self { messages, rules, audit }, inbox)
     }
 
-    /// Asks, and waits until the answer is durable. Every pod of every source comes by here, so here the policy is asked.
+    /// Asks, and waits until the answer is durable. Every pod of every source comes by here, so here the policy is asked, and
+    /// what sources want is written down. An apply that changes nothing is not: each daemon reads all manifests at its start.
     pub(crate) async fn ask(&self, what: Request) -> Result<Accepted, Denied> {
+        let by_source = what.of_source();
+        let answer = self.hand_over(what).await;
+        let is_news = !matches!(&answer, Ok(Accepted { verb: Verb::Unchanged, .. }));
+        if let Some((asker, verb, object)) = by_source.filter(|_| is_news) {
+            self.audit.told(&asker, verb, &object, answer.as_ref().err());
+        }
+        answer
+    }
+
+    /// An object beside pods was put in force, or was not.
+    pub(crate) fn note_object(&self, user: u32, object: &str, denied: Option<&Denied>) {
+        self.audit.told(&Asker::of(&Source::File.to_string(), Some(user)), "apply", object, denied);
+    }
+
+    async fn hand_over(&self, what: Request) -> Result<Accepted, Denied> {
         let (reply, answer) = oneshot::channel();
         let gone = || Denied { reason: Reason::NotReady, message: "barepodd is ending; try again".to_owned() };
         let permit = match &what {
             Request::Apply(pod, subject) => Some(self.rules.permit(pod, subject).await),
-            Request::Delete { .. } | Request::Restart { .. } | Request::Condition { .. } => None,
+            Request::Delete { .. } | Request::Restart { .. } | Request::Condition { .. } | Request::Halt { .. } => None,
         };
         self.messages.send(Message::Request { what, permit, reply }).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?

@@ -8,6 +8,7 @@
 pub mod app_armor;
 pub mod cgroup;
 mod dirs;
+pub mod disk;
 pub mod host;
 pub mod host_usage;
 pub mod ids;

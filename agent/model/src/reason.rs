@@ -182,6 +182,8 @@ reasons! {
     Terminated,
     /// The host goes down: nothing is begun on it.
     NodeShutdown,
+    /// An operator has stopped the pod, and nobody has started it since.
+    Stopped,
 
     // Events.
     /// An intent was accepted.

@@ -51,6 +51,8 @@ pub enum Verb {
     Delete,
     /// New processes for a pod.
     Restart,
+    /// Keep a pod from running, and let it run again.
+    Stop,
     /// Set a pod's conditions.
     Condition,
     /// A command in a running container.
@@ -65,8 +67,17 @@ pub enum Verb {
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Verb; 8] =
-        [Verb::Apply, Verb::Delete, Verb::Restart, Verb::Condition, Verb::Exec, Verb::Attach, Verb::Get, Verb::Logs];
+    pub const ALL: [Verb; 9] = [
+        Verb::Apply,
+        Verb::Delete,
+        Verb::Restart,
+        Verb::Stop,
+        Verb::Condition,
+        Verb::Exec,
+        Verb::Attach,
+        Verb::Get,
+        Verb::Logs,
+    ];
 
     /// As it is written.
     #[must_use]
@@ -75,6 +86,7 @@ impl Verb {
             Verb::Apply => "apply",
             Verb::Delete => "delete",
             Verb::Restart => "restart",
+            Verb::Stop => "stop",
             Verb::Condition => "condition",
             Verb::Exec => "exec",
             Verb::Attach => "attach",

@@ -12,7 +12,7 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 use std::{fs, io};
 
-use barepod_model::{ContainerRequest, Reason, RequestError, Resolved};
+use barepod_model::{ContainerRequest, Reason, RequestError, Resolved, Resources};
 use barepod_yaml::place::FieldPath;
 
 use crate::error::{Fault, PresetError, near, refuse};
@@ -21,10 +21,11 @@ use crate::file::PresetFile;
 use crate::host::Host;
 use crate::image::{self, COMMAND, Image, Pattern};
 use crate::load::{MAX_BYTES, fetch_sources, load};
-use crate::resolve::resolve;
+use crate::resolve::{HostWants, host_wants, resolve};
+use crate::run::RunPlan;
 use crate::service::Judge;
 use crate::tree::{Origin, Tree, parse};
-use crate::{inherit, version};
+use crate::{inherit, run, version};
 
 /// A preset file as it was found.
 pub struct PresetSource<'a> {
@@ -250,6 +251,25 @@ impl Catalogue {
         let documented = contract.map(|contract| contract.source.clone());
         let paths = contract.iter().flat_map(|c| &c.files).map(|f| (f.path.0.clone(), f.about.clone())).collect();
         Ok(Explanation { file, above, documented, paths, resolved, settings })
+    }
+
+    /// What the preset of an image wants of the host for a container with these limits, whether the host is so or not.
+    ///
+    /// # Errors
+    /// `InvalidImageName`, `ImagePullBackOff`, `VersionNotInstalled`, `InvalidPreset`.
+    pub fn host_wants(&self, image: &str, resources: &Resources, host: &dyn Host) -> Result<HostWants, RequestError> {
+        let image = image::parse(image)?;
+        host_wants(&self.answering(&image)?.file, &image, resources, host)
+    }
+
+    /// What a pod is made of that runs a preset, or an image, by nothing but its name.
+    ///
+    /// # Errors
+    /// `InvalidImageName`, `ImagePullBackOff`, `VersionNotInstalled`, `InvalidPreset`.
+    pub fn run_plan(&self, name: &str, host: &dyn Host) -> Result<RunPlan, RequestError> {
+        let written = self.image_of(name).unwrap_or_else(|| name.to_owned());
+        let image = image::parse(&written)?;
+        run::plan(&self.answering(&image)?.file, &written, host)
     }
 
     /// An image that a preset of this name answers to, without a tag.

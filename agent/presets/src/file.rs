@@ -47,6 +47,33 @@ record! {
         "hostChecks" => host_checks: Vec<HostCheckFile>,
         /// The contract of the image's own service. Absent: it runs the commands it is given.
         "service" => service: Option<Placed<ServiceFile>>,
+        /// What a pod of it needs, for `barepod run`.
+        "run" => run: Option<RunFile>,
+    }
+}
+
+record! {
+    /// What a pod needs that runs a preset by nothing but its name.
+    pub(crate) struct RunFile {
+        /// Arguments; templates.
+        "args" => args: Vec<Text>,
+        /// Variables; templates.
+        "env" => env: BTreeMap<String, Text>,
+        /// Directories that are to be kept: each gets a claim. Merged by `name`.
+        "volumes" => volumes: Vec<RunVolumeFile>,
+        /// Variables of the contract that passwords are made for. With `file` in the contract the service reads it from a
+        /// file, else it gets the variable.
+        "passwords" => passwords: Vec<Text>,
+    }
+}
+
+record! {
+    /// A directory that is to be kept.
+    pub(crate) struct RunVolumeFile {
+        /// Its name; the claim's is that of the pod with this one behind it.
+        "name" => name: Text,
+        /// Where the image has it; a template.
+        "path" => path: Text,
     }
 }
 
@@ -182,6 +209,10 @@ record! {
         "message" => message: Text,
         /// What to do; a template.
         "hint" => hint: Text,
+        /// What it should be, in a few words, as `barepod doctor` shows it; a template.
+        "wants" => wants: Option<Text>,
+        /// The command that makes it so and keeps it so over a boot, as `barepod doctor` shows it; a template.
+        "command" => command: Option<Text>,
     }
 }
 

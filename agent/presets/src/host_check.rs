@@ -8,8 +8,37 @@ use minijinja::Value;
 use crate::error::refuse;
 use crate::file::{HostCheckFile, Severity};
 use crate::host::Host;
+use crate::read::Text;
 use crate::template::Scope;
 use crate::word::Resource;
+
+/// Something that a preset wants of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Want {
+    /// The check's name.
+    pub name: String,
+    /// What is looked at: `vm.max_map_count`, a path, `nofile`, `clock`.
+    pub of: String,
+    /// What it should be, in words, where the preset says so.
+    pub wants: Option<String>,
+    /// What it is; nothing where this host does not have it, and then nothing is wanted.
+    pub found: Option<String>,
+    /// What is wrong; nothing if it is as it should be.
+    pub unmet: Option<Unmet>,
+}
+
+/// What is wrong with the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmet {
+    /// No pod of the preset is admitted; else it is told.
+    pub refuses: bool,
+    /// What is wrong.
+    pub message: String,
+    /// What to do, in words.
+    pub hint: String,
+    /// The command that mends it, where the preset has one.
+    pub command: Option<String>,
+}
 
 /// What is to be said of the host; the first thing that forbids a pod is an error.
 pub(crate) fn look(
@@ -19,20 +48,42 @@ pub(crate) fn look(
 ) -> Result<Vec<RequestError>, RequestError> {
     let mut warnings = Vec::new();
     for check in checks {
-        // What this host does not have, for instance a file of another kernel, needs no setting.
-        let Some(value) = value(check, host) else { continue };
-        let scope = scope.with("value", value);
-        if !scope.is_true(&check.when)? {
-            continue;
+        let Some(unmet) = want(check, scope, host)?.unmet else { continue };
+        let said = refuse(Reason::HostCheckFailed, "image", unmet.message, unmet.hint);
+        if unmet.refuses {
+            return Err(said);
         }
-        let (message, hint) = (scope.render(&check.message)?, scope.render(&check.hint)?);
-        let said = refuse(Reason::HostCheckFailed, "image", message, hint);
-        match check.severity.unwrap_or(Severity::Warn) {
-            Severity::Refuse => return Err(said),
-            Severity::Warn => warnings.push(said),
-        }
+        warnings.push(said);
     }
     Ok(warnings)
+}
+
+/// One check, and what the host says to it.
+pub(crate) fn want(check: &HostCheckFile, scope: &Scope, host: &dyn Host) -> Result<Want, RequestError> {
+    let name = check.name.value.clone();
+    // What this host does not have, for instance a file of another kernel, needs no setting.
+    let Some(value) = value(check, host) else {
+        return Ok(Want { name, of: subject(check), wants: None, found: None, unmet: None });
+    };
+    let found = Some(value.to_string());
+    let scope = scope.with("value", value);
+    let text = |text: &Option<Text>| text.as_ref().map(|text| scope.render(text)).transpose();
+    let unmet = if scope.is_true(&check.when)? {
+        let refuses = check.severity == Some(Severity::Refuse);
+        let (message, hint) = (scope.render(&check.message)?, scope.render(&check.hint)?);
+        Some(Unmet { refuses, message, hint, command: text(&check.command)? })
+    } else {
+        None
+    };
+    Ok(Want { name, of: subject(check), wants: text(&check.wants)?, found, unmet })
+}
+
+/// What is looked at, in a word.
+fn subject(check: &HostCheckFile) -> String {
+    let sysctl = check.sysctl.as_ref().map(|name| name.value.clone());
+    let file = || check.file.as_ref().map(|path| path.0.display().to_string());
+    let limit = || check.limit.map(|limit| limit.name().to_owned());
+    sysctl.or_else(file).or_else(limit).unwrap_or_else(|| "clock".to_owned())
 }
 
 fn value(check: &HostCheckFile, host: &dyn Host) -> Option<Value> {

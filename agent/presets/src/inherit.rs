@@ -15,7 +15,7 @@ use crate::read::Faults;
 use crate::tree::{Branch, Entry, Tree};
 
 /// Lists whose elements have a name, and the key that is their name.
-pub(crate) const KEYED: [(&str, &str); 13] = [
+pub(crate) const KEYED: [(&str, &str); 14] = [
     ("shared", "path"),
     ("hostChecks", "name"),
     ("service.contract.env", "name"),
@@ -29,6 +29,7 @@ pub(crate) const KEYED: [(&str, &str); 13] = [
     ("service.files", "path"),
     ("service.ownedDirs", "path"),
     ("service.rlimits", "resource"),
+    ("run.volumes", "name"),
 ];
 
 /// What a preset never takes from a parent of another name: two presets would answer to one image.

@@ -8,7 +8,8 @@ use barepod_yaml::place::{FieldPath, Place};
 
 use crate::error::Fault;
 use crate::file::{
-    API_VERSION, HostCheckFile, InitFile, PresetFile, ProbeFile, RenderedFileFile, RootFile, ServiceFile, VersionsFile,
+    API_VERSION, HostCheckFile, InitFile, PresetFile, ProbeFile, RenderedFileFile, RootFile, RunFile, ServiceFile,
+    VersionsFile,
 };
 use crate::image;
 use crate::read::{Faults, Placed, Read, Text};
@@ -72,9 +73,27 @@ fn check(preset: &PresetFile, faults: &mut Faults) {
         faults.push(fault.hint("add user: {name: ACCOUNT} with an account of the host"));
     }
     preset.service.iter().for_each(|s| service(s, faults));
+    preset.run.iter().for_each(|r| run(r, preset, faults));
     if let (Some(_), Some(user)) = (&preset.root, preset.user.as_ref().filter(|user| !user.image_ids.is_empty())) {
         let fault = preset.name.fault(format!("user.imageIds stand for the host's account {}", user.name));
         faults.push(fault.hint("leave them out: a tree as root has accounts and ids of its own"));
+    }
+}
+
+fn run(run: &RunFile, preset: &PresetFile, faults: &mut Faults) {
+    run.args.iter().chain(run.env.values()).for_each(|text| check_template(text, faults));
+    for volume in &run.volumes {
+        check_template(&volume.path, faults);
+        if ContainerName::new(volume.name.value.as_str()).is_err() {
+            let fault = volume.name.fault(format!("{:?} cannot name a volume", volume.name.value));
+            faults.push(fault.hint("use lower case letters, digits and '-'"));
+        }
+    }
+    let contract = preset.service.iter().filter_map(|service| service.contract.as_ref()).flat_map(|of| &of.env);
+    let known: Vec<_> = contract.map(|env| env.name.value.as_str()).collect();
+    for name in run.passwords.iter().filter(|name| !known.contains(&name.value.as_str())) {
+        let fault = name.fault(format!("the contract has no variable {:?}", name.value));
+        faults.push(fault.hint("name it in service.contract.env, or correct it"));
     }
 }
 
@@ -133,7 +152,8 @@ fn host_check(check: &HostCheckFile, faults: &mut Faults) {
     let looked_at = [check.sysctl.is_some(), check.file.is_some(), check.limit.is_some(), check.clock];
     exactly_one(&looked_at, &check.name, "sysctl, file, limit, clock", faults);
     check_expression(&check.when, faults);
-    [&check.message, &check.hint].into_iter().for_each(|text| check_template(text, faults));
+    let texts = [&check.message, &check.hint].into_iter().chain(&check.wants).chain(&check.command);
+    texts.for_each(|text| check_template(text, faults));
 }
 
 fn exactly_one<T>(given: &[bool], at: &Placed<T>, names: &str, faults: &mut Faults) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use barepod_model::{
     Brought, Bytes, CAPABILITIES, Confinement, ContainerRequest, Credentials, Env, FollowsResources, Launch, Probe,
-    ProbeHandler, Reason, RequestError, Resolved, Root, SharedDir, StopPlan, StopStage,
+    ProbeHandler, Reason, RequestError, Resolved, Resources, Root, SharedDir, StopPlan, StopStage,
 };
 use minijinja::Value;
 
@@ -13,6 +13,7 @@ use crate::contract::{self, Mode};
 use crate::error::refuse;
 use crate::file::PresetFile;
 use crate::host::Host;
+use crate::host_check::Want;
 use crate::image::Image;
 use crate::service::Judge;
 use crate::template::{self, Scope};
@@ -37,12 +38,9 @@ pub(crate) fn resolve(
 ) -> Result<(Resolved, Vec<Setting>), RequestError> {
     let tree = preset.root.as_ref().map(|root| TreeRoot::find(root, image, host)).transpose()?;
     let mode = mode(preset, request, tree.as_ref());
-    let chosen = match &preset.versions {
-        Some(versions) => Some(version::choose(image, preset.title(), versions, host)?),
-        None => None,
-    };
+    let chosen = chosen(preset, image, host)?;
     let who = who(preset, request, tree.as_ref(), &mode, host)?;
-    let mut scope = scope(request, image, chosen.as_ref());
+    let mut scope = container_scope(request, image, chosen.as_ref());
     let name = who.name.clone().unwrap_or_else(|| who.user.uid.to_string());
     scope.set("user", template::map([("name", Value::from(name)), ("uid", who.user.uid.into())]));
     let env = env(preset, request, tree.as_ref(), &who, &scope)?;
@@ -63,6 +61,34 @@ pub(crate) fn resolve(
         }
         (Mode::Service(words) | Mode::Command(words), _) => Ok((command(words, resolved)?, Vec::new())),
     }
+}
+
+/// What a preset wants of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostWants {
+    /// The preset, with the version found: `mongodb 7.0.14`.
+    pub preset: String,
+    /// What it wants, in the order of its file.
+    pub wants: Vec<Want>,
+}
+
+/// What a preset wants of the host for a container with these limits.
+pub(crate) fn host_wants(
+    preset: &PresetFile,
+    image: &Image,
+    resources: &Resources,
+    host: &dyn Host,
+) -> Result<HostWants, RequestError> {
+    let chosen = chosen(preset, image, host)?;
+    let scope = scope(image, resources, chosen.as_ref());
+    let wants =
+        preset.host_checks.iter().map(|check| host_check::want(check, &scope, host)).collect::<Result<_, _>>()?;
+    Ok(HostWants { preset: label(preset, image, chosen.as_ref()), wants })
+}
+
+pub(crate) fn chosen(preset: &PresetFile, image: &Image, host: &dyn Host) -> Result<Option<Chosen>, RequestError> {
+    let versions = preset.versions.as_ref();
+    versions.map(|versions| version::choose(image, preset.title(), versions, host)).transpose()
 }
 
 /// What a container has from the preset, or from the tree that stands for its image, and not from its manifest.
@@ -206,7 +232,17 @@ fn label(preset: &PresetFile, image: &Image, chosen: Option<&Chosen>) -> String 
     }
 }
 
-fn scope(request: &ContainerRequest, image: &Image, chosen: Option<&Chosen>) -> Scope {
+fn container_scope(request: &ContainerRequest, image: &Image, chosen: Option<&Chosen>) -> Scope {
+    let mut scope = scope(image, &request.resources, chosen);
+    scope.set("container", request.name.as_str());
+    scope.set("hostname", request.hostname.as_str());
+    let mounts = request.mounts.iter().map(|mount| Value::from(mount.path.display().to_string()));
+    scope.set("mounts", mounts.collect::<Value>());
+    scope
+}
+
+/// What does not depend on the rest of the container.
+pub(crate) fn scope(image: &Image, resources: &Resources, chosen: Option<&Chosen>) -> Scope {
     let mut scope = Scope::default();
     if let Some(chosen) = chosen {
         let Version(numbers) = &chosen.installed.version;
@@ -219,12 +255,8 @@ fn scope(request: &ContainerRequest, image: &Image, chosen: Option<&Chosen>) -> 
         "image",
         template::map([("name", Value::from(image.fill("{name}"))), ("tag", image.fill("{tag}").into())]),
     );
-    scope.set("container", request.name.as_str());
-    scope.set("hostname", request.hostname.as_str());
-    let mounts = request.mounts.iter().map(|mount| Value::from(mount.path.display().to_string()));
-    scope.set("mounts", mounts.collect::<Value>());
-    scope.set("memory", request.resources.memory_limit.map(|m| m.0));
-    scope.set("cpu", request.resources.cpu_limit.map(|c| c.0));
+    scope.set("memory", resources.memory_limit.map(|m| m.0));
+    scope.set("cpu", resources.cpu_limit.map(|c| c.0));
     scope
 }
 

@@ -103,6 +103,13 @@ const RESOURCES: [(&str, u32); 16] = [
     ("rttime", 15),
 ];
 
+impl Resource {
+    /// Its name in preset files.
+    pub(crate) fn name(self) -> &'static str {
+        RESOURCES.iter().find(|(_, number)| *number == self.0).map_or("limit", |(name, _)| name)
+    }
+}
+
 impl Word for Resource {
     fn word(text: &str) -> Result<Self, (String, String)> {
         one_of(text, "resource limit", &RESOURCES).map(Self)

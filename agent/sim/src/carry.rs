@@ -59,6 +59,7 @@ pub(crate) fn pod_of_input(input: &Input) -> Option<PodUid> {
         | Input::Apply { .. }
         | Input::Delete { .. }
         | Input::Restart { .. }
+        | Input::Halt { .. }
         | Input::Condition { .. }
         | Input::Surveyed { .. }
         | Input::Shutdown { .. }
@@ -194,6 +195,7 @@ impl World<'_> {
         self.check_room(&key, &pod)?;
         self.check_evicted(&key, polled)?;
         self.check_up(&key, polled)?;
+        self.check_halted(&key, polled)?;
         if self.spent.contains_key(&key.container_key()) {
             return Err(violated(Invariant::EphemeralOnce, format!("{key} is started again")));
         }

@@ -30,6 +30,11 @@ pub(crate) enum What {
         pod: PodUid,
         container: Option<ContainerName>,
     },
+    /// Wants nothing of a pod to run, or wants it to run again.
+    Halt {
+        pod: PodUid,
+        halted: bool,
+    },
     /// Says whether the gate of a pod is open.
     Gate {
         pod: PodUid,
@@ -43,6 +48,7 @@ impl What {
             What::Apply(pod, permit) => Input::Apply { request, pod, permit },
             What::Delete { pod, grace } => Input::Delete { request, pod, grace, evidence: Evidence::Operator },
             What::Restart { pod, container } => Input::Restart { request, pod, container },
+            What::Halt { pod, halted } => Input::Halt { request, pod, halted },
             What::Gate { pod, status } => {
                 let (kind, reason, message) = (GATE.to_owned(), String::new(), String::new());
                 Input::Condition { request, pod, change: ConditionChange::Set { kind, status, reason, message } }
@@ -68,6 +74,10 @@ pub(crate) struct Intent {
     pub(crate) gone: bool,
     /// What was acknowledged of its gate; nothing while it is not known.
     pub(crate) gate: Option<ConditionStatus>,
+    /// Whether it was acknowledged that nothing of it is to run; nothing while that is not known.
+    pub(crate) halted: Option<bool>,
+    /// When that was acknowledged.
+    pub(crate) halted_at: SimTime,
 }
 
 /// How sure it is that something was accepted.
@@ -179,6 +189,10 @@ fn check_one(intent: &Intent, view: &PodView) -> Result<(), Violation> {
         return Err(violated(Invariant::DeniedChangesNothing, format!("pod {uid} is wanted as nobody was told")));
     }
     check_gate(intent, view)?;
+    if intent.halted.is_some_and(|halted| halted != view.halted.is_some()) {
+        let detail = format!("pod {uid} is shown as stopped: {}, which was not asked for", view.halted.is_some());
+        return Err(violated(Invariant::NoIntentLost, detail));
+    }
     match (intent.deleted, &view.deletion) {
         (Known::No, Some(_)) => {
             Err(violated(Invariant::DeniedChangesNothing, format!("pod {uid} is being deleted without evidence")))
@@ -215,5 +229,7 @@ fn new_intent(spec: Pod, created: Known, asked: SimTime) -> Intent {
         ending: None,
         gone: false,
         gate: Some(ConditionStatus::False),
+        halted: Some(false),
+        halted_at: SimTime::ZERO,
     }
 }

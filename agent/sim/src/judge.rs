@@ -39,8 +39,10 @@ impl World<'_> {
             What::Delete { grace, .. } => self.delete_acked(uid, *grace, ask.at),
             What::Restart { container, .. } => {
                 self.restart_allowed(uid, container.as_ref(), ask.at, true);
+                self.halt_known(uid, Some(false));
                 Ok(())
             }
+            What::Halt { halted, .. } => self.halt_acked(uid, *halted, ask.at),
             What::Gate { status, .. } => self.gate_acked(uid, *status),
         }
     }
@@ -79,6 +81,43 @@ impl World<'_> {
         Ok(())
     }
 
+    fn halt_acked(&mut self, uid: &PodUid, halted: bool, asked: SimTime) -> Result<(), Violation> {
+        if self.disk.synced(uid).is_none_or(|record| record.halted.is_some() != halted) {
+            let detail = format!("{uid} is said to be stopped ({halted}), which is not durable");
+            return Err(violated(Invariant::NoIntentLost, detail));
+        }
+        self.halt_allowed(uid, asked);
+        self.halt_known(uid, Some(halted));
+        Ok(())
+    }
+
+    fn halt_known(&mut self, uid: &PodUid, halted: Option<bool>) {
+        let now = self.clock.now;
+        if let Some(intent) = self.intents.pods.get_mut(uid) {
+            (intent.halted, intent.halted_at) = (halted, now);
+        }
+    }
+
+    /// All that runs may be stopped, each in its turn, and is no crash.
+    fn halt_allowed(&mut self, uid: &PodUid, asked: SimTime) {
+        let Some(intent) = self.intents.pods.get(uid) else { return };
+        let base = intent.spec.clone();
+        let all = intent.wishes().into_iter().flat_map(|pod| pod.containers).map(|container| container.name);
+        let living = self.host.containers.keys().filter(|key| key.pod == *uid).map(|key| key.container.clone());
+        let names: BTreeSet<_> = all.chain(living).collect();
+        self.replacement_allowed(uid, &base, &names, asked, false);
+    }
+
+    /// Of what an operator has stopped nothing is begun.
+    pub(crate) fn check_halted(&self, key: &AttemptKey, ordered: SimTime) -> Result<(), Violation> {
+        match self.intents.pods.get(&key.pod) {
+            Some(intent) if intent.halted == Some(true) && ordered > intent.halted_at => {
+                Err(violated(Invariant::StaysStopped, format!("{key} is started although its pod was stopped")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn delete_acked(&mut self, uid: &PodUid, grace: Option<Duration>, asked: SimTime) -> Result<(), Violation> {
         if self.disk.synced(uid).is_some_and(|record| record.deletion.is_none()) {
             return Err(violated(
@@ -115,7 +154,17 @@ impl World<'_> {
                         intent.deleted = Known::Maybe;
                     }
                 }
-                What::Restart { pod, container } => self.restart_allowed(&pod, container.as_ref(), at, false),
+                What::Restart { pod, container } => {
+                    self.restart_allowed(&pod, container.as_ref(), at, false);
+                    let was_halted = self.intents.pods.get(&pod).is_some_and(|intent| intent.halted != Some(false));
+                    if was_halted {
+                        self.halt_known(&pod, None);
+                    }
+                }
+                What::Halt { pod, .. } => {
+                    self.halt_allowed(&pod, at);
+                    self.halt_known(&pod, None);
+                }
                 What::Gate { pod, .. } => {
                     self.intents.pods.get_mut(&pod).into_iter().for_each(|intent| intent.gate = None);
                 }
@@ -449,6 +498,10 @@ impl World<'_> {
         let pod = view.pod.as_ref()?;
         if !may_fail_with_host(view) {
             return Some(format!("pod {uid} has its data here and is not begun again"));
+        }
+        if view.halted.is_some() {
+            let lives = self.host.containers.iter().any(|(key, process)| key.pod == *uid && process.populated);
+            return lives.then(|| format!("something of pod {uid} lives, though it was stopped"));
         }
         match view.reason {
             Some(Reason::WaitingForPredecessor | Reason::DataPathInUse) => {

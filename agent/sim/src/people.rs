@@ -40,7 +40,11 @@ impl World<'_> {
                 let container = self.rng.chance(500).then(|| ContainerName::new("main").expect("a label"));
                 self.ask(What::Restart { pod: target, container })
             }
-            87..91 => self.hear(Input::Missing { pod: target }),
+            87..89 => self.hear(Input::Missing { pod: target }),
+            89..91 => {
+                let halted = self.intents.pods.get(&target).is_some_and(|intent| intent.halted != Some(true));
+                self.ask(What::Halt { pod: target, halted })
+            }
             91..95 => {
                 let status = *self.rng.pick(&[ConditionStatus::True, ConditionStatus::True, ConditionStatus::False]);
                 self.ask(What::Gate { pod: target, status })

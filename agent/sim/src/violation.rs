@@ -32,6 +32,8 @@ pub enum Invariant {
     EvictedInOrder,
     /// On a host that goes down nothing is begun, and all that runs ends.
     GoesDown,
+    /// Of a pod that an operator has stopped nothing is begun before somebody starts it.
+    StaysStopped,
     /// A CPU that a container has for itself is nobody else's, as long as it lives.
     OwnCpus,
     /// An ephemeral container is started once.

@@ -10,6 +10,7 @@ use barepod_api::v1::{ApplyRequest, Diagnostic, ListRequest, ManifestFile, PodRe
 
 use super::Client;
 use crate::args::Apply;
+use crate::progress::awaited;
 use crate::refusal::from_status;
 
 pub(super) async fn run(mut client: Client, args: Apply) -> Result<ExitCode> {
@@ -55,7 +56,7 @@ pub(super) fn render(d: &Diagnostic) -> String {
     format!("{place}: {severity}: {field}{}{hint} [{}]", d.message, d.reason)
 }
 
-fn show(result: &PodResult) -> bool {
+pub(super) fn show(result: &PodResult) -> bool {
     let pod = format!("{}/{}", kind(result), result.name);
     if !result.denied_reason.is_empty() {
         eprintln!("{pod} denied: {} [{}]", result.message, result.denied_reason);
@@ -72,7 +73,8 @@ fn kind(result: &PodResult) -> &str {
     if result.kind.is_empty() { "pod" } else { &result.kind }
 }
 
-async fn wait(client: &mut Client, results: &[PodResult], limit: Duration) -> Result<()> {
+/// Until all pods among them are ready; what is waited for is said as it changes.
+pub(super) async fn wait(client: &mut Client, results: &[PodResult], limit: Duration) -> Result<()> {
     for result in results.iter().filter(|result| result.kind.is_empty()) {
         let ready = until_ready(client, &result.uid);
         match tokio::time::timeout(limit, ready).await {
@@ -89,9 +91,10 @@ async fn wait(client: &mut Client, results: &[PodResult], limit: Duration) -> Re
     Ok(())
 }
 
-async fn until_ready(client: &mut Client, uid: &str) -> Result<()> {
+pub(super) async fn until_ready(client: &mut Client, uid: &str) -> Result<()> {
     let request = ListRequest { uid: uid.to_owned(), ..ListRequest::default() };
     let mut changes = client.watch(request).await.map_err(from_status)?.into_inner();
+    let mut said = String::new();
     while let Some(change) = changes.message().await.map_err(from_status)? {
         let Some(pod) = &change.pod else { continue };
         if change.kind() == watch_response::Kind::Gone {
@@ -102,6 +105,11 @@ async fn until_ready(client: &mut Client, uid: &str) -> Result<()> {
         }
         if pod.phase == "Failed" {
             bail!("pod/{} failed; see `barepod describe {}`", pod.name, pod.name);
+        }
+        let awaited = awaited(pod);
+        if awaited != said {
+            eprintln!("pod/{}: {awaited}", pod.name);
+            said = awaited;
         }
     }
     bail!("barepodd ended while a pod was waited for")

@@ -19,7 +19,9 @@ pub(super) async fn run(mut client: Client, namespace: String, args: Describe) -
     let Some(pod) = pods.first() else {
         bail!("there is no pod {name} in namespace {namespace}; see `barepod get pods -A`")
     };
-    let events = events(&mut client, &namespace, name).await?;
+    let mut events = events(&mut client, &namespace, name).await?;
+    // Others may have had the name before.
+    events.retain(|event| event.uid == pod.uid);
     output::print(&render(pod, &events, output::now()))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -51,6 +53,9 @@ fn render(pod: &Pod, events: &[Event], now: i64) -> String {
     field("Message", &pod.message);
     field("Ready", if pod.ready { "true" } else { "false" });
     field("Generation", &pod.generation.to_string());
+    if pod.stopped.is_some() {
+        field("Stopped since", &output::time(pod.stopped.as_ref()));
+    }
     if pod.deletion.is_some() {
         field("Ending since", &output::time(pod.deletion.as_ref()));
     }

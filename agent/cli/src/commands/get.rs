@@ -39,7 +39,24 @@ fn wanted(args: &Get) -> Result<Option<String>> {
     match (&args.name, target::is_kind(&args.kind)) {
         (name, true) => Ok(name.clone()),
         (None, false) if args.kind.contains('/') => target::name(&args.kind).map(Some),
-        (_, false) => bail!("there is no type {:?}; write `barepod get pods` or `barepod get pod NAME`", args.kind),
+        (_, false) => bail!("there is no type {:?} here; {}", args.kind, instead(&args.kind)),
+    }
+}
+
+/// What shows it.
+fn instead(kind: &str) -> &'static str {
+    match kind.trim_end_matches('s') {
+        "preset" | "image" => "write `barepod preset list`",
+        "event" => "write `barepod events`",
+        "node" | "no" => "write `barepod kube status`, or kubectl on its cluster",
+        "policy" => "write `barepod policy show`",
+        "port" | "service" | "svc" => "write `barepod port list`: services listen on the host's own addresses",
+        "secret" | "configmap" | "cm" => "they lie in /etc/barepod/manifests",
+        "volume" | "pvc" | "pv" | "persistentvolumeclaim" => "claims are directories below /var/lib/barepod/volumes",
+        "deployment" | "deploy" | "statefulset" | "st" | "daemonset" | "job" | "all" => {
+            "what makes pods is shown as its pods: write `barepod get pods`"
+        }
+        _ => "write `barepod get pods` or `barepod get pod NAME`",
     }
 }
 

@@ -3,18 +3,26 @@
 mod apply;
 mod attach;
 mod condition;
+mod cp;
 mod delete;
 mod describe;
+mod diff;
+mod doctor;
 mod events;
 mod exec;
 mod get;
+mod halt;
 mod host;
 mod kube;
 mod logs;
 mod manual;
 mod policy;
+mod port;
 mod preset;
 mod restart;
+mod run;
+mod top;
+mod validate;
 mod version;
 
 use std::process::ExitCode;
@@ -35,6 +43,10 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Version(version) => return version::run(&socket, &version).await,
         Command::Kube(args) => return kube::run(args).await,
         Command::Policy(args) => return policy::run(&socket, args).await,
+        Command::Run(args) => return run::run(&socket, namespace, args).await,
+        Command::Validate(args) => return validate::run(&args),
+        Command::Diff(args) => return diff::run(&socket, args).await,
+        Command::Doctor(args) => return doctor::run(&socket, args).await,
         Command::Host(args) => return host::run(&socket, args).await,
         Command::Completion { shell } => return complete::script(shell),
         Command::Manual { directory } => return manual::run(&directory),
@@ -52,13 +64,22 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Logs(args) => logs::run(client, namespace, args).await,
         Command::Attach(args) => attach::run(client, namespace, args).await,
         Command::Exec(args) => exec::run(client, namespace, args).await,
+        Command::Top(args) => top::run(client, namespace, args).await,
+        Command::Cp(args) => cp::run(client, namespace, args).await,
+        Command::Port(args) => port::run(client, namespace, args).await,
         Command::Restart(args) => restart::run(client, namespace, args).await,
+        Command::Stop(args) => halt::stop(client, namespace, args).await,
+        Command::Start(args) => halt::start(client, namespace, args).await,
         Command::Condition(args) => condition::run(client, namespace, args).await,
         Command::Delete(args) => delete::run(client, namespace, args).await,
         Command::Events(args) => events::run(client, namespace, args).await,
         Command::Version(_)
         | Command::Kube(_)
         | Command::Policy(_)
+        | Command::Doctor(_)
+        | Command::Validate(_)
+        | Command::Diff(_)
+        | Command::Run(_)
         | Command::Host(_)
         | Command::Preset(_)
         | Command::Completion { .. }

@@ -166,6 +166,12 @@ impl Bench {
         request
     }
 
+    pub(crate) fn halt(&mut self, pod: &Pod, halted: bool) -> RequestId {
+        let request = self.request();
+        self.tell(Input::Halt { request, pod: pod.uid.clone(), halted });
+        request
+    }
+
     fn request(&mut self) -> RequestId {
         self.requests += 1;
         RequestId(self.requests)

@@ -4,6 +4,7 @@ mod bench;
 mod conditions;
 mod deletion;
 mod ephemeral;
+mod halt;
 mod hooks;
 mod notify;
 mod policy;

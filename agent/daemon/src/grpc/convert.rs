@@ -23,6 +23,7 @@ pub(super) fn pod(view: &PodView) -> v1::Pod {
         deletion: view.deletion.as_ref().map(|d| stamp(&d.since)),
         containers: view.containers.iter().map(|c| container(view, c)).collect(),
         object: object::pod(view).to_string(),
+        stopped: view.halted.as_ref().map(stamp),
     }
 }
 

@@ -72,7 +72,7 @@ impl Gate {
         let is_bridges = match verb {
             Verb::Get => true,
             Verb::Logs | Verb::Exec | Verb::Attach | Verb::Condition => source == Source::Kubernetes,
-            Verb::Apply | Verb::Delete | Verb::Restart => false,
+            Verb::Apply | Verb::Delete | Verb::Restart | Verb::Stop => false,
         };
         if self.user.uid == 0 || self.user.uid == geteuid().as_raw() || (self.is_bridge && is_bridges) {
             return Ok(());

@@ -251,6 +251,7 @@ mod tests {
             generation: 1,
             created: None,
             deletion: None,
+            halted: None,
             phase: Phase::Running,
             reason: None,
             message: message.to_owned(),

@@ -6,6 +6,7 @@ mod cluster;
 mod condition;
 mod convert;
 mod exec;
+mod follow;
 mod gate;
 mod listeners;
 mod logs;

@@ -5,22 +5,23 @@ use std::time::Duration;
 
 use barepod_api::refusal;
 use barepod_api::v1::{self, barepod_server::Barepod, shutdown_request::Action};
-use barepod_core::{Denied, PodView, Verb};
+use barepod_core::{Accepted, Denied, PodView, Verb};
 use barepod_model::{BootId, ContainerName, Reason, Source};
 use barepod_policy::Verb as Do;
 use barepod_reader::Diagnostic;
-use tokio::sync::broadcast::error::RecvError;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::access::peer;
 use super::gate::Gate;
-use super::stream::{Answers, Sink, answer};
+use super::stream::{Answers, answer};
 use super::{
-    Access, Gauge, Machine, attach, cluster, condition, convert, exec, listeners, logs, policy, shutdown, signal,
+    Access, Gauge, Machine, attach, cluster, condition, convert, exec, follow, listeners, logs, policy, shutdown,
+    signal,
 };
+use crate::audit::{Audit, Note};
 use crate::board::Board;
 use crate::hands::Host;
-use crate::journal::{Entry, Journal};
+use crate::journal::Journal;
 use crate::policy::Rules;
 use crate::shutdown::Marker;
 use crate::source::{ClusterSource, FileError, Files, ObjectOutcome, PodOutcome};
@@ -35,6 +36,7 @@ pub(crate) struct Service {
     pub(crate) machine: Machine,
     pub(crate) gauge: Arc<Gauge>,
     pub(crate) access: Access,
+    pub(crate) audit: Audit,
     pub(crate) rules: Rules,
     pub(crate) board: Arc<Board>,
     pub(crate) journal: Arc<Journal>,
@@ -75,47 +77,84 @@ impl Barepod for Service {
     async fn watch(&self, request: Request<v1::ListRequest>) -> Answer<Self::WatchStream> {
         let (gate, board) = (self.gate(&request), Arc::clone(&self.board));
         let filter = request.into_inner();
-        Ok(Response::new(answer(move |sink| watch(board, filter, gate, sink))))
+        Ok(Response::new(answer(move |sink| follow::watch(board, filter, gate, sink))))
     }
 
     async fn delete(&self, request: Request<v1::DeleteRequest>) -> Answer<v1::DeleteResponse> {
-        let gate = self.gate(&request);
-        let v1::DeleteRequest { namespace, name, uid, grace_seconds } = request.into_inner();
-        let view = self.pod(&namespace, &name)?;
-        gate.may(Do::Delete, &view)?;
-        if !uid.is_empty() && view.uid.as_str() != uid {
-            let message = format!("pod {namespace}/{name} has the UID {}, not {uid}; nothing was deleted", view.uid);
-            return Err(refusal(Code::FailedPrecondition, Reason::NotFound.as_str(), message));
-        }
-        owned_by_file(&view)?;
-        let grace = grace_seconds.map(Duration::from_secs);
-        let accepted = self.files.delete(view, grace).await.map_err(file_error)?;
-        Ok(Response::new(v1::DeleteResponse { uid: accepted.pod.to_string() }))
+        let note = self.note(&request, "delete", |it| named(&it.namespace, &it.name));
+        note.over(async {
+            let gate = self.gate(&request);
+            let v1::DeleteRequest { namespace, name, uid, grace_seconds } = request.into_inner();
+            let view = self.pod(&namespace, &name)?;
+            gate.may(Do::Delete, &view)?;
+            if !uid.is_empty() && view.uid.as_str() != uid {
+                let message =
+                    format!("pod {namespace}/{name} has the UID {}, not {uid}; nothing was deleted", view.uid);
+                return Err(refusal(Code::FailedPrecondition, Reason::NotFound.as_str(), message));
+            }
+            owned_by_file(&view)?;
+            let grace = grace_seconds.map(Duration::from_secs);
+            let accepted = self.files.delete(view, grace).await.map_err(file_error)?;
+            Ok(Response::new(v1::DeleteResponse { uid: accepted.pod.to_string() }))
+        })
+        .await
     }
 
     async fn restart(&self, request: Request<v1::RestartRequest>) -> Answer<v1::RestartResponse> {
-        let gate = self.gate(&request);
-        let v1::RestartRequest { namespace, name, container } = request.into_inner();
-        let view = self.pod(&namespace, &name)?;
-        gate.may(Do::Restart, &view)?;
-        let container = match container.as_str() {
-            "" => None,
-            name => Some(ContainerName::new(name).map_err(|e| Status::invalid_argument(e.to_string()))?),
-        };
-        let request = supervisor::Request::Restart { pod: view.uid.clone(), container };
-        let accepted = self.supervisor.ask(request).await.map_err(denied)?;
-        Ok(Response::new(v1::RestartResponse { uid: accepted.pod.to_string() }))
+        let note = self.note(&request, "restart", |it| named(&it.namespace, &it.name));
+        note.over(async {
+            let gate = self.gate(&request);
+            let v1::RestartRequest { namespace, name, container } = request.into_inner();
+            let view = self.pod(&namespace, &name)?;
+            gate.may(Do::Restart, &view)?;
+            let container = match container.as_str() {
+                "" => None,
+                name => Some(ContainerName::new(name).map_err(|e| Status::invalid_argument(e.to_string()))?),
+            };
+            let request = supervisor::Request::Restart { pod: view.uid.clone(), container };
+            let accepted = self.supervisor.ask(request).await.map_err(denied)?;
+            Ok(Response::new(v1::RestartResponse { uid: accepted.pod.to_string() }))
+        })
+        .await
+    }
+
+    async fn stop(&self, request: Request<v1::StopRequest>) -> Answer<v1::StopResponse> {
+        let note = self.note(&request, "stop", |it| named(&it.namespace, &it.name));
+        note.over(async {
+            let gate = self.gate(&request);
+            let v1::StopRequest { namespace, name } = request.into_inner();
+            let accepted = self.halt(&gate, &namespace, &name, true).await?;
+            let verb = verb(accepted.verb).to_owned();
+            Ok(Response::new(v1::StopResponse { uid: accepted.pod.to_string(), verb }))
+        })
+        .await
+    }
+
+    async fn start(&self, request: Request<v1::StartRequest>) -> Answer<v1::StartResponse> {
+        let note = self.note(&request, "start", |it| named(&it.namespace, &it.name));
+        note.over(async {
+            let gate = self.gate(&request);
+            let v1::StartRequest { namespace, name } = request.into_inner();
+            let accepted = self.halt(&gate, &namespace, &name, false).await?;
+            let verb = verb(accepted.verb).to_owned();
+            Ok(Response::new(v1::StartResponse { uid: accepted.pod.to_string(), verb }))
+        })
+        .await
     }
 
     async fn set_condition(&self, request: Request<v1::SetConditionRequest>) -> Answer<v1::SetConditionResponse> {
-        let gate = self.gate(&request);
-        let request = request.into_inner();
-        let view = self.pod(&request.namespace, &request.name)?;
-        gate.may(Do::Condition, &view)?;
-        let change = condition::change(request)?;
-        let request = supervisor::Request::Condition { pod: view.uid.clone(), change };
-        let accepted = self.supervisor.ask(request).await.map_err(denied)?;
-        Ok(Response::new(v1::SetConditionResponse { uid: accepted.pod.to_string() }))
+        let note = self.note(&request, "condition", |it| named(&it.namespace, &it.name));
+        note.over(async {
+            let gate = self.gate(&request);
+            let request = request.into_inner();
+            let view = self.pod(&request.namespace, &request.name)?;
+            gate.may(Do::Condition, &view)?;
+            let change = condition::change(request)?;
+            let request = supervisor::Request::Condition { pod: view.uid.clone(), change };
+            let accepted = self.supervisor.ask(request).await.map_err(denied)?;
+            Ok(Response::new(v1::SetConditionResponse { uid: accepted.pod.to_string() }))
+        })
+        .await
     }
 
     async fn logs(&self, request: Request<v1::LogsRequest>) -> Answer<Self::LogsStream> {
@@ -127,41 +166,56 @@ impl Barepod for Service {
     }
 
     async fn exec(&self, request: Request<Streaming<v1::ExecRequest>>) -> Answer<Self::ExecStream> {
-        let gate = self.gate(&request);
+        let (gate, peered) = (self.gate(&request), only_peer(&request));
         let mut input = request.into_inner();
         let first = input.message().await?.and_then(|message| message.request);
         let Some(v1::exec_request::Request::Start(start)) = first else {
             return Err(Status::invalid_argument("the first message of an exec must be `start`"));
         };
-        let view = self.pod(&start.namespace, &start.name)?;
-        exec::stream(&self.host, &gate, &view, start, input).await.map(Response::new)
+        let program = start.command.first().map_or("", String::as_str);
+        let object = format!("{}/{}: {program}", named(&start.namespace, &start.name), start.container);
+        let note = self.audit.asked(&peered, "exec", object);
+        let answer = async {
+            let view = self.pod(&start.namespace, &start.name)?;
+            exec::stream(&self.host, &gate, &view, start, input).await.map(Response::new)
+        };
+        note.end(answer.await)
     }
 
     async fn attach(&self, request: Request<Streaming<v1::AttachRequest>>) -> Answer<Self::AttachStream> {
-        let gate = self.gate(&request);
+        let (gate, peered) = (self.gate(&request), only_peer(&request));
         let mut input = request.into_inner();
         let first = input.message().await?.and_then(|message| message.request);
         let Some(v1::attach_request::Request::Start(start)) = first else {
             return Err(Status::invalid_argument("the first message of an attach must be `start`"));
         };
-        let view = self.pod(&start.namespace, &start.name)?;
-        gate.may(Do::Attach, &view)?;
-        attach::stream(&self.host, &view, start, input).map(Response::new)
+        let object = format!("{}/{}", named(&start.namespace, &start.name), start.container);
+        let note = self.audit.asked(&peered, "attach", object);
+        let attached = || {
+            let view = self.pod(&start.namespace, &start.name)?;
+            gate.may(Do::Attach, &view)?;
+            attach::stream(&self.host, &view, start, input).map(Response::new)
+        };
+        note.end(attached())
     }
 
     async fn signal(&self, request: Request<v1::SignalRequest>) -> Answer<v1::SignalResponse> {
-        let gate = self.gate(&request);
-        let request = request.into_inner();
-        let view = self.pod(&request.namespace, &request.name)?;
-        // Among others it may end the process, whereupon there is a new one.
-        gate.may(Do::Restart, &view)?;
-        signal::send(&self.host, &view, &request).map(Response::new)
+        let note = self.note(&request, "signal", |it| named(&it.namespace, &it.name));
+        note.over(async {
+            let gate = self.gate(&request);
+            let request = request.into_inner();
+            let view = self.pod(&request.namespace, &request.name)?;
+            // Among others it may end the process, whereupon there is a new one.
+            gate.may(Do::Restart, &view)?;
+            signal::send(&self.host, &view, &request).map(Response::new)
+        })
+        .await
     }
 
     async fn events(&self, request: Request<v1::EventsRequest>) -> Answer<Self::EventsStream> {
         let (gate, journal) = (self.gate(&request), Arc::clone(&self.journal));
         let filter = request.into_inner();
-        Ok(Response::new(answer(move |sink| events(journal, filter, gate, sink))))
+        Ok(Response::new(answer(move |sink| follow::events(journal, filter, gate, sink))))
     }
 
     async fn policy(&self, _: Request<v1::PolicyRequest>) -> Answer<v1::PolicyResponse> {
@@ -205,7 +259,10 @@ impl Barepod for Service {
         let action = request.get_ref().action();
         match action {
             Action::Look => self.access.bridge(&request)?,
-            Action::Begin | Action::CallOff => self.access.root(&request)?,
+            Action::Begin => self.note(&request, "shutdown", |_| "host".to_owned()).end(self.access.root(&request))?,
+            Action::CallOff => {
+                self.note(&request, "shutdown", |_| "host: called off".to_owned()).end(self.access.root(&request))?;
+            }
         }
         shutdown::begin(action, self.marker.clone(), &self.supervisor, &self.board).await.map(Response::new)
     }
@@ -220,8 +277,13 @@ impl Barepod for Service {
     }
 
     async fn stats(&self, request: Request<v1::StatsRequest>) -> Answer<v1::StatsResponse> {
-        self.access.bridge(&request)?;
-        Ok(Response::new(Arc::clone(&self.gauge).measure(request.into_inner().disk).await))
+        let (all, gate) = (self.access.bridge(&request), self.gate(&request));
+        let mut measured = Arc::clone(&self.gauge).measure(request.into_inner().disk).await;
+        if all.is_err() {
+            let view = |pod: &v1::PodStats| self.board.find(&pod.namespace, &pod.name);
+            measured.pods.retain(|pod| view(pod).is_some_and(|view| gate.sees(&view)));
+        }
+        Ok(Response::new(measured))
     }
 
     async fn version(&self, _: Request<v1::VersionRequest>) -> Answer<v1::VersionResponse> {
@@ -238,12 +300,36 @@ impl Service {
         Gate::new(&self.rules, peer(request), self.access.is_bridge(request))
     }
 
+    /// Something is asked that changes something.
+    fn note<T>(&self, request: &Request<T>, verb: &'static str, object: impl FnOnce(&T) -> String) -> Note {
+        self.audit.asked(request, verb, object(request.get_ref()))
+    }
+
+    async fn halt(&self, gate: &Gate, namespace: &str, name: &str, halted: bool) -> Result<Accepted, Status> {
+        let view = self.pod(namespace, name)?;
+        gate.may(Do::Stop, &view)?;
+        let request = supervisor::Request::Halt { pod: view.uid.clone(), halted };
+        self.supervisor.ask(request).await.map_err(denied)
+    }
+
     fn pod(&self, namespace: &str, name: &str) -> Result<Arc<PodView>, Status> {
         self.board.find(namespace, name).ok_or_else(|| {
             let message = format!("there is no pod {name} in namespace {namespace}; see `barepod get pods -A`");
             refusal(Code::NotFound, Reason::NotFound.as_str(), message)
         })
     }
+}
+
+/// A pod as the audit log calls it.
+fn named(namespace: &str, name: &str) -> String {
+    format!("pod/{namespace}/{name}")
+}
+
+/// What is known of who asks, without what he asks.
+fn only_peer<T>(request: &Request<T>) -> Request<()> {
+    let mut peer = Request::new(());
+    *peer.extensions_mut() = request.extensions().clone();
+    peer
 }
 
 fn texts(files: Vec<v1::ManifestFile>) -> Vec<(String, String)> {
@@ -262,87 +348,11 @@ fn owned_by_file(view: &PodView) -> Result<(), Status> {
     }
 }
 
-fn matches(filter: &v1::ListRequest, view: &PodView) -> bool {
+pub(super) fn matches(filter: &v1::ListRequest, view: &PodView) -> bool {
     let (namespace, name) =
         view.name.as_ref().map_or(("", ""), |(namespace, name)| (namespace.as_str(), name.as_str()));
     let fits = |wanted: &str, is: &str| wanted.is_empty() || wanted == is;
     fits(&filter.namespace, namespace) && fits(&filter.name, name) && fits(&filter.uid, view.uid.as_str())
-}
-
-async fn watch(board: Arc<Board>, filter: v1::ListRequest, gate: Gate, sink: Sink<v1::WatchResponse>) {
-    let matches = |filter: &v1::ListRequest, view: &PodView| matches(filter, view) && gate.sees(view);
-    let (pods, mut changes) = board.watch();
-    for view in pods.iter().filter(|view| matches(&filter, view)) {
-        if sink.send(Ok(present(view))).await.is_err() {
-            return;
-        }
-    }
-    let synced = v1::WatchResponse { kind: v1::watch_response::Kind::Synced.into(), pod: None };
-    if sink.send(Ok(synced)).await.is_err() {
-        return;
-    }
-    loop {
-        let message = tokio::select! {
-            () = sink.closed() => return,
-            change = changes.recv() => match change {
-                Ok(change) => match (&change.now, &change.before) {
-                    (Some(view), _) if matches(&filter, view) => Ok(present(view)),
-                    (None, Some(view)) if matches(&filter, view) => Ok(gone(view)),
-                    (Some(_) | None, _) => continue,
-                },
-                Err(RecvError::Lagged(_)) => Err(Status::resource_exhausted("too slow for the changes; watch anew")),
-                Err(RecvError::Closed) => return,
-            },
-        };
-        let last = message.is_err();
-        if sink.send(message).await.is_err() || last {
-            return;
-        }
-    }
-}
-
-fn present(view: &PodView) -> v1::WatchResponse {
-    v1::WatchResponse { kind: v1::watch_response::Kind::Present.into(), pod: Some(convert::pod(view)) }
-}
-
-fn gone(view: &PodView) -> v1::WatchResponse {
-    v1::WatchResponse { kind: v1::watch_response::Kind::Gone.into(), pod: Some(convert::pod(view)) }
-}
-
-async fn events(journal: Arc<Journal>, filter: v1::EventsRequest, gate: Gate, sink: Sink<v1::Event>) {
-    let wanted = |entry: &Entry| {
-        (filter.namespace.is_empty() || filter.namespace == entry.namespace)
-            && (filter.name.is_empty() || filter.name == entry.pod)
-            && gate.sees_namespace(&entry.namespace)
-    };
-    let (past, mut new) = journal.follow();
-    for entry in past.iter().filter(|entry| wanted(entry)) {
-        if sink.send(Ok(convert::event(entry))).await.is_err() {
-            return;
-        }
-    }
-    if !filter.follow {
-        return;
-    }
-    loop {
-        let entry = tokio::select! {
-            () = sink.closed() => return,
-            entry = new.recv() => entry,
-        };
-        match entry {
-            Ok(entry) if !wanted(&entry) => {}
-            Ok(entry) => {
-                if sink.send(Ok(convert::event(&entry))).await.is_err() {
-                    return;
-                }
-            }
-            Err(RecvError::Lagged(_)) => {
-                sink.send(Err(Status::resource_exhausted("too slow for the events; ask anew"))).await.ok();
-                return;
-            }
-            Err(RecvError::Closed) => return,
-        }
-    }
 }
 
 pub(super) fn diagnostic(diagnostic: Diagnostic) -> v1::Diagnostic {
@@ -400,6 +410,8 @@ pub(super) fn verb(verb: Verb) -> &'static str {
         Verb::Deleted => "deleted",
         Verb::Restarted => "restarted",
         Verb::ConditionSet => "condition set",
+        Verb::Stopped => "stopped",
+        Verb::Started => "started",
     }
 }
 

@@ -232,6 +232,8 @@ fn usage(of: &Measured) -> v1::Usage {
         cpu_stall: of.cpu_stall.as_ref().map(stall),
         memory_stall: of.memory_stall.as_ref().map(stall),
         io_stall: of.io_stall.as_ref().map(stall),
+        io_read: of.io_read,
+        io_written: of.io_written,
     }
 }
 

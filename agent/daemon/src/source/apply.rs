@@ -105,6 +105,10 @@ impl FileSource {
         for file in &sound {
             for object in &file.found.objects {
                 let result = self.apply_object(object, file.text_of(&object.manifest), &user).await;
+                if !matches!(result, Ok(Verb::Unchanged)) {
+                    let name = format!("{}/{}/{}", object.id.kind, object.id.namespace, object.id.name);
+                    self.supervisor.note_object(user.uid, &name, result.as_ref().err());
+                }
                 if matches!(result, Ok(Verb::Created | Verb::Configured)) {
                     touched.insert(object.id.clone());
                 }

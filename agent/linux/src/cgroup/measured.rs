@@ -53,6 +53,10 @@ pub struct Measured {
     pub memory_stall: Option<Pressure>,
     /// For disks.
     pub io_stall: Option<Pressure>,
+    /// Bytes read from block devices. v1 counts those of pods alone that ask for a part of the disks.
+    pub io_read: Option<u64>,
+    /// Bytes written to them.
+    pub io_written: Option<u64>,
 }
 
 impl Groups {
@@ -92,6 +96,12 @@ impl Groups {
         if let Some(dir) = self.directory_at(group, Controller::Pids) {
             measured.processes = number(&dir.join("pids.current"));
         }
+        if let Some(dir) = self.directory_at(group, Controller::Io) {
+            match self.hierarchy().is_set_in_v2(Controller::Io) {
+                true => measured.io_v2(&dir),
+                false => measured.io_v1(&dir),
+            }
+        }
         let stall = |of| pressure::read_of(&self.hierarchy().unified().join(group), of).ok().flatten();
         measured.cpu_stall = stall(Awaited::Cpu);
         measured.memory_stall = stall(Awaited::Memory);
@@ -124,6 +134,27 @@ impl Measured {
         (self.rss, self.cache) = (value(&stat, "anon"), value(&stat, "file"));
         self.mapped_file = value(&stat, "file_mapped");
         (self.page_faults, self.major_page_faults) = (value(&stat, "pgfault"), value(&stat, "pgmajfault"));
+    }
+
+    /// A line a device: `8:0 rbytes=1 wbytes=2 rios=3`; without one nothing was read or written.
+    fn io_v2(&mut self, dir: &Path) {
+        let Ok(stat) = files::read(&dir.join("io.stat")) else { return };
+        let figures = || stat.lines().flat_map(str::split_whitespace);
+        let sum = |name| figures().filter_map(|word| word.strip_prefix(name)?.parse::<u64>().ok()).sum();
+        (self.io_read, self.io_written) = (Some(sum("rbytes=")), Some(sum("wbytes=")));
+    }
+
+    /// Three words a line: `8:0 Read 1`.
+    fn io_v1(&mut self, dir: &Path) {
+        let Ok(stat) = files::read(&dir.join("blkio.throttle.io_service_bytes_recursive")) else { return };
+        let sum = |kind| {
+            let of_kind = |line: &str| match line.split_whitespace().collect::<Vec<_>>()[..] {
+                [_, word, bytes] if word == kind => bytes.parse::<u64>().ok(),
+                _ => None,
+            };
+            stat.lines().filter_map(of_kind).sum()
+        };
+        (self.io_read, self.io_written) = (Some(sum("Read")), Some(sum("Write")));
     }
 
     fn memory_v1(&mut self, dir: &Path) {
@@ -187,13 +218,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         put(
             root.path(),
-            &[("cgroup.controllers", "cpu memory pids\n"), ("cgroup.subtree_control", "cpu memory pids\n")],
+            &[("cgroup.controllers", "cpu io memory pids\n"), ("cgroup.subtree_control", "cpu io memory pids\n")],
         );
         for above in ["barepod", "barepod/podX"] {
             let above = root.path().join(above.replace('X', UID));
             put(
                 &above,
-                &[("cgroup.controllers", "cpu memory pids\n"), ("cgroup.subtree_control", "cpu memory pids\n")],
+                &[("cgroup.controllers", "cpu io memory pids\n"), ("cgroup.subtree_control", "cpu io memory pids\n")],
             );
         }
         let groups = groups(root.path(), Hierarchy::detect(root.path()).unwrap());
@@ -214,6 +245,8 @@ mod tests {
                 ("pids.current", "3\n"),
                 ("cpu.pressure", "some avg10=1.50 avg60=0.00 avg300=0.00 total=42\n"),
                 ("memory.pressure", "nonsense\n"),
+                ("cgroup.procs", ""),
+                ("io.stat", "8:0 rbytes=10 wbytes=20 rios=1 wios=2\n8:16 rbytes=5 wbytes=7 rios=1 wios=2\n"),
             ],
         );
         let found = groups.measured_container(&key(), Attempt(1));
@@ -225,6 +258,7 @@ mod tests {
         assert_eq!((found.swap, found.oom_kills, found.processes), (None, Some(1), Some(3)));
         assert_eq!(found.cpu_stall.map(|stall| stall.some.total_us), Some(42));
         assert_eq!((found.memory_stall, found.io_stall), (None, None));
+        assert_eq!((found.io_read, found.io_written), (Some(15), Some(27)));
     }
 
     #[test]
@@ -237,12 +271,15 @@ mod tests {
                 ("memory/cgroup.procs", ""),
                 ("cpu/cgroup.procs", ""),
                 ("pids/cgroup.procs", ""),
+                ("blkio/cgroup.procs", ""),
             ],
         );
         let groups = groups(root.path(), Hierarchy::detect(root.path()).unwrap());
         let at = |mount: &str| root.path().join(mount).join(format!("barepod/pod{UID}/main"));
         put(&at("unified"), &[("0/cpu.stat", "usage_usec 7\nuser_usec 5\nsystem_usec 2\n")]);
         put(&at("cpu"), &[("cpu.shares", "2\n"), ("cpu.stat", "nr_periods 4\nnr_throttled 3\nthrottled_time 9\n")]);
+        let serviced = "8:0 Read 11\n8:0 Write 12\n8:0 Total 23\n8:16 Read 1\n8:16 Write 2\nTotal 26\n";
+        put(&at("blkio"), &[("cgroup.procs", ""), ("blkio.throttle.io_service_bytes_recursive", serviced)]);
         let stat = "rss 1\ntotal_rss 10\ntotal_cache 20\ntotal_inactive_file 5\ntotal_swap 7\ntotal_pgfault 8\n";
         put(
             &at("memory"),
@@ -256,6 +293,7 @@ mod tests {
         assert_eq!((found.cpu_ns, found.throttled_ns), (Some(7000), Some(9)));
         assert_eq!((found.memory, found.memory_limit, found.inactive_file), (Some(30), None, Some(5)));
         assert_eq!((found.rss, found.swap, found.major_page_faults), (Some(10), Some(7), None));
+        assert_eq!((found.io_read, found.io_written), (Some(12), Some(14)));
         assert_eq!(groups.measured_pod(&PodUid::new("another").unwrap()), Measured::default());
     }
 }

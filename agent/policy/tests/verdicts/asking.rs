@@ -139,7 +139,7 @@ fn an_exec_needs_its_verb_and_its_program() {
     assert!(!ask(&alice, Verb::Exec, "default", Some("psql")));
     assert!(!ask(&user(1001, &[]), Verb::Exec, "shop", Some("psql")));
     assert!(ask(&alice, Verb::Logs, "shop", None) && ask(&alice, Verb::Get, "shop", None));
-    for verb in [Verb::Apply, Verb::Delete, Verb::Restart, Verb::Attach] {
+    for verb in [Verb::Apply, Verb::Delete, Verb::Restart, Verb::Stop, Verb::Attach] {
         assert!(!ask(&alice, verb, "shop", None), "{verb:?}");
     }
 }

@@ -47,6 +47,7 @@ fn record(uid: &str, revision: u64) -> PodRecord {
         counts_from: None,
         spent: std::time::Duration::ZERO,
         deletion: None,
+        halted: None,
         failure: None,
         initialized: false,
         booked: false,

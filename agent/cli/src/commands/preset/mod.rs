@@ -32,7 +32,7 @@ pub(super) async fn run(surroundings: Surroundings<'_>, args: Preset) -> Result<
 }
 
 /// All presets; what is wrong with the administrator's is said, and leaves those out, as in the daemon.
-fn catalogue(presets: &Path) -> Result<Catalogue> {
+pub(super) fn catalogue(presets: &Path) -> Result<Catalogue> {
     let mut catalogue = Catalogue::built_in()?;
     for fault in catalogue.add_dir(presets) {
         eprintln!("warning: a preset is left out: {fault}");
