@@ -1080,6 +1080,19 @@ pub struct VersionResponse {
     pub boot_id: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfigRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfigResponse {
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+    /// all its keys that have a value, as JSON
+    #[prost(string, tag = "2")]
+    pub config: ::prost::alloc::string::String,
+    /// the file, as it is now, says something else, or cannot be read
+    #[prost(bool, tag = "3")]
+    pub is_stale: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PolicyRequest {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PolicyResponse {
@@ -1684,6 +1697,27 @@ pub mod barepod_client {
                 .insert(GrpcMethod::new("barepod.v1.Barepod", "Version"));
             self.inner.unary(req, path, codec).await
         }
+        /// The configuration in force. For root, and the bridge.
+        pub async fn config(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ConfigRequest>,
+        ) -> std::result::Result<tonic::Response<super::ConfigResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/barepod.v1.Barepod/Config",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("barepod.v1.Barepod", "Config"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The policy that holds.
         pub async fn policy(
             &mut self,
@@ -1995,6 +2029,11 @@ pub mod barepod_server {
             &self,
             request: tonic::Request<super::VersionRequest>,
         ) -> std::result::Result<tonic::Response<super::VersionResponse>, tonic::Status>;
+        /// The configuration in force. For root, and the bridge.
+        async fn config(
+            &self,
+            request: tonic::Request<super::ConfigRequest>,
+        ) -> std::result::Result<tonic::Response<super::ConfigResponse>, tonic::Status>;
         /// The policy that holds.
         async fn policy(
             &self,
@@ -2774,6 +2813,49 @@ pub mod barepod_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = VersionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/barepod.v1.Barepod/Config" => {
+                    #[allow(non_camel_case_types)]
+                    struct ConfigSvc<T: Barepod>(pub Arc<T>);
+                    impl<T: Barepod> tonic::server::UnaryService<super::ConfigRequest>
+                    for ConfigSvc<T> {
+                        type Response = super::ConfigResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ConfigRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Barepod>::config(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ConfigSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

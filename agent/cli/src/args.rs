@@ -102,6 +102,9 @@ pub(crate) enum Command {
     ///
     /// Exit codes: 0 nothing is to be mended; 1 something is; 2 the command line was wrong.
     Doctor(Doctor),
+    /// The daemon's configuration.
+    #[command(subcommand)]
+    Config(Config),
     /// What is about the host as a whole.
     #[command(subcommand)]
     Host(Host),
@@ -140,6 +143,25 @@ pub(crate) struct Doctor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DoctorOutput {
     /// An object with all findings, as JSON.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Show what is in force, with all that the file leaves at its default. For root. `barepodd --check-config` checks the file.
+    View(ConfigView),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConfigView {
+    /// How to show it.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<ConfigOutput>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConfigOutput {
+    /// An object, as JSON.
     Json,
 }
 

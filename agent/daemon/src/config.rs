@@ -2,6 +2,7 @@
 
 mod eviction;
 pub(crate) mod resources;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};

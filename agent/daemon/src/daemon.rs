@@ -87,7 +87,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     let hands = Hands::new(Arc::clone(&host), supervisor.clone(), tasks.clone());
     let cores = whole::cores(Path::new("/sys/devices/system/cpu"));
     let capacity = config.resources.capacity(whole::amounts(&dirs.state), cores);
-    let pressure = config.resources.pressure;
+    let pressure = config.resources.pressure.clone();
     let mut core =
         Core::new(boot_id.clone(), config.backoff).with_capacity(capacity.clone()).with_pressure(pressure.clone());
     let marker = Marker::new(&dirs.run, &boot_id);
@@ -131,6 +131,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         gauge: Arc::new(Gauge::new(Arc::clone(&host))),
         access: access.clone(),
         audit,
+        config: Arc::new((args.config_file(), config)),
         rules,
         board,
         journal,

@@ -1,6 +1,7 @@
 //! What an administrator has in the hand: verbs of the command line, against a real daemon or on a host laid out for them.
 
 mod audit;
+mod config;
 mod copy;
 mod doctor;
 mod halt;

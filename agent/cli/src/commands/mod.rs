@@ -3,6 +3,7 @@
 mod apply;
 mod attach;
 mod condition;
+mod config;
 mod cp;
 mod delete;
 mod describe;
@@ -65,6 +66,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Attach(args) => attach::run(client, namespace, args).await,
         Command::Exec(args) => exec::run(client, namespace, args).await,
         Command::Top(args) => top::run(client, namespace, args).await,
+        Command::Config(args) => config::run(client, args).await,
         Command::Cp(args) => cp::run(client, namespace, args).await,
         Command::Port(args) => port::run(client, namespace, args).await,
         Command::Restart(args) => restart::run(client, namespace, args).await,

@@ -1,5 +1,6 @@
 //! The calls.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use super::{
 };
 use crate::audit::{Audit, Note};
 use crate::board::Board;
+use crate::config::{self, Config};
 use crate::hands::Host;
 use crate::journal::Journal;
 use crate::policy::Rules;
@@ -37,6 +39,8 @@ pub(crate) struct Service {
     pub(crate) gauge: Arc<Gauge>,
     pub(crate) access: Access,
     pub(crate) audit: Audit,
+    /// What is in force, and where it was read.
+    pub(crate) config: Arc<(PathBuf, Config)>,
     pub(crate) rules: Rules,
     pub(crate) board: Arc<Board>,
     pub(crate) journal: Arc<Journal>,
@@ -284,6 +288,14 @@ impl Barepod for Service {
             measured.pods.retain(|pod| view(pod).is_some_and(|view| gate.sees(&view)));
         }
         Ok(Response::new(measured))
+    }
+
+    async fn config(&self, request: Request<v1::ConfigRequest>) -> Answer<v1::ConfigResponse> {
+        self.access.bridge(&request)?;
+        let (file, config) = (&self.config.0, &self.config.1);
+        let is_stale = config::read(file).ok().as_ref() != Some(config);
+        let (file, config) = (file.display().to_string(), config.shown().to_string());
+        Ok(Response::new(v1::ConfigResponse { file, config, is_stale }))
     }
 
     async fn version(&self, _: Request<v1::VersionRequest>) -> Answer<v1::VersionResponse> {
