@@ -18,7 +18,7 @@ use crate::sockets;
 use crate::wait::{WaitedInVain, wait_for};
 
 /// How long anything that should happen soon may take on a loaded machine.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// How long a command may take: the longest grace of any test's pod, and more.
 const COMMAND: Duration = Duration::from_secs(180);
