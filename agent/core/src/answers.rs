@@ -39,6 +39,7 @@ pub(crate) fn subject(input: &Input) -> Option<&PodUid> {
         | Input::Missing { .. }
         | Input::Surveyed { .. }
         | Input::Shutdown { .. }
+        | Input::Booked { .. }
         | Input::Restart { .. }
         | Input::Condition { .. }
         | Input::Wake => None,
@@ -73,6 +74,7 @@ fn container(input: &Input) -> Option<&ContainerName> {
         | Input::Missing { .. }
         | Input::Surveyed { .. }
         | Input::Shutdown { .. }
+        | Input::Booked { .. }
         | Input::Restart { .. }
         | Input::Condition { .. }
         | Input::Wake => None,
@@ -103,6 +105,7 @@ impl PodMachine {
             | Input::Missing { .. }
             | Input::Surveyed { .. }
             | Input::Shutdown { .. }
+            | Input::Booked { .. }
             | Input::Restart { .. }
             | Input::Condition { .. }
             | Input::Wake
@@ -179,6 +182,7 @@ impl Running {
             | Input::Missing { .. }
             | Input::Surveyed { .. }
             | Input::Shutdown { .. }
+            | Input::Booked { .. }
             | Input::Restart { .. }
             | Input::Condition { .. }
             | Input::Wake => {}

@@ -6,6 +6,7 @@
 mod allotment;
 mod args;
 mod board;
+mod booking;
 mod clock;
 mod config;
 mod daemon;
