@@ -12,6 +12,7 @@ mod host;
 mod kube;
 mod logs;
 mod manual;
+mod nomad;
 mod policy;
 mod preset;
 mod restart;
@@ -34,6 +35,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let command = match command {
         Command::Version(version) => return version::run(&socket, &version).await,
         Command::Kube(args) => return kube::run(args).await,
+        Command::Nomad(args) => return nomad::run(&socket, args).await,
         Command::Policy(args) => return policy::run(&socket, args).await,
         Command::Host(args) => return host::run(&socket, args).await,
         Command::Completion { shell } => return complete::script(shell),
@@ -58,6 +60,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Events(args) => events::run(client, namespace, args).await,
         Command::Version(_)
         | Command::Kube(_)
+        | Command::Nomad(_)
         | Command::Policy(_)
         | Command::Host(_)
         | Command::Preset(_)
