@@ -3,13 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::host::{Host, HostError, signal};
+use crate::nomad;
 use crate::process::{Owned, tail};
 
 /// Debian's nobody and nogroup.
@@ -68,6 +69,17 @@ impl Bridge {
         Self::run(host, [&kubeconfig, &bootstrap, &host.path("var/lib/barepod-bridge/pki")], address, "joined", more)
     }
 
+    /// The bridge of a host that `barepod nomad setup` has prepared, and that knows no Kubernetes.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn of_nomad(host: &Host) -> Result<Self, HostError> {
+        let absent = host.path("kubeconfig-that-is-not-there");
+        let settings = nomad::settings(host).display().to_string();
+        let files = [&*absent, &absent, &own_directory(host, "pki-nomad")?];
+        Self::run(host, files, Ipv4Addr::LOCALHOST.into(), "nomad", &["--nomad-config", &settings])
+    }
+
     fn run(host: &Host, files: [&Path; 3], address: IpAddr, name: &str, more: &[&str]) -> Result<Self, HostError> {
         let [kubeconfig, bootstrap, certificates] = files.map(|path| path.display().to_string());
         let options = [
@@ -99,7 +111,7 @@ impl Bridge {
         let mut command = Command::new(&self.command[0]);
         command
             .args(&self.command[1..])
-            .env("BAREPOD_LOG", "info,barepod_node=debug,barepod_kubelet=debug")
+            .env("BAREPOD_LOG", "info,barepod_node=debug,barepod_kubelet=debug,barepod_registrar=debug")
             .env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.process = Some(Owned::spawn(&mut command)?);

@@ -17,6 +17,10 @@ use crate::process::{self, Owned, ProcessError, tail};
 use crate::scratch::steady_port;
 use crate::wait::{WaitedInVain, wait_for};
 
+mod counting;
+
+pub use counting::{raw_exec, settings};
+
 /// What went wrong with it.
 #[derive(Debug, thiserror::Error)]
 pub enum NomadError {
@@ -60,6 +64,21 @@ pub struct Nomad {
     directory: PathBuf,
     socket: PathBuf,
     ports: [u16; 3],
+    options: Options,
+    token: Option<String>,
+}
+
+/// How it differs from the plainest.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Nothing of barepod is there: no plugin, and no configuration of it.
+    pub bare: bool,
+    /// With ACLs; the management token is used for everything that is asked here.
+    pub acl: bool,
+    /// Further drivers.
+    pub raw_exec: bool,
+    /// What its client believes to have, in MiB.
+    pub memory: Option<u32>,
 }
 
 impl Nomad {
@@ -68,6 +87,16 @@ impl Nomad {
     /// # Errors
     /// What does not come up.
     pub fn start(host: &Host) -> Result<Self, NomadError> {
+        let nomad = Self::start_with(host, Options::default())?;
+        nomad.until("the driver to be healthy", |nomad| nomad.driver_is(true))?;
+        Ok(nomad)
+    }
+
+    /// The same as is wanted, and waits for nothing but its node.
+    ///
+    /// # Errors
+    /// What does not come up.
+    pub fn start_with(host: &Host, options: Options) -> Result<Self, NomadError> {
         let directory = host.path("nomad");
         let port = || steady_port(Ipv4Addr::LOCALHOST.into());
         let mut nomad = Self {
@@ -77,19 +106,51 @@ impl Nomad {
             socket: host.path("run/barepod/barepod.sock"),
             ports: [port()?, port()?, port()?],
             directory,
+            options,
+            token: None,
         };
-        for name in ["data", "plugins", "tmp"] {
+        for name in ["data", "plugins", "tmp", "nomad.d"] {
             std::fs::create_dir_all(nomad.directory.join(name))?;
         }
-        std::os::unix::fs::symlink(&nomad.driver, nomad.directory.join("plugins/barepod-nomad-driver"))?;
+        if !options.bare {
+            std::os::unix::fs::symlink(&nomad.driver, nomad.directory.join("plugins/barepod-nomad-driver"))?;
+        }
         std::fs::write(nomad.directory.join("agent.json"), nomad.configuration().to_string())?;
         nomad.start_agent()?;
-        nomad.until("the driver to be healthy", |nomad| nomad.driver_is(true))?;
+        if options.acl {
+            let made =
+                nomad.until("ACLs to begin", |nomad| nomad.ask("PUT", "/v1/acl/bootstrap", &Value::Null).ok())?;
+            nomad.token = made["SecretID"].as_str().map(str::to_owned);
+        }
+        // A client that has come before its server has a leader tries again after up to half a minute.
+        let ready = |nomad: &Self| nomad.node().filter(|node| node["Status"] == "ready");
+        nomad.within(2 * SOON, "the node to be ready", ready)?;
         Ok(nomad)
+    }
+
+    /// Where its files are: `nomad.d` is read when it starts.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Its address.
+    pub fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[0])
+    }
+
+    /// The management token, where there are ACLs.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 
     fn configuration(&self) -> Value {
         let [http, rpc, serf] = self.ports;
+        let Options { bare, acl, raw_exec, memory } = self.options;
+        let drivers = if raw_exec { "barepod,raw_exec" } else { "barepod" };
+        let mut plugins = json!({"raw_exec": {"config": {"enabled": raw_exec}}});
+        if !bare {
+            plugins["barepod-nomad-driver"] = json!({"config": {"socket": self.socket}});
+        }
         let clouds = "env_aws,env_azure,env_digitalocean,env_gce,cni,consul,vault";
         json!({
             "name": "host-1",
@@ -105,10 +166,12 @@ impl Nomad {
             "client": {
                 "enabled": true,
                 "network_interface": "lo",
-                "options": {"driver.allowlist": "barepod", "fingerprint.denylist": clouds},
+                "options": {"driver.allowlist": drivers, "fingerprint.denylist": clouds},
+                "memory_total_mb": memory.unwrap_or_default(),
             },
+            "acl": {"enabled": acl},
             "telemetry": {"publish_allocation_metrics": true, "collection_interval": "1s"},
-            "plugin": {"barepod-nomad-driver": {"config": {"socket": self.socket}}},
+            "plugin": plugins,
         })
     }
 
@@ -120,6 +183,7 @@ impl Nomad {
         let log = std::fs::OpenOptions::new().append(true).create(true).open(self.directory.join("agent.log"))?;
         let mut command = Command::new(&self.program);
         command.arg("agent").arg("-config").arg(self.directory.join("agent.json"));
+        command.arg("-config").arg(self.directory.join("nomad.d"));
         command
             .env_remove("AWS_CA_BUNDLE")
             .env("TMPDIR", self.directory.join("tmp"))
@@ -186,17 +250,27 @@ impl Nomad {
     /// # Errors
     /// It does not answer, or refuses.
     pub fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, NomadError> {
+        self.ask_as(self.token.as_deref(), method, path, body)
+    }
+
+    /// The same by another token.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn ask_as(&self, token: Option<&str>, method: &str, path: &str, body: &Value) -> Result<Value, NomadError> {
+        let token = token.map(|token| format!("X-Nomad-Token: {token}\r\n")).unwrap_or_default();
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports[0]))?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        write!(stream, "{method} {path} HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
+        write!(stream, "{method} {path} HTTP/1.0\r\n{token}Content-Length: {}\r\n\r\n{body}", body.len())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let (head, text) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
         if head.split(' ').nth(1) != Some("200") {
             return Err(NomadError::Refused { request: format!("{method} {path}"), answer: format!("{head}\n{text}") });
         }
-        Ok(serde_json::from_str(text)?)
+        // Some answers have no body.
+        if text.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_str(text)?) }
     }
 
     /// Runs a job, as HCL.
@@ -221,9 +295,9 @@ impl Nomad {
     /// # Errors
     /// It cannot be run.
     pub fn command(&self, args: &[&str]) -> Result<Output, NomadError> {
-        let address = format!("http://127.0.0.1:{}", self.ports[0]);
         let mut command = Command::new(&self.program);
-        command.args(args).env("NOMAD_ADDR", address).env_remove("AWS_CA_BUNDLE");
+        command.args(args).env("NOMAD_ADDR", self.address()).env_remove("AWS_CA_BUNDLE");
+        command.envs(self.token().map(|token| ("NOMAD_TOKEN", token)));
         Ok(process::output(&mut command, &format!("nomad {}", args.join(" ")), SOON)?)
     }
 
@@ -278,7 +352,11 @@ impl Nomad {
     /// # Errors
     /// It does not come to pass.
     pub fn until<T>(&self, what: &str, condition: impl Fn(&Self) -> Option<T>) -> Result<T, NomadError> {
-        let looked = wait_for(what, SOON, || {
+        self.within(SOON, what, condition)
+    }
+
+    fn within<T>(&self, limit: Duration, what: &str, condition: impl Fn(&Self) -> Option<T>) -> Result<T, NomadError> {
+        let looked = wait_for(what, limit, || {
             let found = condition(self);
             if found.is_none() {
                 // Each look is several requests of a program that shares two processors with what is looked at.

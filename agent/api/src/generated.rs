@@ -175,7 +175,7 @@ pub struct HostResponse {
     >,
     #[prost(message, optional, tag = "4")]
     pub capacity: ::core::option::Option<Amounts>,
-    /// without what is reserved
+    /// without what is reserved, and what others have booked
     #[prost(message, optional, tag = "5")]
     pub allocatable: ::core::option::Option<Amounts>,
     /// 0: as many as there is room for
@@ -206,7 +206,26 @@ pub struct HostResponse {
     /// it is being shut down
     #[prost(bool, tag = "16")]
     pub goes_down: bool,
+    /// what others have booked; without it is allocatable already
+    #[prost(message, optional, tag = "17")]
+    pub booked: ::core::option::Option<Booking>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Booking {
+    #[prost(message, optional, tag = "1")]
+    pub amounts: ::core::option::Option<Amounts>,
+    /// of the host
+    #[prost(uint32, repeated, tag = "2")]
+    pub ports: ::prost::alloc::vec::Vec<u32>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BookRequest {
+    /// takes the place of what was said before
+    #[prost(message, optional, tag = "1")]
+    pub all: ::core::option::Option<Booking>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BookResponse {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StatsRequest {
     /// also what lies on disks: directories are gone through, each once a minute at most
@@ -634,6 +653,12 @@ pub struct Pod {
     /// since when an operator wants nothing of it to run
     #[prost(message, optional, tag = "14")]
     pub stopped: ::core::option::Option<Timestamp>,
+    /// what it was given of the host, or, before it is begun, asks for
+    #[prost(message, optional, tag = "15")]
+    pub booked: ::core::option::Option<Amounts>,
+    /// that no other pod gets
+    #[prost(uint32, repeated, tag = "16")]
+    pub host_ports: ::prost::alloc::vec::Vec<u32>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Container {
@@ -1850,6 +1875,26 @@ pub mod barepod_client {
             req.extensions_mut().insert(GrpcMethod::new("barepod.v1.Barepod", "Host"));
             self.inner.unary(req, path, codec).await
         }
+        /// All that others than barepod have booked on this host, such as a Nomad client's own allocations: it is nobody's to have
+        /// until it is said to be less. Answered when it is durable.
+        pub async fn book(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BookRequest>,
+        ) -> std::result::Result<tonic::Response<super::BookResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/barepod.v1.Barepod/Book");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("barepod.v1.Barepod", "Book"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The TCP ports on which processes of a pod listen. Who may run a command in the pod may know them.
         pub async fn listeners(
             &mut self,
@@ -2071,6 +2116,12 @@ pub mod barepod_server {
             &self,
             request: tonic::Request<super::HostRequest>,
         ) -> std::result::Result<tonic::Response<super::HostResponse>, tonic::Status>;
+        /// All that others than barepod have booked on this host, such as a Nomad client's own allocations: it is nobody's to have
+        /// until it is said to be less. Answered when it is durable.
+        async fn book(
+            &self,
+            request: tonic::Request<super::BookRequest>,
+        ) -> std::result::Result<tonic::Response<super::BookResponse>, tonic::Status>;
         /// The TCP ports on which processes of a pod listen. Who may run a command in the pod may know them.
         async fn listeners(
             &self,
@@ -3116,6 +3167,49 @@ pub mod barepod_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = HostSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/barepod.v1.Barepod/Book" => {
+                    #[allow(non_camel_case_types)]
+                    struct BookSvc<T: Barepod>(pub Arc<T>);
+                    impl<T: Barepod> tonic::server::UnaryService<super::BookRequest>
+                    for BookSvc<T> {
+                        type Response = super::BookResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BookRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Barepod>::book(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BookSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -8,7 +8,8 @@ use barepod_node::{FeatureGate, Taint};
 use barepod_telemetry::LogFormat;
 use clap::Parser;
 
-/// Connects this host's barepodd with a Kubernetes cluster: the host becomes a node, and pods bound to it run here.
+/// Connects this host's barepodd with a Kubernetes cluster, a Nomad cluster, or both: the host becomes a node, pods bound to it
+/// run here, and Nomad counts what they have of it.
 #[derive(Debug, Parser)]
 #[command(name = "barepod-bridge", version, max_term_width = 100)]
 pub(crate) struct Args {
@@ -64,6 +65,11 @@ pub(crate) struct Args {
     /// Credentials of the controllers: without them, this bridge runs none. Of several that have them, one does the work.
     #[arg(long, value_name = "FILE")]
     pub(crate) controllers_kubeconfig: Option<PathBuf>,
+
+    /// How Nomad is found, as `barepod nomad setup` writes it. Where the file is there, pods of this host are counted by the Nomad
+    /// cluster; where there is nothing of a Kubernetes cluster, that is all that is done.
+    #[arg(long, value_name = "FILE", default_value = "/etc/barepod/nomad/registrar.yaml")]
+    pub(crate) nomad_config: PathBuf,
 
     /// Pods at most.
     #[arg(long, value_name = "NUMBER", default_value_t = 110)]

@@ -1,4 +1,4 @@
-//! barepod-bridge: what connects a host's barepodd with a Kubernetes cluster. A client of the daemon's socket, without rights
+//! barepod-bridge: what connects a host's barepodd with a Kubernetes cluster, a Nomad cluster, or both. A client of the daemon's socket, without rights
 //! on the host; all network is here.
 
 mod args;
@@ -10,9 +10,11 @@ use anyhow::Context as _;
 use barepod_credentials::{Kubeconfig, NodeName, User};
 use barepod_kubelet::KubeletPort;
 use barepod_node::{Access, FeatureGate, Files, Settings};
+use barepod_registrar::Registrar;
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
@@ -44,6 +46,12 @@ async fn bridge(args: Args) -> anyhow::Result<()> {
     let daemon = barepod_api::reach(&args.socket);
     tokio::spawn(end_at_signal(stop.clone())?);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), node = settings.name, "begins");
+    let registrar = registrar(&args, &stop)?;
+    if let Some(registrar) = registrar.filter(|_| !has_joined(&args)) {
+        registrar.await?;
+        tracing::info!("ended; pods run on");
+        return Ok(());
+    }
     if let Some(kubeconfig) = &args.controllers_kubeconfig {
         let client = barepod_node::connect(kubeconfig).await?;
         tokio::spawn(controllers(barepod_operator::run(client, identity(&name)), stop.clone()));
@@ -67,6 +75,31 @@ async fn bridge(args: Args) -> anyhow::Result<()> {
     }
     tracing::info!("ended; pods run on");
     Ok(())
+}
+
+/// What keeps this host's pods in Nomad's books, where that is wanted.
+fn registrar(args: &Args, stop: &CancellationToken) -> anyhow::Result<Option<JoinHandle<()>>> {
+    let settings = match barepod_registrar::Settings::read(&args.nomad_config) {
+        Ok(Some(settings)) => settings,
+        Ok(None) => {
+            tokio::spawn(barepod_registrar::close(args.socket.clone()));
+            return Ok(None);
+        }
+        // What is wrong with the one cluster's is no reason to leave the other one.
+        Err(error) if has_joined(args) => {
+            tracing::error!("pods are not counted by Nomad: {error}");
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let registrar = Registrar::new(barepod_registrar::Client::new(settings)?, args.socket.clone());
+    Ok(Some(tokio::spawn(registrar.run(stop.clone()))))
+}
+
+/// Whether there is anything of a Kubernetes cluster.
+fn has_joined(args: &Args) -> bool {
+    let files = [Some(&args.kubeconfig), Some(&args.bootstrap_kubeconfig), args.controllers_kubeconfig.as_ref()];
+    files.into_iter().flatten().any(|file| file.exists())
 }
 
 async fn controllers(all: impl Future<Output = ()>, stop: CancellationToken) {

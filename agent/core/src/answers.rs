@@ -39,6 +39,7 @@ pub(crate) fn subject(input: &Input) -> Option<&PodUid> {
         | Input::Missing { .. }
         | Input::Surveyed { .. }
         | Input::Shutdown { .. }
+        | Input::Booked { .. }
         | Input::Restart { .. }
         | Input::Halt { .. }
         | Input::Condition { .. }
@@ -74,6 +75,7 @@ fn container(input: &Input) -> Option<&ContainerName> {
         | Input::Missing { .. }
         | Input::Surveyed { .. }
         | Input::Shutdown { .. }
+        | Input::Booked { .. }
         | Input::Restart { .. }
         | Input::Halt { .. }
         | Input::Condition { .. }
@@ -105,6 +107,7 @@ impl PodMachine {
             | Input::Missing { .. }
             | Input::Surveyed { .. }
             | Input::Shutdown { .. }
+            | Input::Booked { .. }
             | Input::Restart { .. }
             | Input::Halt { .. }
             | Input::Condition { .. }
@@ -182,6 +185,7 @@ impl Running {
             | Input::Missing { .. }
             | Input::Surveyed { .. }
             | Input::Shutdown { .. }
+            | Input::Booked { .. }
             | Input::Restart { .. }
             | Input::Halt { .. }
             | Input::Condition { .. }

@@ -4,9 +4,9 @@
 //! host that has become smaller, takes it away. What a change asks for beyond that is given when there is room; until then
 //! the pod goes on with what it has ([`Allocation`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use barepod_model::{Amounts, ContainerKind, ContainerName, Pod, PodUid, Reason, Resources, total};
+use barepod_model::{Amounts, ContainerKind, ContainerName, HostPort, Pod, PodUid, Reason, Resources, total};
 use serde::{Deserialize, Serialize};
 
 use crate::ContainerRecord;
@@ -25,6 +25,17 @@ pub struct Capacity {
     pub pods: Option<u64>,
     /// Its CPUs, where containers may have some for themselves.
     pub cpus: Option<CpuPool>,
+    /// What of it others have.
+    pub others: Booking,
+}
+
+/// What others than barepod have booked on the host, as a Nomad client has for its own allocations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Booking {
+    /// CPU, memory and the like.
+    pub amounts: Amounts,
+    /// Ports of the host.
+    pub ports: BTreeSet<u16>,
 }
 
 /// What a pod was given, while it wants something else.
@@ -82,8 +93,11 @@ pub(crate) fn lacks(pods: &BTreeMap<PodUid, PodMachine>, host: Option<&Capacity>
         let message = format!("Node didn't have enough resource: pods, requested: 1, used: {count}, capacity: {most}");
         return Some(Blocker { reason: Reason::OutOfpods, message });
     }
+    if let Some(blocker) = foreign_port(host, &pod.record.pod, None) {
+        return Some(blocker);
+    }
     let wanted = pod.record.pod.requests();
-    let (name, message) = shortage(wanted, used_by_others(pods, uid), host.amounts)?;
+    let (name, message) = shortage(wanted, used_by_others(pods, host, uid), host.amounts)?;
     Some(Blocker { reason: out_of(name), message })
 }
 
@@ -107,7 +121,7 @@ pub(crate) fn pending(
         let message = format!("Node didn't have enough capacity: {name}, requested: {requested}, capacity: {capacity}");
         return Some(PendingResize { reason: Reason::Infeasible, message });
     }
-    let (_, message) = shortage(grown, used_by_others(pods, uid), host.amounts)?;
+    let (_, message) = shortage(grown, used_by_others(pods, host, uid), host.amounts)?;
     Some(PendingResize { reason: Reason::Deferred, message })
 }
 
@@ -121,8 +135,11 @@ pub(crate) fn lacks_for_change(
     if !has_something(present) || planted::on(Fault::ResourcesNotCounted) {
         return None;
     }
+    if let Some(blocker) = foreign_port(host, wanted, Some(&present.record.pod)) {
+        return Some(blocker);
+    }
     let grown = grown(as_given(present, wanted), present.wanted.requests());
-    let (name, message) = shortage(grown, used_by_others(pods, &wanted.uid), host.amounts)?;
+    let (name, message) = shortage(grown, used_by_others(pods, host, &wanted.uid), host.amounts)?;
     Some(Blocker { reason: out_of(name), message })
 }
 
@@ -164,9 +181,18 @@ fn out_of(name: &str) -> Reason {
     }
 }
 
-fn used_by_others(pods: &BTreeMap<PodUid, PodMachine>, uid: &PodUid) -> Amounts {
+/// A port that is wanted and was not there before, and that is not barepod's to give.
+fn foreign_port(host: &Capacity, wanted: &Pod, present: Option<&Pod>) -> Option<Blocker> {
+    let is_new = |path: &&std::path::PathBuf| present.is_none_or(|present| !present.data_paths.contains(*path));
+    let mut ports = wanted.data_paths.iter().filter(is_new).filter_map(|path| HostPort::of(path));
+    let port = ports.find(|port| host.others.ports.contains(&port.number))?;
+    let message = format!("port {port} of the host is booked by somebody else, such as an allocation of Nomad's");
+    Some(Blocker { reason: Reason::NodePorts, message })
+}
+
+fn used_by_others(pods: &BTreeMap<PodUid, PodMachine>, host: &Capacity, uid: &PodUid) -> Amounts {
     let others = pods.values().filter(|other| other.uid() != uid);
-    others.fold(Amounts::default(), |sum, other| sum.plus(booked(other)))
+    others.fold(host.others.amounts, |sum, other| sum.plus(booked(other)))
 }
 
 /// What a pod has of the host.

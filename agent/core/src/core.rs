@@ -14,8 +14,8 @@ use crate::pod::{Claims, Others, PodMachine, Stage};
 use crate::pressure::Watch;
 use crate::proposal::Request;
 use crate::{
-    BackoffFigures, Capacity, CpuSet, CpuTable, Effect, Input, Moment, PodView, admission, answers, capacity, cpus,
-    dependency, fresh, planted, show,
+    BackoffFigures, Booking, Capacity, CpuSet, CpuTable, Effect, Input, Moment, PodView, admission, answers, capacity,
+    cpus, dependency, fresh, planted, show,
 };
 
 /// The state machine of everything that is decided on one host.
@@ -81,6 +81,27 @@ impl Core {
         Self { host: Some(host), ..self }
     }
 
+    /// With what others have booked on that host.
+    #[must_use]
+    pub fn with_others(mut self, others: Booking) -> Self {
+        self.book(others);
+        self
+    }
+
+    /// What others have booked on the host.
+    #[must_use]
+    pub fn others(&self) -> Booking {
+        self.host.as_ref().map(|host| host.others.clone()).unwrap_or_default()
+    }
+
+    /// Others have more, which takes nothing from what runs, or less, which is for those who wait.
+    fn book(&mut self, others: Booking) {
+        if let Some(host) = self.host.as_mut() {
+            host.others = others;
+            self.touch_waiting();
+        }
+    }
+
     /// Takes one input in. `now` must not go back in boot time.
     pub fn handle(&mut self, now: Moment, input: Input) {
         if fresh::is_fresh(self, &input) {
@@ -136,6 +157,7 @@ impl Core {
             Input::StoreFailed { pod, message, .. } => self.store_failed(&pod, &message, now),
             Input::Surveyed { survey } => self.surveyed(&survey, now),
             Input::Shutdown { goes_down } => self.shut_down(goes_down),
+            Input::Booked { others } => self.book(*others),
             Input::Wake => self.wake(now),
             Input::Prepared { .. }
             | Input::PrepareFailed { .. }

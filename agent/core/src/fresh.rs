@@ -20,6 +20,7 @@ pub(crate) fn is_fresh(core: &Core, input: &Input) -> bool {
         | Input::Missing { .. }
         | Input::Surveyed { .. }
         | Input::Shutdown { .. }
+        | Input::Booked { .. }
         | Input::Restart { .. }
         | Input::Halt { .. }
         | Input::Condition { .. }

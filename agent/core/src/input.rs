@@ -8,7 +8,7 @@ use barepod_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptKey, ConditionChange, Heard, PodRecord, ProbeTicket, Revision, StorageUse, Survey};
+use crate::{AttemptKey, Booking, ConditionChange, Heard, PodRecord, ProbeTicket, Revision, StorageUse, Survey};
 
 /// When an input is handled. The boot id is given to the core once, when it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -375,6 +375,11 @@ pub enum Input {
     Shutdown {
         /// Whether it does.
         goes_down: bool,
+    },
+    /// Others than barepod have so much of the host; what was said before is void.
+    Booked {
+        /// All that they have.
+        others: Box<Booking>,
     },
     /// The pod's ledger file is gone, durably.
     Forgotten {

@@ -50,7 +50,7 @@ mod storage;
 mod view;
 
 pub use crate::core::Core;
-pub use capacity::{Allocation, Capacity, PendingResize};
+pub use capacity::{Allocation, Booking, Capacity, PendingResize};
 pub use condition::{Condition, ConditionChange, ConditionStatus};
 pub use cpus::{CpuPool, CpuSet, CpuTable};
 pub use deadline::Deadline;

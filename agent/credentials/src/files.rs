@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 /// Whom files are given to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Owner {
+pub struct Owner {
     uid: Uid,
     gid: Gid,
 }
@@ -27,7 +27,7 @@ struct Configuration {
 
 impl Owner {
     /// The bridge's user, where there is one and this process may give files away.
-    pub(crate) fn bridge(configuration: &Path) -> Option<Self> {
+    pub fn bridge(configuration: &Path) -> Option<Self> {
         let text = read(configuration).ok().flatten().unwrap_or_default();
         let configuration: Configuration = serde_saphyr::from_str(&text).unwrap_or_default();
         let name = configuration.bridge_user.unwrap_or_else(|| BRIDGE.to_owned());
@@ -41,7 +41,10 @@ impl Owner {
 }
 
 /// Makes a directory that only its owner may enter, with those above it. One that is there stays as it is.
-pub(crate) fn make_directory(path: &Path, owner: Option<Owner>) -> io::Result<()> {
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_directory(path: &Path, owner: Option<Owner>) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -54,7 +57,10 @@ pub(crate) fn make_directory(path: &Path, owner: Option<Owner>) -> io::Result<()
 }
 
 /// Writes a file, 0600: whoever reads it finds all of the old one or all of the new one, also after a power cut.
-pub(crate) fn write(path: &Path, text: &str, owner: Option<Owner>) -> io::Result<()> {
+///
+/// # Errors
+/// It cannot be written, or given away.
+pub fn write(path: &Path, text: &str, owner: Option<Owner>) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = Path::new(&new);
@@ -76,7 +82,10 @@ pub(crate) fn write(path: &Path, text: &str, owner: Option<Owner>) -> io::Result
 }
 
 /// Removes a file; whether there was one.
-pub(crate) fn remove(path: &Path) -> io::Result<bool> {
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -85,7 +94,10 @@ pub(crate) fn remove(path: &Path) -> io::Result<bool> {
 }
 
 /// Reads a file, if there is one.
-pub(crate) fn read(path: &Path) -> io::Result<Option<String>> {
+///
+/// # Errors
+/// There is one, and it cannot be read.
+pub fn read(path: &Path) -> io::Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

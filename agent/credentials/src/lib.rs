@@ -10,7 +10,7 @@
 mod certificate;
 mod discovery;
 mod endpoint;
-mod files;
+pub mod files;
 mod hash;
 mod https;
 mod join;

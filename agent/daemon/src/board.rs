@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use barepod_core::{PodView, Pressure};
+use barepod_core::{Booking, PodView, Pressure};
 use barepod_model::PodUid;
 use tokio::sync::{broadcast, watch};
 
@@ -30,6 +30,8 @@ pub(crate) struct Board {
     /// What the host is short of, each with a sentence for people.
     pressure: RwLock<BTreeMap<Pressure, String>>,
     shutdown: watch::Sender<Shutdown>,
+    /// What others have booked on the host.
+    others: RwLock<Booking>,
 }
 
 /// Changes a slow watcher may fall behind before it has to list again.
@@ -42,6 +44,7 @@ impl Board {
             changes: broadcast::channel(BACKLOG).0,
             pressure: RwLock::default(),
             shutdown: watch::Sender::default(),
+            others: RwLock::default(),
         }
     }
 
@@ -98,6 +101,16 @@ impl Board {
     /// Whether the host goes down.
     pub(crate) fn shutdown(&self) -> watch::Receiver<Shutdown> {
         self.shutdown.subscribe()
+    }
+
+    /// Shows what others have booked on the host.
+    pub(crate) fn put_others(&self, others: Booking) {
+        *self.others.write().unwrap_or_else(PoisonError::into_inner) = others;
+    }
+
+    /// What others have booked on the host.
+    pub(crate) fn others(&self) -> Booking {
+        self.others.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// All pods, by UID.

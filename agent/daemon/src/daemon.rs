@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::args::Args;
 use crate::audit::Audit;
 use crate::board::Board;
+use crate::booking::{self, Bookings};
 use crate::clock;
 use crate::config::Config;
 use crate::grpc::{self, Access, Gauge, Machine, Service};
@@ -88,8 +89,12 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     let cores = whole::cores(Path::new("/sys/devices/system/cpu"));
     let capacity = config.resources.capacity(whole::amounts(&dirs.state), cores);
     let pressure = config.resources.pressure.clone();
-    let mut core =
-        Core::new(boot_id.clone(), config.backoff).with_capacity(capacity.clone()).with_pressure(pressure.clone());
+    let others = booking::load(&dirs.state);
+    board.put_others(others.clone());
+    let mut core = Core::new(boot_id.clone(), config.backoff)
+        .with_capacity(capacity.clone())
+        .with_others(others)
+        .with_pressure(pressure.clone());
     let marker = Marker::new(&dirs.run, &boot_id);
     if marker.is_set() {
         core = core.with_shutdown();
@@ -128,6 +133,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         files,
         cluster,
         machine,
+        bookings: Bookings::new(&dirs.state, Arc::clone(&board), supervisor.clone()),
         gauge: Arc::new(Gauge::new(Arc::clone(&host))),
         access: access.clone(),
         audit,

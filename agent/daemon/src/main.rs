@@ -7,6 +7,7 @@ mod allotment;
 mod args;
 mod audit;
 mod board;
+mod booking;
 mod clock;
 mod config;
 mod daemon;

@@ -63,6 +63,7 @@ pub(crate) fn pod_of_input(input: &Input) -> Option<PodUid> {
         | Input::Condition { .. }
         | Input::Surveyed { .. }
         | Input::Shutdown { .. }
+        | Input::Booked { .. }
         | Input::Wake => None,
     }
 }

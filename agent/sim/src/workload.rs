@@ -165,7 +165,7 @@ pub(crate) fn capacity() -> Capacity {
         Amounts { cpu: MilliCpu(5000), memory: Bytes(14 << 30), storage: Bytes(1 << 40), ..Amounts::default() };
     let cores = vec![[0, 4].into(), [1, 5].into(), [2, 6].into(), [3].into()];
     let cpus = Some(CpuPool { cores, reserved: [0].into() });
-    Capacity { amounts, pods: Some(6), cpus }
+    Capacity { amounts, pods: Some(6), cpus, ..Capacity::default() }
 }
 
 fn resize_policy(rng: &mut Rng) -> ResizePolicy {

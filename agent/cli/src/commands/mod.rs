@@ -17,6 +17,7 @@ mod host;
 mod kube;
 mod logs;
 mod manual;
+mod nomad;
 mod policy;
 mod port;
 mod preset;
@@ -43,6 +44,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let command = match command {
         Command::Version(version) => return version::run(&socket, &version).await,
         Command::Kube(args) => return kube::run(args).await,
+        Command::Nomad(args) => return nomad::run(&socket, args).await,
         Command::Policy(args) => return policy::run(&socket, args).await,
         Command::Run(args) => return run::run(&socket, namespace, args).await,
         Command::Validate(args) => return validate::run(&args),
@@ -77,6 +79,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Events(args) => events::run(client, namespace, args).await,
         Command::Version(_)
         | Command::Kube(_)
+        | Command::Nomad(_)
         | Command::Policy(_)
         | Command::Doctor(_)
         | Command::Validate(_)

@@ -1,6 +1,7 @@
 //! The rules of a pod's life, each as a theorem.
 
 mod bench;
+mod booking;
 mod conditions;
 mod deletion;
 mod ephemeral;

@@ -8,7 +8,7 @@ use crate::bench::{Bench, Ledger, container, key_of, main_key, pod};
 /// A host of four CPUs and two pods.
 fn bench() -> Bench {
     let amounts = Amounts { cpu: MilliCpu(4000), memory: Bytes(4 << 30), ..Amounts::default() };
-    Bench::with_capacity(Capacity { amounts, pods: Some(2), cpus: None })
+    Bench::with_capacity(Capacity { amounts, pods: Some(2), ..Capacity::default() })
 }
 
 fn asking(mut pod: Pod, cpu: u64) -> Pod {
@@ -312,7 +312,7 @@ fn a_container_that_is_to_become_smaller_has_its_part_until_that_is_so() {
 fn pooled() -> Bench {
     let amounts = Amounts { cpu: MilliCpu(4000), memory: Bytes(4 << 30), ..Amounts::default() };
     let pool = CpuPool { cores: vec![[0, 2].into(), [1, 3].into()], reserved: [0].into() };
-    Bench::with_capacity(Capacity { amounts, pods: None, cpus: Some(pool) })
+    Bench::with_capacity(Capacity { amounts, cpus: Some(pool), ..Capacity::default() })
 }
 
 fn guaranteed(mut pod: Pod, cpu: u64) -> Pod {

@@ -65,7 +65,7 @@ impl ResourceRules {
     /// `cores` are the threads of each of its cores.
     pub(crate) fn capacity(&self, host: Amounts, cores: Vec<CpuSet>) -> Capacity {
         let cpus = self.reserved_cpus.clone().map(|reserved| CpuPool { cores, reserved });
-        Capacity { amounts: host.less(self.reserved), pods: self.max_pods, cpus }
+        Capacity { amounts: host.less(self.reserved), pods: self.max_pods, cpus, ..Capacity::default() }
     }
 }
 

@@ -1,9 +1,12 @@
 //! From the core's views to the socket's messages.
 
+use std::collections::BTreeSet;
+
 use barepod_api::v1;
 use barepod_core::{ContainerState, ContainerView, PodView, Said, Severity};
-use barepod_model::{ContainerKind, ExitStatus, Stamp, Termination, WallTime};
+use barepod_model::{ContainerKind, ExitStatus, HostPort, Pod, Stamp, Termination, WallTime};
 
+use super::amounts;
 use crate::journal::Entry;
 use crate::object;
 
@@ -24,7 +27,25 @@ pub(super) fn pod(view: &PodView) -> v1::Pod {
         containers: view.containers.iter().map(|c| container(view, c)).collect(),
         object: object::pod(view).to_string(),
         stopped: view.halted.as_ref().map(stamp),
+        booked: wanted.map(|pod| amounts::to_message(given(view, pod).requests())),
+        host_ports: wanted.map(host_ports).unwrap_or_default(),
     }
+}
+
+/// The pod as if it had asked for what it was given.
+fn given(view: &PodView, wanted: &Pod) -> Pod {
+    let mut pod = wanted.clone();
+    pod.resources.level = view.level.or(pod.resources.level);
+    for container in &mut pod.containers {
+        let shown = view.containers.iter().find(|shown| shown.name == container.name);
+        container.resources = shown.and_then(|shown| shown.allocated).unwrap_or(container.resources);
+    }
+    pod
+}
+
+fn host_ports(pod: &Pod) -> Vec<u32> {
+    let ports = pod.data_paths.iter().filter_map(|path| HostPort::of(path));
+    ports.map(|port| u32::from(port.number)).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn container(view: &PodView, container: &ContainerView) -> v1::Container {

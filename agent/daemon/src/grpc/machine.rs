@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use barepod_api::v1;
 use barepod_core::{Capacity, Pressure};
-use barepod_model::{Amounts, BootId};
+use barepod_model::BootId;
 use barepod_reader::Reader;
 use nix::sys::sysinfo::sysinfo;
 use nix::sys::utsname::uname;
 
+use super::amounts;
 use crate::board::Board;
 use crate::whole;
 
@@ -37,13 +38,18 @@ impl Machine {
         let facts = self.reader.facts();
         let kernel = uname().ok().and_then(|uts| uts.release().to_str().map(str::to_owned)).unwrap_or_default();
         let presets = self.reader.presets().map(|(name, images)| v1::Preset { name: name.to_owned(), images });
+        let others = self.board.others();
         v1::HostResponse {
             architecture: facts.labels.get("kubernetes.io/arch").cloned().unwrap_or_default(),
             name: facts.name,
             addresses: facts.addresses.iter().map(ToString::to_string).collect(),
             labels: facts.labels.into_iter().collect(),
-            capacity: Some(amounts(whole::amounts(&self.state))),
-            allocatable: Some(amounts(self.capacity.amounts)),
+            capacity: Some(amounts::to_message(whole::amounts(&self.state))),
+            allocatable: Some(amounts::to_message(self.capacity.amounts.less(others.amounts))),
+            booked: Some(v1::Booking {
+                amounts: Some(amounts::to_message(others.amounts)),
+                ports: others.ports.into_iter().map(u32::from).collect(),
+            }),
             max_pods: self.capacity.pods.and_then(|pods| u32::try_from(pods).ok()).unwrap_or(0),
             presets: presets.collect(),
             boot_id: self.boot_id.0.clone(),
@@ -66,16 +72,6 @@ impl Machine {
 
 fn word(path: &str) -> String {
     fs_err::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
-}
-
-fn amounts(amounts: Amounts) -> v1::Amounts {
-    v1::Amounts {
-        cpu_milli: amounts.cpu.0,
-        memory: amounts.memory.0,
-        ephemeral_storage: amounts.storage.0,
-        huge_2mi: amounts.huge_two_mi.0,
-        huge_1gi: amounts.huge_one_gi.0,
-    }
 }
 
 /// `PRETTY_NAME` of os-release(5).

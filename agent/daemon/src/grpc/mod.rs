@@ -1,6 +1,7 @@
 //! The socket: who may use it, and what each call does.
 
 mod access;
+pub(crate) mod amounts;
 mod attach;
 mod cluster;
 mod condition;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barepod_api::refusal;
 use barepod_api::v1::{self, barepod_server::Barepod, shutdown_request::Action};
+use barepod_api::{ACCOUNTED, refusal};
 use barepod_core::{Accepted, Denied, PodView, Verb};
 use barepod_model::{BootId, ContainerName, Reason, Source};
 use barepod_policy::Verb as Do;
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::audit::{Audit, Note};
 use crate::board::Board;
+use crate::booking::Bookings;
 use crate::config::{self, Config};
 use crate::hands::Host;
 use crate::journal::Journal;
@@ -36,6 +37,7 @@ pub(crate) struct Service {
     pub(crate) files: Files,
     pub(crate) cluster: ClusterSource,
     pub(crate) machine: Machine,
+    pub(crate) bookings: Bookings,
     pub(crate) gauge: Arc<Gauge>,
     pub(crate) access: Access,
     pub(crate) audit: Audit,
@@ -150,9 +152,13 @@ impl Barepod for Service {
         let note = self.note(&request, "condition", |it| named(&it.namespace, &it.name));
         note.over(async {
             let gate = self.gate(&request);
+            let is_registrars = self.access.is_bridge(&request) && request.get_ref().r#type == ACCOUNTED;
             let request = request.into_inner();
             let view = self.pod(&request.namespace, &request.name)?;
-            gate.may(Do::Condition, &view)?;
+            // Whether a pod is in Nomad's books is the bridge's to say, whosever the pod is.
+            if !is_registrars {
+                gate.may(Do::Condition, &view)?;
+            }
             let change = condition::change(request)?;
             let request = supervisor::Request::Condition { pod: view.uid.clone(), change };
             let accepted = self.supervisor.ask(request).await.map_err(denied)?;
@@ -257,6 +263,12 @@ impl Barepod for Service {
     async fn host(&self, request: Request<v1::HostRequest>) -> Answer<v1::HostResponse> {
         self.access.bridge(&request)?;
         Ok(Response::new(self.machine.describe().await))
+    }
+
+    async fn book(&self, request: Request<v1::BookRequest>) -> Answer<v1::BookResponse> {
+        self.access.bridge(&request)?;
+        self.bookings.book(request.into_inner().all.unwrap_or_default()).await?;
+        Ok(Response::new(v1::BookResponse {}))
     }
 
     async fn shutdown(&self, request: Request<v1::ShutdownRequest>) -> Answer<Self::ShutdownStream> {

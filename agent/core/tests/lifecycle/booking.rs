@@ -1,0 +1,65 @@
+//! What others than barepod have booked on the host, such as a Nomad client's own allocations.
+
+use barepod_core::{Booking, Capacity, Input};
+use barepod_model::*;
+
+use crate::bench::{Bench, main_key, pod};
+
+/// A host of four CPUs.
+fn bench() -> Bench {
+    let amounts = Amounts { cpu: MilliCpu(4000), memory: Bytes(4 << 30), ..Amounts::default() };
+    Bench::with_capacity(Capacity { amounts, ..Capacity::default() })
+}
+
+fn asking(mut pod: Pod, cpu: u64) -> Pod {
+    pod.containers[0].resources.cpu_request = Some(MilliCpu(cpu));
+    pod
+}
+
+fn others(cpu: u64, ports: &[u16]) -> Input {
+    let amounts = Amounts { cpu: MilliCpu(cpu), ..Amounts::default() };
+    Input::Booked { others: Box::new(Booking { amounts, ports: ports.iter().copied().collect() }) }
+}
+
+#[test]
+fn what_others_have_is_not_given_to_pods_until_they_give_it_back() {
+    let mut bench = bench();
+    bench.tell(others(3000, &[]));
+    let large = asking(pod("a", "large"), 2000);
+    bench.run(&large);
+    let view = bench.view(&large);
+    assert_eq!(view.reason, Some(Reason::OutOfcpu));
+    assert_eq!(view.message, "Node didn't have enough resource: cpu, requested: 2000, used: 3000, capacity: 4000");
+    bench.tell(others(2000, &[]));
+    assert_eq!(bench.starts(), [main_key(&large, 0)]);
+}
+
+#[test]
+fn what_others_get_is_taken_from_nothing_that_runs() {
+    let mut bench = bench();
+    let large = asking(pod("a", "large"), 3000);
+    bench.run(&large);
+    bench.tell(others(4000, &[]));
+    assert!(bench.signals().is_empty());
+    assert_eq!(bench.view(&large).phase, Phase::Running);
+    bench.apply(&asking(large.clone(), 3500));
+    let pending = bench.view(&large).pending_resize.expect("it waits");
+    assert_eq!(pending.reason, Reason::Deferred);
+    bench.tell(others(500, &[]));
+    assert_eq!(bench.view(&large).pending_resize, None);
+}
+
+#[test]
+fn a_port_that_others_have_is_no_pods() {
+    let mut bench = bench();
+    bench.tell(others(0, &[5432]));
+    let mut database = pod("a", "database");
+    let port = HostPort { protocol: "TCP".to_owned(), number: 5432, address: None };
+    database.data_paths.insert(port.path());
+    bench.run(&database);
+    let view = bench.view(&database);
+    assert_eq!(view.reason, Some(Reason::NodePorts));
+    assert!(view.message.contains("5432/TCP"), "{}", view.message);
+    bench.tell(others(0, &[]));
+    assert_eq!(bench.starts(), [main_key(&database, 0)]);
+}

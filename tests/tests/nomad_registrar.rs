@@ -1,0 +1,243 @@
+//! A host's pods in the books of a real Nomad cluster with ACLs, and Nomad's own in the daemon's: nothing that happens to Nomad
+//! or to who keeps the books happens to a pod.
+
+use std::os::unix::fs::MetadataExt as _;
+
+use barepod_tests::bridge::{Bridge, CONFIG};
+use barepod_tests::free_port;
+use barepod_tests::host::{Host, SOON, alive};
+use barepod_tests::nomad::{Nomad, NomadError, Options, raw_exec};
+use barepod_tests::pods;
+use serde_json::{Value, json};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const ACCOUNTED: &str = "nomad.barepod.dev/Accounted";
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A host and an agent that are prepared for each other, and the bridge between them.
+fn prepared(options: Options) -> Result<(Host, Nomad, Bridge)> {
+    let mut host = Host::in_view(CONFIG)?;
+    host.start()?;
+    let mut nomad = Nomad::start_with(&host, Options { bare: true, acl: true, ..options })?;
+    nomad.prepare(&host)?;
+    let bridge = Bridge::of_nomad(&host)?;
+    Ok((host, nomad, bridge))
+}
+
+fn memory(allocation: &Value) -> &Value {
+    &allocation["AllocatedResources"]["Tasks"]["pod"]["Memory"]["MemoryMB"]
+}
+
+/// Waits until a pod is told that it is counted, or that it is not, and gives the sentence.
+fn told(host: &Host, bridge: &Bridge, pod: &str, status: &str) -> Result<String> {
+    let found = host.until(format!("{pod} to be told {status}"), SOON, |host| {
+        let object = host.pod(pod).ok()?;
+        let condition = object["status"]["conditions"].as_array()?.iter().find(|it| it["type"] == ACCOUNTED)?.clone();
+        (condition["status"] == status).then(|| condition["message"].as_str().unwrap_or_default().to_owned())
+    });
+    found.map_err(|error| format!("{error}\n--- the bridge:\n{}", bridge.last_words()).into())
+}
+
+/// A pod that runs until it is told to end, and asks for so much memory.
+fn asking(name: &str, memory: &str) -> Value {
+    let mut pod = pods::idle(name);
+    pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "100m", "memory": memory}});
+    pod
+}
+
+#[test]
+fn setup_prepares_a_cluster_and_this_host_once_and_shows_no_token() -> Result {
+    let mut host = Host::in_view(CONFIG)?;
+    host.start()?;
+    let mut nomad = Nomad::start_with(&host, Options { bare: true, acl: true, ..Options::default() })?;
+    let management = nomad.token().ok_or("no token")?.to_owned();
+
+    let without = nomad.setup(&host, None, &[])?;
+    assert!(!without.status.success() && text(&without.stderr).contains("NOMAD_TOKEN"), "{without:?}");
+    let wrong = nomad.setup(&host, Some("11111111-2222-3333-4444-555555555555"), &[])?;
+    assert!(!wrong.status.success() && text(&wrong.stderr).contains("403"), "{wrong:?}");
+    let odd = nomad.setup(&host, Some(&management), &["--nomad-namespace", "a b"])?;
+    assert!(!odd.status.success() && text(&odd.stderr).contains("no namespace"), "{odd:?}");
+    assert!(!host.path("etc/barepod/nomad").exists());
+
+    let first = nomad.setup(&host, Some(&management), &[])?;
+    assert!(first.status.success(), "{first:?}");
+    assert_eq!(text(&first.stdout).matches("written  ").count(), 6, "{first:?}");
+    let second = nomad.setup(&host, Some(&management), &[])?;
+    assert_eq!(text(&second.stdout).matches("unchanged").count(), 6, "{second:?}");
+
+    let file = host.path("etc/barepod/nomad/token");
+    let token = std::fs::read_to_string(&file)?.trim().to_owned();
+    let metadata = file.metadata()?;
+    assert_eq!((metadata.mode() & 0o777, metadata.uid()), (0o600, 65_534), "it is for the bridge alone");
+    for output in [&first, &second] {
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(!said.contains(&token) && !said.contains(&management), "{said}");
+    }
+
+    // It is for its namespace alone, and there for pods alone.
+    let namespace = nomad.get("/v1/namespace/barepod")?;
+    assert_eq!(namespace["Capabilities"]["EnabledTaskDrivers"], json!(["barepod"]));
+    nomad.ask_as(Some(&token), "GET", "/v1/jobs?namespace=barepod", &Value::Null)?;
+    let refused = nomad.ask_as(Some(&token), "DELETE", "/v1/job/web?namespace=default", &Value::Null);
+    assert!(matches!(&refused, Err(NomadError::Refused { answer, .. }) if answer.contains("403")), "{refused:?}");
+
+    // A file of somebody else's is in the way, and says so.
+    nomad.stop_agent()?;
+    nomad.start_agent()?;
+    nomad.until("the driver to be healthy", |nomad| nomad.driver_is(true))?;
+    std::fs::write(nomad.directory().join("nomad.d/barepod.hcl"), "plugin \"other\" {}")?;
+    let foreign = nomad.setup(&host, Some(&management), &[])?;
+    assert!(!foreign.status.success() && text(&foreign.stderr).contains("move it away"), "{foreign:?}");
+
+    // A token that nobody knows any more is replaced.
+    std::fs::remove_file(nomad.directory().join("nomad.d/barepod.hcl"))?;
+    std::fs::write(&file, "11111111-2222-3333-4444-555555555555")?;
+    let third = nomad.setup(&host, Some(&management), &["--token-ttl", "20h"])?;
+    assert!(text(&third.stdout).contains("which ends at"), "{third:?}");
+    let renewed = std::fs::read_to_string(&file)?.trim().to_owned();
+    nomad.ask_as(Some(&renewed), "GET", "/v1/jobs?namespace=barepod", &Value::Null)?;
+    Ok(())
+}
+
+#[test]
+fn pods_are_counted_with_what_they_have_and_whatever_happens_to_nomad_their_processes_are_the_same() -> Result {
+    let (mut host, mut nomad, mut bridge) = prepared(Options::default())?;
+    let port = free_port()?;
+    let pod = |memory: &str| {
+        let mut pod = asking("pg", memory);
+        pod["spec"]["containers"][0]["ports"] = json!([{"containerPort": port, "hostPort": port}]);
+        pod
+    };
+    host.apply_object(&pod("100Mi"))?;
+    let before = host.running("pg")?;
+    let same = |host: &Host| -> Result {
+        assert_eq!(host.running("pg")?, before);
+        Ok(())
+    };
+
+    let first = nomad.counted("pg", |one| *memory(one) == 100)?;
+    assert_eq!(first["AllocatedResources"]["Shared"]["Ports"][0]["Value"], port);
+    let services = nomad.get(&format!("/v1/service/default-pg-{port}?namespace=barepod"))?;
+    assert_eq!(services[0]["Port"], port, "{services}");
+    told(&host, &bridge, "pg", "True")?;
+
+    // A resize follows.
+    host.apply_object(&pod("150Mi"))?;
+    nomad.counted("pg", |one| *memory(one) == 150)?;
+    same(&host)?;
+
+    // What an operator takes away or stops comes again.
+    let id = nomad.job_of("pg").ok_or("no job")?["ID"].as_str().unwrap_or_default().to_owned();
+    for purge in [true, false] {
+        let index = nomad.job_of("pg").ok_or("no job")?["JobModifyIndex"].take();
+        nomad.ask("DELETE", &format!("/v1/job/{id}?namespace=barepod&purge={purge}"), &Value::Null)?;
+        nomad.until("the job to be another", |nomad| {
+            nomad.job_of("pg").filter(|job| job["JobModifyIndex"] != index && job["Stop"] == false)
+        })?;
+        nomad.counted("pg", |one| *memory(one) == 150)?;
+        same(&host)?;
+    }
+
+    // So it is after a drain.
+    let node = nomad.node().ok_or("no node")?["ID"].as_str().unwrap_or_default().to_owned();
+    nomad.says(&["node", "drain", "-enable", "-force", "-yes", "-detach", &node])?;
+    let why = told(&host, &bridge, "pg", "False")?;
+    assert!(why.contains("eligibility"), "{why}");
+    same(&host)?;
+    nomad.says(&["node", "drain", "-disable", "-yes", &node])?;
+    nomad.counted("pg", |one| *memory(one) == 150)?;
+    told(&host, &bridge, "pg", "True")?;
+
+    // The agent dies, and its plugin lives; the bridge dies; the daemon dies.
+    let index = nomad.job_of("pg").ok_or("no job")?["JobModifyIndex"].take();
+    nomad.kill_agent()?;
+    host.apply_object(&asking("late", "50Mi"))?;
+    host.running("late")?;
+    nomad.start_agent()?;
+    nomad.counted("late", |one| *memory(one) == 50)?;
+    bridge.kill()?;
+    host.kill_daemon()?;
+    host.start()?;
+    bridge.launch()?;
+    host.apply_object(&asking("later", "50Mi"))?;
+    nomad.counted("later", |_| true)?;
+    nomad.counted("pg", |one| *memory(one) == 150)?;
+    same(&host)?;
+    assert_eq!(nomad.job_of("pg").ok_or("no job")?["JobModifyIndex"], index, "what was right was not touched");
+
+    // A pod that goes takes its job with it, and no other one.
+    host.barepod(&["delete", "pod", "late"])?;
+    nomad.until("the job to be purged", |nomad| nomad.job_of("late").is_none().then_some(()))?;
+    assert!(nomad.job_of("pg").is_some() && nomad.job_of("later").is_some());
+    assert!(alive(before));
+    Ok(())
+}
+
+#[test]
+fn a_pod_for_which_nomad_has_no_room_runs_uncounted_is_told_so_and_evicts_nobody() -> Result {
+    let (host, nomad, bridge) = prepared(Options { raw_exec: true, memory: Some(1024), ..Options::default() })?;
+    // Even where the cluster lets jobs evict others.
+    let preempt = json!({"PreemptionConfig": {"ServiceSchedulerEnabled": true, "SystemSchedulerEnabled": true}});
+    nomad.ask("PUT", "/v1/operator/scheduler/configuration", &preempt)?;
+    nomad.run(&raw_exec("web", 10, 700, free_port()?))?;
+    let web = nomad.has("web", "running", None)?;
+
+    host.apply_object(&asking("large", "600Mi"))?;
+    let before = host.running("large")?;
+    let why = told(&host, &bridge, "large", "False")?;
+    assert!(why.contains("would evict default/web"), "{why}");
+    host.apply_object(&asking("huge", "2000Mi"))?;
+    host.running("huge")?;
+    let why = told(&host, &bridge, "huge", "False")?;
+    assert!(why.contains("no room left") && why.contains("memory"), "{why}");
+    assert!(nomad.job_of("large").is_none() && nomad.job_of("huge").is_none());
+
+    // Less is counted; and so it is when somebody else makes room.
+    host.apply_object(&asking("huge", "64Mi"))?;
+    told(&host, &bridge, "huge", "True")?;
+    assert_eq!(nomad.has("web", "running", None)?["ID"], web["ID"]);
+    nomad.stop("web", true)?;
+    nomad.counted("large", |one| *memory(one) == 600)?;
+    told(&host, &bridge, "large", "True")?;
+    assert_eq!(host.running("large")?, before);
+    Ok(())
+}
+
+#[test]
+fn what_nomad_gives_to_its_own_tasks_is_no_pods_until_they_end_whoever_is_away() -> Result {
+    let (mut host, nomad, mut bridge) = prepared(Options { raw_exec: true, ..Options::default() })?;
+    let port = free_port()?;
+    nomad.run(&raw_exec("web", 50, 300, port))?;
+    nomad.has("web", "running", None)?;
+    host.said("what others have booked is another")?;
+
+    // All of the host but less than the task has.
+    let total = std::fs::read_to_string("/proc/meminfo")?;
+    let total: u64 = total.split_whitespace().nth(1).ok_or("no MemTotal")?.parse()?;
+    let nearly = format!("{}Ki", total - (200 << 10));
+    host.apply_object(&asking("large", &nearly))?;
+    let why = host.reason("large", "OutOfmemory")?;
+    let mut listening = pods::idle("listening");
+    listening["spec"]["containers"][0]["ports"] = json!([{"containerPort": port, "hostPort": port}]);
+    host.apply_object(&listening)?;
+    host.reason("listening", "NodePorts")?;
+    assert!(why["status"]["message"].to_string().contains("used: "), "{why}");
+
+    // Nobody says it any more, and it holds.
+    bridge.kill()?;
+    host.kill_daemon()?;
+    host.start()?;
+    host.reason("large", "OutOfmemory")?;
+    host.reason("listening", "NodePorts")?;
+
+    nomad.stop("web", true)?;
+    bridge.launch()?;
+    host.running("large")?;
+    host.running("listening")?;
+    Ok(())
+}
