@@ -355,7 +355,16 @@ impl Nomad {
         self.within(SOON, what, condition)
     }
 
-    fn within<T>(&self, limit: Duration, what: &str, condition: impl Fn(&Self) -> Option<T>) -> Result<T, NomadError> {
+    /// The same with a limit of one's own.
+    ///
+    /// # Errors
+    /// It does not come to pass.
+    pub fn within<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        condition: impl Fn(&Self) -> Option<T>,
+    ) -> Result<T, NomadError> {
         let looked = wait_for(what, limit, || {
             let found = condition(self);
             if found.is_none() {
