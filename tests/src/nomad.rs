@@ -11,14 +11,18 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::cluster::ClusterError;
 use crate::host::{Host, HostError, SOON, signal};
 use crate::peers::{NOMAD, NotBuilt};
 use crate::process::{self, Owned, ProcessError, tail};
 use crate::scratch::steady_port;
 use crate::wait::{WaitedInVain, wait_for};
 
+mod configuration;
 mod counting;
+mod tls;
 
+pub use configuration::Options;
 pub use counting::{raw_exec, settings};
 
 /// What went wrong with it.
@@ -36,6 +40,9 @@ pub enum NomadError {
     /// The host.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// Its certificates.
+    #[error(transparent)]
+    Certificates(#[from] ClusterError),
     /// An answer is no JSON.
     #[error("an answer is no JSON")]
     Json(#[from] serde_json::Error),
@@ -66,19 +73,7 @@ pub struct Nomad {
     ports: [u16; 3],
     options: Options,
     token: Option<String>,
-}
-
-/// How it differs from the plainest.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
-    /// Nothing of barepod is there: no plugin, and no configuration of it.
-    pub bare: bool,
-    /// With ACLs; the management token is used for everything that is asked here.
-    pub acl: bool,
-    /// Further drivers.
-    pub raw_exec: bool,
-    /// What its client believes to have, in MiB.
-    pub memory: Option<u32>,
+    tls: Option<tls::Tls>,
 }
 
 impl Nomad {
@@ -108,6 +103,7 @@ impl Nomad {
             directory,
             options,
             token: None,
+            tls: options.tls.then(|| tls::Tls::new(host)).transpose()?,
         };
         for name in ["data", "plugins", "tmp", "nomad.d"] {
             std::fs::create_dir_all(nomad.directory.join(name))?;
@@ -135,44 +131,17 @@ impl Nomad {
 
     /// Its address.
     pub fn address(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ports[0])
+        format!("{}://127.0.0.1:{}", if self.tls.is_some() { "https" } else { "http" }, self.ports[0])
+    }
+
+    /// Its certificates, where it has any.
+    pub fn tls(&self) -> Option<&tls::Tls> {
+        self.tls.as_ref()
     }
 
     /// The management token, where there are ACLs.
     pub fn token(&self) -> Option<&str> {
         self.token.as_deref()
-    }
-
-    fn configuration(&self) -> Value {
-        let [http, rpc, serf] = self.ports;
-        let Options { bare, acl, raw_exec, memory } = self.options;
-        let drivers = if raw_exec { "barepod,raw_exec" } else { "barepod" };
-        let mut plugins = json!({"raw_exec": {"config": {"enabled": raw_exec}}});
-        if !bare {
-            plugins["barepod-nomad-driver"] = json!({"config": {"socket": self.socket}});
-        }
-        let clouds = "env_aws,env_azure,env_digitalocean,env_gce,cni,consul,vault";
-        json!({
-            "name": "host-1",
-            "data_dir": self.directory.join("data"),
-            "plugin_dir": self.directory.join("plugins"),
-            "bind_addr": "127.0.0.1",
-            "ports": {"http": http, "rpc": rpc, "serf": serf},
-            // It refuses to take the loopback address for its own by itself.
-            "advertise": {"http": "127.0.0.1", "rpc": "127.0.0.1", "serf": "127.0.0.1"},
-            "disable_update_check": true,
-            "log_level": "DEBUG",
-            "server": {"enabled": true, "bootstrap_expect": 1, "raft_multiplier": 1, "heartbeat_grace": "5s"},
-            "client": {
-                "enabled": true,
-                "network_interface": "lo",
-                "options": {"driver.allowlist": drivers, "fingerprint.denylist": clouds},
-                "memory_total_mb": memory.unwrap_or_default(),
-            },
-            "acl": {"enabled": acl},
-            "telemetry": {"publish_allocation_metrics": true, "collection_interval": "1s"},
-            "plugin": plugins,
-        })
     }
 
     /// Starts the agent, and waits until it answers and has a leader.
@@ -258,6 +227,9 @@ impl Nomad {
     /// # Errors
     /// As [`Self::ask`].
     pub fn ask_as(&self, token: Option<&str>, method: &str, path: &str, body: &Value) -> Result<Value, NomadError> {
+        if self.tls.is_some() {
+            return self.ask_by_command(token, method, path, body);
+        }
         let token = token.map(|token| format!("X-Nomad-Token: {token}\r\n")).unwrap_or_default();
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports[0]))?;
@@ -295,10 +267,18 @@ impl Nomad {
     /// # Errors
     /// It cannot be run.
     pub fn command(&self, args: &[&str]) -> Result<Output, NomadError> {
+        Ok(process::output(&mut self.line(args), &format!("nomad {}", args.join(" ")), SOON)?)
+    }
+
+    fn line(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(args).env("NOMAD_ADDR", self.address()).env_remove("AWS_CA_BUNDLE");
         command.envs(self.token().map(|token| ("NOMAD_TOKEN", token)));
-        Ok(process::output(&mut command, &format!("nomad {}", args.join(" ")), SOON)?)
+        if let Some(tls) = &self.tls {
+            let files = [("NOMAD_CACERT", tls.authority()), ("NOMAD_CLIENT_CERT", tls.certificate().clone())];
+            command.envs(files).env("NOMAD_CLIENT_KEY", tls.key()).env("NOMAD_TLS_SERVER_NAME", tls::SERVER);
+        }
+        command
     }
 
     /// What the command line prints, which must succeed.
@@ -355,7 +335,16 @@ impl Nomad {
         self.within(SOON, what, condition)
     }
 
-    fn within<T>(&self, limit: Duration, what: &str, condition: impl Fn(&Self) -> Option<T>) -> Result<T, NomadError> {
+    /// The same with a limit of one's own.
+    ///
+    /// # Errors
+    /// It does not come to pass.
+    pub fn within<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        condition: impl Fn(&Self) -> Option<T>,
+    ) -> Result<T, NomadError> {
         let looked = wait_for(what, limit, || {
             let found = condition(self);
             if found.is_none() {

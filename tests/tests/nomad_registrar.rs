@@ -241,3 +241,33 @@ fn what_nomad_gives_to_its_own_tasks_is_no_pods_until_they_end_whoever_is_away()
     host.running("listening")?;
     Ok(())
 }
+
+#[test]
+fn the_books_are_kept_over_tls_and_credentials_may_be_exchanged_under_way() -> Result {
+    let (host, nomad, bridge) = prepared(Options { tls: true, ..Options::default() })?;
+    let tls = nomad.tls().ok_or("no certificates")?;
+    host.apply_object(&asking("first", "50Mi"))?;
+    nomad.counted("first", |one| *memory(one) == 50)?;
+    let said = |what: &str| {
+        host.until(format!("the bridge to say {what:?}"), SOON, |_| bridge.log().contains(what).then_some(()))
+            .map_err(|error| format!("{error}\n--- the bridge:\n{}", bridge.last_words()))
+    };
+
+    // A token that nobody knows.
+    let file = host.path("etc/barepod/nomad/token");
+    let token = std::fs::read(&file)?;
+    std::fs::write(&file, "11111111-2222-3333-4444-555555555555\n")?;
+    host.apply_object(&asking("second", "51Mi"))?;
+    said("gets another one")?;
+    std::fs::write(&file, &token)?;
+    nomad.counted("second", |one| *memory(one) == 51)?;
+
+    // Half a key, and then another certificate with its own.
+    std::fs::write(tls.key(), "-----BEGIN PRIVATE KEY-----\n")?;
+    host.apply_object(&asking("third", "52Mi"))?;
+    said("no PEM file")?;
+    tls.renew()?;
+    nomad.counted("third", |one| *memory(one) == 52)?;
+    assert!(!bridge.log().contains(String::from_utf8(token)?.trim()), "no token is shown");
+    Ok(())
+}

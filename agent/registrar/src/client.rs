@@ -36,7 +36,7 @@ pub enum ClientError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// TLS.
-    #[error("TLS cannot be spoken with the Nomad agent")]
+    #[error(transparent)]
     Tls(#[from] TlsError),
     /// The token.
     #[error("the token cannot be read from {}: {message}", .path.display())]

@@ -14,6 +14,12 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::Settings;
 
+impl From<rustls::Error> for TlsError {
+    fn from(error: rustls::Error) -> Self {
+        Self::Rustls(error)
+    }
+}
+
 /// When each of the files was last changed.
 pub(crate) type Stamp = Vec<Option<SystemTime>>;
 
@@ -24,16 +30,16 @@ pub enum TlsError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// It holds something else.
-    #[error("{path} is no PEM file of the kind that is needed: {source}")]
+    #[error("{path} is no PEM file of the kind that is needed: {message}")]
     Pem {
         /// Which.
         path: String,
         /// Why.
-        source: rustls::pki_types::pem::Error,
+        message: String,
     },
     /// They do not go together.
-    #[error("the certificates cannot be used")]
-    Rustls(#[from] rustls::Error),
+    #[error("the certificates cannot be used with the Nomad agent: {0}")]
+    Rustls(rustls::Error),
     /// It cannot be in a certificate.
     #[error("tlsServerName: {0:?} is no name")]
     Name(String),
@@ -80,5 +86,5 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn pem(path: &Path, source: rustls::pki_types::pem::Error) -> TlsError {
-    TlsError::Pem { path: path.display().to_string(), source }
+    TlsError::Pem { path: path.display().to_string(), message: source.to_string() }
 }

@@ -16,50 +16,50 @@ const CERTIFICATE: &str = "CERTIFICATE";
 const KEY: &str = "PRIVATE KEY";
 
 /// An authority, whose certificate and key lie in files as well.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     files: Files,
 }
 
 /// Where a certificate and its key are.
 #[derive(Clone, Debug)]
-pub(super) struct Files {
-    pub(super) certificate: PathBuf,
-    pub(super) key: PathBuf,
+pub(crate) struct Files {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// A certificate and its key, as PEM.
 #[derive(Debug)]
-pub(super) struct Pair {
-    pub(super) certificate: String,
-    pub(super) key: String,
+pub(crate) struct Pair {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 /// Who a certificate is for.
-pub(super) struct Subject<'a> {
+pub(crate) struct Subject<'a> {
     /// The user, or the server's name.
-    pub(super) name: &'a str,
+    pub(crate) name: &'a str,
     /// The user's group.
-    pub(super) organization: Option<&'a str>,
+    pub(crate) organization: Option<&'a str>,
     /// Names and addresses of a server; a client has none.
-    pub(super) hosts: &'a [String],
+    pub(crate) hosts: &'a [String],
 }
 
 impl<'a> Subject<'a> {
     /// A user.
-    pub(super) fn client(name: &'a str, organization: Option<&'a str>) -> Self {
+    pub(crate) fn client(name: &'a str, organization: Option<&'a str>) -> Self {
         Self { name, organization, hosts: &[] }
     }
 
     /// A server that is a client of its like as well.
-    pub(super) fn server(name: &'a str, hosts: &'a [String]) -> Self {
+    pub(crate) fn server(name: &'a str, hosts: &'a [String]) -> Self {
         Self { name, organization: None, hosts }
     }
 }
 
 impl Authority {
     /// A new one.
-    pub(super) fn new(directory: &Path, name: &str) -> Result<Self, ClusterError> {
+    pub(crate) fn new(directory: &Path, name: &str) -> Result<Self, ClusterError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = distinguished_name(name, None);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -93,7 +93,7 @@ impl Authority {
     }
 
     /// A new key and a certificate for it.
-    pub(super) fn sign(&self, subject: &Subject<'_>) -> Result<Pair, ClusterError> {
+    pub(crate) fn sign(&self, subject: &Subject<'_>) -> Result<Pair, ClusterError> {
         self.sign_with(subject, |_| {})
     }
 
@@ -129,7 +129,7 @@ impl std::fmt::Debug for Authority {
 
 impl Pair {
     /// Into `NAME.crt` and `NAME.key`.
-    pub(super) fn write(&self, directory: &Path, name: &str) -> Result<Files, ClusterError> {
+    pub(crate) fn write(&self, directory: &Path, name: &str) -> Result<Files, ClusterError> {
         let files =
             Files { certificate: directory.join(format!("{name}.crt")), key: directory.join(format!("{name}.key")) };
         fs_err::write(&files.certificate, &self.certificate)?;

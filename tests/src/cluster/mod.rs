@@ -4,7 +4,7 @@
 //! It is as strict as a cluster of kubeadm's: TLS everywhere, Node and RBAC authorization, NodeRestriction, bootstrap tokens,
 //! and nobody is anonymous but who asks for health or for `cluster-info`. What certificates a node needs it gets as there.
 
-mod certificates;
+pub(crate) mod certificates;
 mod error;
 pub mod false_server;
 mod faults;

@@ -19,8 +19,32 @@ impl Nomad {
         let (config, root, driver) = (self.directory.join("nomad.d"), host.path(""), &self.driver);
         let mut command = host.command(&["nomad", "setup", "--address", &self.address()])?;
         command.arg("--nomad-config").arg(config).arg("--root").arg(root).arg("--driver").arg(driver).args(more);
+        if let Some(tls) = self.tls() {
+            command.arg("--ca-file").arg(tls.authority()).arg("--cert-file").arg(tls.certificate());
+            command.arg("--key-file").arg(tls.key()).args(["--tls-server-name", super::tls::SERVER]);
+        }
         command.env_remove("NOMAD_TOKEN").envs(token.map(|token| ("NOMAD_TOKEN", token)));
         Ok(process::output(&mut command, "barepod nomad setup", SOON)?)
+    }
+
+    /// Asks the agent as its own command line does.
+    pub(super) fn ask_by_command(
+        &self,
+        token: Option<&str>,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Result<Value, NomadError> {
+        let text = body.to_string();
+        let mut args = vec!["operator", "api", "-X", method];
+        args.extend(if body.is_null() { vec![path] } else { vec!["-d", &text, path] });
+        let mut command = self.line(&args);
+        command.env_remove("NOMAD_TOKEN").envs(token.map(|token| ("NOMAD_TOKEN", token)));
+        let output = process::output(&mut command, &format!("{method} {path}"), SOON)?;
+        serde_json::from_slice(&output.stdout).map_err(|_| NomadError::Refused {
+            request: format!("{method} {path}"),
+            answer: String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+        })
     }
 
     /// Has `barepod nomad setup` prepare agent and host for each other, and waits until the driver is healthy.
