@@ -192,7 +192,8 @@ fn foreign_port(host: &Capacity, wanted: &Pod, present: Option<&Pod>) -> Option<
 
 fn used_by_others(pods: &BTreeMap<PodUid, PodMachine>, host: &Capacity, uid: &PodUid) -> Amounts {
     let others = pods.values().filter(|other| other.uid() != uid);
-    others.fold(host.others.amounts, |sum, other| sum.plus(booked(other)))
+    let foreign = if planted::on(Fault::OthersNotCounted) { Amounts::default() } else { host.others.amounts };
+    others.fold(foreign, |sum, other| sum.plus(booked(other)))
 }
 
 /// What a pod has of the host.

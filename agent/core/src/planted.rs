@@ -83,6 +83,8 @@ faults! {
     CpuGivenTwice,
     /// Pods are begun whatever the host has left.
     ResourcesNotCounted,
+    /// What others than barepod have on the host is given to pods.
+    OthersNotCounted,
     /// What a container has that is on its way out, or is to become smaller, is given to others at once.
     LeavingNotCounted,
     /// Another value behind the same reference replaces a process.

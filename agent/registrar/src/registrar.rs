@@ -40,6 +40,10 @@ pub struct Registrar {
     daemon: BarepodClient<Channel>,
     /// When each job was last changed that was found to be as it should be.
     compared: BTreeMap<String, u64>,
+    /// Jobs that were refused as they are made now, since something was last another one on Nomad's side.
+    refused: BTreeMap<String, String>,
+    /// What the daemon was last told.
+    booked: Option<v1::Booking>,
     token: TokenWatch,
     complaint: Complaint,
 }
@@ -91,6 +95,8 @@ impl Registrar {
             daemon: barepod_api::reach(&socket),
             socket,
             compared: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            booked: None,
             token: TokenWatch::default(),
             complaint: Complaint::default(),
         }
@@ -146,13 +152,15 @@ impl Registrar {
         loop {
             tokio::select! {
                 Ok(()) = pods.changed() => {}
-                Ok(()) = jobs.changed() => {}
-                Ok(()) = allocations.changed() => {}
+                Ok(()) = jobs.changed() => self.refused.clear(),
+                Ok(()) = allocations.changed() => self.refused.clear(),
                 () = tokio::time::sleep(wait) => {}
             }
             tokio::time::sleep(SETTLE).await;
             if looked.elapsed() >= RESYNC {
                 looked = Instant::now();
+                self.refused.clear();
+                self.booked = None;
                 match self.place().await {
                     Ok(now) if now.node.id != place.node.id => return,
                     Ok(now) => place = now,
@@ -180,8 +188,7 @@ impl Registrar {
         // Where one side is not known, nothing follows.
         let Some(allocations) = allocations else { return Ok(()) };
         if pods.is_some() {
-            let all = Some(booked(&allocations, place.scale));
-            self.daemon.book(v1::BookRequest { all }).await?;
+            self.book(booked(&allocations, place.scale)).await?;
         }
         let (Some(pods), Some(jobs)) = (pods, jobs) else { return Ok(()) };
         let placed = allocations.iter().filter(|it| it.is_wanted() && it.namespace == place.namespace);
@@ -194,6 +201,8 @@ impl Registrar {
             let done = match action {
                 Action::Purge(id) => self.purge(place, &id).await.map_err(RoundError::from),
                 Action::Count(job) => self.tell(&pods, &job, &Told::counted(&job.id)).await.map_err(RoundError::from),
+                // A pod that changes all the time is no reason to ask Nomad's servers all the time.
+                Action::Place(job) if self.refused.get(&job.id) == Some(&job.generation) => Ok(()),
                 Action::Place(job) => self.register(place, &pods, &job, placed.contains(&job.id)).await,
             };
             match done {
@@ -203,6 +212,14 @@ impl Registrar {
             }
         }
         fault.map_or(Ok(()), Err)
+    }
+
+    async fn book(&mut self, all: v1::Booking) -> Result<(), Status> {
+        if self.booked.as_ref() != Some(&all) {
+            self.daemon.book(v1::BookRequest { all: Some(all.clone()) }).await?;
+            self.booked = Some(all);
+        }
+        Ok(())
     }
 
     async fn purge(&mut self, place: &Place, id: &str) -> Result<(), ClientError> {
@@ -226,7 +243,10 @@ impl Registrar {
                     self.tell(pods, job, &Told::counted(&job.id)).await?;
                 }
             }
-            Ok(Err(why)) => self.tell(pods, job, &Told::uncounted(why)).await?,
+            Ok(Err(why)) => {
+                self.refused.insert(job.id.clone(), job.generation.clone());
+                self.tell(pods, job, &Told::uncounted(why)).await?;
+            }
             Err(error) if error.is_about_what_was_asked() => {
                 self.tell(pods, job, &Told::uncounted(error.to_string())).await?;
             }

@@ -235,7 +235,7 @@ impl World<'_> {
         let wishes = self.intents.pods.get(&key.pod).map(Intent::wishes).unwrap_or_default();
         let own = wishes.iter().map(Pod::requests).fold(pod.requests(), least_of);
         let sum = others.values().fold(own, |sum, other| sum.plus(*other));
-        let all = capacity().amounts;
+        let all = capacity().amounts.less(self.others.amounts);
         if others.len() as u64 >= capacity().pods.unwrap_or(u64::MAX) || sum.cpu > all.cpu || sum.memory > all.memory {
             return Err(violated(Invariant::RoomForAll, format!("{key} starts with {own:?} beside {others:?}")));
         }

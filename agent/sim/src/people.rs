@@ -1,6 +1,6 @@
 //! What people and misfortune do: one turn at a time.
 
-use barepod_core::{ConditionStatus, Input, StorageUse};
+use barepod_core::{Booking, ConditionStatus, Input, StorageUse};
 use barepod_model::{Attempt, Bytes, ContainerKey, ContainerName, Pattern, Permit, Pod, PodUid, Quota, Source};
 
 use crate::faults::Mood;
@@ -139,6 +139,9 @@ impl World<'_> {
         self.note(&Entry::Host("all faults cease"));
         self.faults.mood = Mood::Calm;
         self.end_turns();
+        // Others give back what they have: those who waited for that go on.
+        self.others = Booking::default();
+        self.hear(Input::Booked { others: Box::default() })?;
         self.cancel_shutdown()
     }
 }

@@ -42,6 +42,7 @@ impl World<'_> {
     fn shadow(&self) -> Core {
         let now = self.clock.moment();
         let mut core = Core::new(self.clock.boot_id(), self.figures).with_capacity(workload::capacity());
+        core = core.with_others(self.others.clone());
         if self.goes_down.is_some() {
             core = core.with_shutdown();
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use barepod_core::{Capacity, CpuPool};
+use barepod_core::{Booking, Capacity, CpuPool};
 use barepod_model::{
     Amounts, AsWritten, Bytes, Container, ContainerKind, ContainerName, ContainerRestart, Contents, Credentials, Env,
     Ephemeral, ExitCodes, Hook, Launch, Lifecycle, Manifest, MilliCpu, Namespace, NamespaceUse, Notify, NotifyAccess,
@@ -166,6 +166,12 @@ pub(crate) fn capacity() -> Capacity {
     let cores = vec![[0, 4].into(), [1, 5].into(), [2, 6].into(), [3].into()];
     let cpus = Some(CpuPool { cores, reserved: [0].into() });
     Capacity { amounts, pods: Some(6), cpus, ..Capacity::default() }
+}
+
+/// What others have of it, on one host of four, until all faults cease.
+pub(crate) fn others(seed: u64) -> Booking {
+    let amounts = Amounts { cpu: MilliCpu(1500), memory: Bytes(4 << 30), ..Amounts::default() };
+    if seed.is_multiple_of(4) { Booking { amounts, ..Booking::default() } } else { Booking::default() }
 }
 
 fn resize_policy(rng: &mut Rng) -> ResizePolicy {

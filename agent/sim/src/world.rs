@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use barepod_core::{BackoffFigures, Core, CpuTable, Effect, Input, PodView, RequestId, Restored};
+use barepod_core::{BackoffFigures, Booking, Core, CpuTable, Effect, Input, PodView, RequestId, Restored};
 use barepod_model::{Attempt, Bytes, ContainerKey, ExitStatus, PodUid, Reason};
 
 use crate::clock::{Clock, SimTime};
@@ -119,6 +119,8 @@ pub struct World<'a> {
     pub(crate) siege: Siege,
     /// Since when the host goes down.
     pub(crate) goes_down: Option<SimTime>,
+    /// What others have booked on the host.
+    pub(crate) others: Booking,
     queue: BTreeMap<(SimTime, u64), Happening>,
     next_event: u64,
     turns: u64,
@@ -179,6 +181,7 @@ impl<'a> World<'a> {
             evicted: BTreeMap::new(),
             siege: Siege::default(),
             goes_down: None,
+            others: workload::others(seed),
             queue: BTreeMap::new(),
             next_event: 0,
             turns,
@@ -349,7 +352,7 @@ impl<'a> World<'a> {
     /// A new daemon takes over what the ledger holds.
     fn start_daemon(&mut self) -> Result<(), Violation> {
         let core = Core::new(self.clock.boot_id(), self.figures).with_capacity(workload::capacity());
-        let mut core = core.with_pressure(pressure::rules());
+        let mut core = core.with_others(self.others.clone()).with_pressure(pressure::rules());
         if self.goes_down.is_some() {
             core = core.with_shutdown();
         }
