@@ -152,7 +152,7 @@ fn an_empty_dir_is_on_disk_or_in_memory_of_this_size() -> Result {
     )?;
     let kinds = host.asked("pod", "main", "stat -f -c %T /memory; stat -f -c %T /disk; stat -c %a /disk /memory")?;
     let kinds: Vec<_> = kinds.lines().collect();
-    assert_eq!((kinds[0], kinds[1] == "tmpfs", kinds[2], kinds[3]), ("tmpfs", false, "777", "777"));
+    assert_eq!((kinds[0], kinds[1] == "tmpfs", kinds[2], kinds[3]), ("tmpfs", false, "777", "1777"));
     let fill = "head -c 9000000 /dev/zero > /memory/file; stat -c %s /memory/file";
     assert_eq!(host.asked("pod", "main", fill)?, (8 << 20).to_string(), "no more than its limit");
     let wrong = with("wrong", json!([{"name": "disk", "emptyDir": {"medium": "Tape"}}]));
