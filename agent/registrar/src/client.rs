@@ -90,6 +90,12 @@ impl ClientError {
         matches!(self, Self::Refused { status: StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED, .. })
     }
 
+    /// Somebody else has changed the job meanwhile.
+    #[must_use]
+    pub fn is_outrun(&self) -> bool {
+        matches!(self, Self::Refused { message, .. } if message.contains("Enforcing job modify index"))
+    }
+
     /// In words, with what helps where that is known.
     #[must_use]
     pub fn with_remedy(&self) -> String {

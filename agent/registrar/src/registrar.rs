@@ -60,10 +60,10 @@ enum RoundError {
 }
 
 impl RoundError {
-    /// It is of one job or pod, and no reason to let the others wait.
+    /// It is of one job or pod, and no reason to let the others wait. Servers without a leader let everybody wait.
     fn is_of_one(&self) -> bool {
         match self {
-            Self::Client(ClientError::Refused { .. } | ClientError::Malformed { .. }) => true,
+            Self::Client(error) if error.is_about_what_was_asked() || error.is_outrun() => true,
             Self::Daemon(status) => !matches!(status.code(), Code::Unavailable | Code::Unknown),
             Self::Client(_) | Self::Node(_) => false,
         }
