@@ -78,7 +78,10 @@ fn redis_runs_heals_keeps_its_data_and_saves_when_it_is_stopped() -> Result {
     let overcommit = std::fs::read_to_string("/proc/sys/vm/overcommit_memory")?;
     if overcommit.trim() != "1" {
         let events = host.barepod(&["events", "redis"])?;
-        assert!(events.contains("Degraded") && events.contains("set vm.overcommit_memory to 1"), "what to do: {events}");
+        assert!(
+            events.contains("Degraded") && events.contains("set vm.overcommit_memory to 1"),
+            "what to do: {events}"
+        );
     }
     resizes(&host, &manifest)?;
     let explained = host.barepod(&["preset", "explain", "pod/redis"])?;
