@@ -14,8 +14,8 @@ fn found_by(fault: Fault) -> Option<barepod_sim::Failure> {
 }
 
 #[test]
-fn there_are_forty_five_planted_faults() {
-    assert_eq!(Fault::ALL.len(), 45);
+fn there_are_forty_six_planted_faults() {
+    assert_eq!(Fault::ALL.len(), 46);
 }
 
 #[test]
