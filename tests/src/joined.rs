@@ -110,6 +110,27 @@ impl Joined {
         Ok(joined)
     }
 
+    /// A cluster by whose API server a client's streams reach the node: passed on where the client speaks a WebSocket, or
+    /// translated into SPDY. The node says which of both it takes.
+    ///
+    /// # Errors
+    /// What does not come up.
+    pub fn with_streams(passed_on: bool) -> Result<Self, JoinedError> {
+        let gate: &[&str] = match passed_on {
+            true => &[],
+            false => &["--feature-gates", "ExtendWebSocketsToKubelet=false"],
+        };
+        let joined = Self::of(Built::here().map_err(HostError::from)?, &Recipe::default(), "", gate)?;
+        joined.approve_serving_certificate()?;
+        joined.until("the node to say what it can", |joined| {
+            let node = joined.get(&["node", NODE])?;
+            let port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64();
+            let says = node["status"]["declaredFeatures"].to_string().contains("ExtendWebSockets");
+            (port.is_some_and(|port| port > 0) && says == passed_on).then_some(())
+        })?;
+        Ok(joined)
+    }
+
     /// What pods need, and a node that is ready.
     fn prepare(&self) -> Result<(), JoinedError> {
         self.plane.install()?;

@@ -345,15 +345,7 @@ impl Nomad {
         what: &str,
         condition: impl Fn(&Self) -> Option<T>,
     ) -> Result<T, NomadError> {
-        let looked = wait_for(what, limit, || {
-            let found = condition(self);
-            if found.is_none() {
-                // Each look is several requests of a program that shares two processors with what is looked at.
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            found
-        });
-        looked.map_err(|vain| NomadError::Vain(vain, self.last_words()))
+        wait_for(what, limit, || condition(self)).map_err(|vain| NomadError::Vain(vain, self.last_words()))
     }
 
     fn last_words(&self) -> String {

@@ -1,10 +1,8 @@
 //! kube-rs's own client of exec, attach, port-forward and logs, which shares no code with kubectl, against a node: through an
 //! API server that passes its WebSocket on, and through one that translates it.
 
-use barepod_tests::cluster::Recipe;
-use barepod_tests::host::{HostError, SOON};
-use barepod_tests::joined::{Joined, NODE, shell};
-use barepod_tests::programs::Built;
+use barepod_tests::host::SOON;
+use barepod_tests::joined::{Joined, shell};
 use barepod_tests::wait_for;
 use futures::AsyncBufReadExt as _;
 use futures::stream::TryStreamExt as _;
@@ -26,16 +24,8 @@ const MEGABYTES: usize = 16;
 
 #[test]
 fn kube_rs_is_served_as_kubectl_is_whether_the_api_server_translates_or_not() -> Result {
-    for gate in [&[][..], &["--feature-gates", "ExtendWebSocketsToKubelet=false"]] {
-        let cluster = Joined::of(Built::here().map_err(HostError::from)?, &Recipe::default(), "", gate)?;
-        cluster.approve_serving_certificate()?;
-        let straight = gate.is_empty();
-        cluster.until("the node to say what it can", |cluster| {
-            let node = cluster.get(&["node", NODE])?;
-            let says = node["status"]["declaredFeatures"].to_string().contains("ExtendWebSockets");
-            let port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64();
-            (says == straight && port.is_some_and(|port| port > 0)).then_some(())
-        })?;
+    for passed_on in [true, false] {
+        let cluster = Joined::with_streams(passed_on)?;
         let mut pod = shell("db", ECHO);
         pod["spec"]["containers"][0]["stdin"] = true.into();
         cluster.apply(&pod)?;

@@ -6,15 +6,14 @@ use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 
 use barepod_streams::{Headers, spdy};
-use barepod_tests::cluster::{Connection, Recipe};
-use barepod_tests::host::{HostError, SOON, alive};
+use barepod_tests::cluster::Connection;
+use barepod_tests::host::{SOON, alive};
 use barepod_tests::joined::{Joined, PORT, shell};
 use barepod_tests::pods::IDLE;
 use barepod_tests::process::Owned;
-use barepod_tests::programs::Built;
 use barepod_tests::terminal::Terminal;
 use barepod_tests::wait_for;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -40,18 +39,7 @@ struct Reached {
 
 impl Reached {
     fn by(way: Way) -> Result<Self> {
-        let gate: &[&str] = match way {
-            Way::Translated => &["--feature-gates", "ExtendWebSocketsToKubelet=false"],
-            Way::WebSocket | Way::Spdy => &[],
-        };
-        let cluster = Joined::of(Built::here().map_err(HostError::from)?, &Recipe::default(), "", gate)?;
-        cluster.approve_serving_certificate()?;
-        let declared = |node: &Value| node["status"]["declaredFeatures"].to_string().contains("ExtendWebSockets");
-        cluster.until("the node to say what it can", |cluster| {
-            let node = cluster.get(&["node", barepod_tests::joined::NODE])?;
-            let port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64();
-            (port.is_some_and(|port| port > 0) && declared(&node) == (way != Way::Translated)).then_some(())
-        })?;
+        let cluster = Joined::with_streams(way != Way::Translated)?;
         Ok(Self { cluster, way })
     }
 

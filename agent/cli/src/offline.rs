@@ -8,7 +8,7 @@ use barepod_api::v1::{self, ManifestFile};
 use barepod_linux::Dirs;
 use barepod_manifest::{Manifests, Objects};
 use barepod_model::Source;
-use barepod_reader::{Diagnostic, Diagnostics, ReadPod, Reader};
+use barepod_reader::{Diagnostics, ReadPod, Reader};
 use serde_json::Value;
 
 /// What was found.
@@ -37,7 +37,7 @@ pub(crate) fn read(root: &Path, files: &[ManifestFile]) -> Result<Found> {
         let made = reader.assemble(found.pods, Source::File, &objects, &facts, |_| None, &mut said);
         pods.extend(made.into_iter().flatten().map(|pod| (name.clone(), pod)));
     }
-    Ok(Found { pods, objects: names, diagnostics: said.0.into_iter().map(diagnostic).collect() })
+    Ok(Found { pods, objects: names, diagnostics: said.0.into_iter().map(Into::into).collect() })
 }
 
 /// The objects among the host's manifests, as far as they can be read: what is wrong with others is no business of this.
@@ -61,22 +61,4 @@ fn node_labels(config: &Path) -> BTreeMap<String, String> {
     let config: Value = serde_saphyr::from_str(&text).unwrap_or_default();
     let labels = config["nodeLabels"].as_object().cloned().unwrap_or_default();
     labels.into_iter().filter_map(|(key, value)| Some((key, value.as_str()?.to_owned()))).collect()
-}
-
-/// As the daemon sends it.
-fn diagnostic(diagnostic: Diagnostic) -> v1::Diagnostic {
-    let severity = match diagnostic.is_error {
-        true => v1::diagnostic::Severity::Error,
-        false => v1::diagnostic::Severity::Warning,
-    };
-    v1::Diagnostic {
-        severity: severity.into(),
-        reason: diagnostic.reason.to_string(),
-        file: diagnostic.file,
-        line: diagnostic.line,
-        column: diagnostic.column,
-        field: diagnostic.field,
-        message: diagnostic.message,
-        hint: diagnostic.hint.unwrap_or_default(),
-    }
 }

@@ -30,8 +30,17 @@ const BOUNDS: Bounds = Bounds { bytes: 10 << 20, old: 4 };
 pub(crate) struct Audit(Arc<Lines>);
 
 /// Who asks.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub(crate) struct Asker {
+    source: String,
+    uid: Option<u32>,
+    pid: Option<i32>,
+}
+
+/// A line.
+#[derive(Debug, Serialize)]
+struct Line {
+    time: String,
     source: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<u32>,
@@ -39,21 +48,13 @@ pub(crate) struct Asker {
     user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<i32>,
-}
-
-/// A line.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    time: String,
-    #[serde(flatten)]
-    asker: &'a Asker,
-    verb: &'a str,
-    object: &'a str,
+    verb: String,
+    object: String,
     verdict: &'static str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    reason: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    message: &'a str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    message: String,
 }
 
 impl Audit {
@@ -79,13 +80,26 @@ impl Audit {
     }
 
     fn write(&self, asker: &Asker, verb: &str, object: &str, (verdict, reason, message): (&'static str, &str, &str)) {
-        let time = jiff::Timestamp::now().to_string();
-        let line = Line { time, asker, verb, object, verdict, reason, message };
-        match serde_json::to_string(&line) {
-            Ok(line) => self.0.add(line),
-            Err(error) => tracing::error!(%error, "a line of the audit log cannot be written"),
-        }
+        let Asker { source, uid, pid } = asker.clone();
+        let line = Line {
+            time: jiff::Timestamp::now().to_string(),
+            source,
+            uid,
+            user: None,
+            pid,
+            verb: verb.to_owned(),
+            object: object.to_owned(),
+            verdict,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+        };
+        // A directory of users that does not answer holds up this log, and nothing else.
+        self.0.add(move || serde_json::to_string(&Line { user: uid.and_then(user), ..line }));
     }
+}
+
+fn user(uid: u32) -> Option<String> {
+    Some(nix::unistd::User::from_uid(uid.into()).ok()??.name)
 }
 
 fn verdict(reason: &str) -> &'static str {
@@ -100,8 +114,7 @@ impl Asker {
 
     /// A source, and the user that it speaks for.
     pub(crate) fn of(source: &str, uid: Option<u32>) -> Self {
-        let user = uid.and_then(|uid| nix::unistd::User::from_uid(uid.into()).ok().flatten()).map(|user| user.name);
-        Self { source: source.to_owned(), uid, user, pid: None }
+        Self { source: source.to_owned(), uid, pid: None }
     }
 }
 

@@ -61,10 +61,8 @@ impl Journal {
             event,
         });
         log(&entry);
-        match serde_json::to_string(&*entry) {
-            Ok(line) => self.history.add(line),
-            Err(error) => tracing::error!(%error, "an event is not kept"),
-        }
+        let kept = Arc::clone(&entry);
+        self.history.add(move || serde_json::to_string(&*kept));
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() == CAPACITY {
             entries.pop_front();

@@ -1,6 +1,6 @@
 //! Files of lines that only grow, and are bounded: a full one becomes `NAME.1`, that one `NAME.2`, and the oldest goes.
 //!
-//! A thread writes, so that nobody waits for the disk. What is written survives the daemon; of a power cut the last lines may
+//! A thread makes the lines and writes them, so that nobody waits for the disk or for whoever knows the names of users. What is written survives the daemon; of a power cut the last lines may
 //! not. When more comes than the disk takes, or it takes nothing, lines are lost, and `{"lost":N}` says how many.
 
 use std::fs::File;
@@ -24,10 +24,13 @@ pub(crate) struct Bounds {
     pub(crate) old: u32,
 }
 
+/// Makes a line, without a line break.
+type Line = Box<dyn FnOnce() -> serde_json::Result<String> + Send>;
+
 /// The way to a file.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    sender: Option<SyncSender<String>>,
+    sender: Option<SyncSender<Line>>,
     lost: Arc<AtomicU64>,
     writer: Option<JoinHandle<()>>,
 }
@@ -45,9 +48,9 @@ impl Lines {
         Ok(Self { sender: Some(sender), lost, writer: Some(writer) })
     }
 
-    /// Adds a line, which has no line break in it.
-    pub(crate) fn add(&self, line: String) {
-        if self.sender.as_ref().is_none_or(|sender| sender.try_send(line).is_err()) {
+    /// Adds a line, which is made where it may take its time, and has no line break in it.
+    pub(crate) fn add(&self, line: impl FnOnce() -> serde_json::Result<String> + Send + 'static) {
+        if self.sender.as_ref().is_none_or(|sender| sender.try_send(Box::new(line)).is_err()) {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -89,8 +92,16 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, lines: &Receiver<String>) {
+    fn run(mut self, lines: &Receiver<Line>) {
         for line in lines {
+            let line = match line() {
+                Ok(line) => line,
+                Err(error) => {
+                    tracing::error!(path = %self.path.display(), %error, "a line cannot be made");
+                    self.count(1);
+                    continue;
+                }
+            };
             let lost = self.lost.swap(0, Ordering::Relaxed);
             let marker = (lost > 0).then(|| format!("{{\"lost\":{lost}}}"));
             let written = marker.map_or(Ok(()), |marker| self.write(&marker)).inspect_err(|_| self.count(lost));
@@ -159,7 +170,7 @@ mod tests {
         let bounds = Bounds { bytes: 100, old: 2 };
         for run in 0..3 {
             let lines = Lines::open(path.clone(), bounds).unwrap();
-            (0..20).for_each(|number| lines.add(format!("line {run}-{number:02}")));
+            (0..20).for_each(|number| lines.add(move || Ok(format!("line {run}-{number:02}"))));
         }
         let kept = read(&path, bounds);
         assert_eq!(kept.last().map(String::as_str), Some("line 2-19"));
@@ -176,9 +187,9 @@ mod tests {
         let (path, bounds) = (dir.path().join("below/lines"), Bounds { bytes: 1000, old: 1 });
         let lost = Arc::new(AtomicU64::new(0));
         let mut writer = Writer { path: path.clone(), bounds, file: None, lost, failed: false };
-        let tell = |writer: Writer, lines: &[&str]| {
-            let (sender, receiver) = sync_channel(8);
-            lines.iter().for_each(|line| sender.send((*line).to_owned()).unwrap());
+        let tell = |writer: Writer, lines: &[&'static str]| {
+            let (sender, receiver) = sync_channel::<Line>(8);
+            lines.iter().for_each(|line| sender.send(Box::new(|| Ok((*line).to_owned()))).unwrap());
             drop(sender);
             let kept = Writer { path: writer.path.clone(), lost: Arc::clone(&writer.lost), file: None, ..writer };
             let next =

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use barepod_api::v1;
 use barepod_linux::Dirs;
 use barepod_manifest::{Cluster, Context, HostFacts, ManifestError, Manifests, Object, Objects, ParsedPod};
 use barepod_model::{Pod, PodUid, Reason, Source};
@@ -53,6 +54,26 @@ impl fmt::Display for Diagnostic {
             write!(f, "; {hint}")?;
         }
         write!(f, " [{}]", self.reason)
+    }
+}
+
+/// As it is sent.
+impl From<Diagnostic> for v1::Diagnostic {
+    fn from(diagnostic: Diagnostic) -> Self {
+        let severity = match diagnostic.is_error {
+            true => v1::diagnostic::Severity::Error,
+            false => v1::diagnostic::Severity::Warning,
+        };
+        Self {
+            severity: severity.into(),
+            reason: diagnostic.reason.to_string(),
+            file: diagnostic.file,
+            line: diagnostic.line,
+            column: diagnostic.column,
+            field: diagnostic.field,
+            message: diagnostic.message,
+            hint: diagnostic.hint.unwrap_or_default(),
+        }
     }
 }
 

@@ -12,14 +12,14 @@ use barepod_model::{Contents, PodUid, Reason, Source};
 use barepod_reader::Diagnostics;
 use tonic::{Code, Status};
 
-use super::service::{denied, diagnostic, verb};
+use super::service::{denied, verb};
 use crate::source::{BindError, Bound, ClusterSource, Grace, Node};
 
 pub(super) async fn bind(source: &ClusterSource, request: v1::BindRequest) -> Result<v1::BindResponse, Status> {
     let (accepted, warnings) = source.bind(bound(request)?).await.map_err(refused)?;
     Ok(v1::BindResponse {
         verb: verb(accepted.verb).to_owned(),
-        warnings: warnings.0.into_iter().map(diagnostic).collect(),
+        warnings: warnings.0.into_iter().map(Into::into).collect(),
     })
 }
 

@@ -9,7 +9,6 @@ use barepod_api::{ACCOUNTED, refusal};
 use barepod_core::{Accepted, Denied, PodView, Verb};
 use barepod_model::{BootId, ContainerName, Reason, Source};
 use barepod_policy::Verb as Do;
-use barepod_reader::Diagnostic;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::access::peer;
@@ -67,7 +66,7 @@ impl Barepod for Service {
         let v1::ApplyRequest { files, dry_run } = request.into_inner();
         let outcome = self.files.apply(texts(files), dry_run, user).await.ok_or_else(ending)?;
         Ok(Response::new(v1::ApplyResponse {
-            diagnostics: outcome.diagnostics.0.into_iter().map(diagnostic).collect(),
+            diagnostics: outcome.diagnostics.0.into_iter().map(Into::into).collect(),
             results: outcome.objects.into_iter().map(object).chain(outcome.pods.into_iter().map(result)).collect(),
         }))
     }
@@ -240,7 +239,7 @@ impl Barepod for Service {
         let judged = self.files.judge(texts(request.files), subject, rules).await;
         let (verdicts, diagnostics) = judged.ok_or_else(ending)?;
         Ok(Response::new(v1::CheckPolicyResponse {
-            diagnostics: diagnostics.0.into_iter().map(diagnostic).collect(),
+            diagnostics: diagnostics.0.into_iter().map(Into::into).collect(),
             verdicts: verdicts.into_iter().map(policy::verdict).collect(),
         }))
     }
@@ -377,21 +376,6 @@ pub(super) fn matches(filter: &v1::ListRequest, view: &PodView) -> bool {
         view.name.as_ref().map_or(("", ""), |(namespace, name)| (namespace.as_str(), name.as_str()));
     let fits = |wanted: &str, is: &str| wanted.is_empty() || wanted == is;
     fits(&filter.namespace, namespace) && fits(&filter.name, name) && fits(&filter.uid, view.uid.as_str())
-}
-
-pub(super) fn diagnostic(diagnostic: Diagnostic) -> v1::Diagnostic {
-    let severity =
-        if diagnostic.is_error { v1::diagnostic::Severity::Error } else { v1::diagnostic::Severity::Warning };
-    v1::Diagnostic {
-        severity: severity.into(),
-        reason: diagnostic.reason.to_string(),
-        file: diagnostic.file,
-        line: diagnostic.line,
-        column: diagnostic.column,
-        field: diagnostic.field,
-        message: diagnostic.message,
-        hint: diagnostic.hint.unwrap_or_default(),
-    }
 }
 
 fn object(outcome: ObjectOutcome) -> v1::PodResult {
