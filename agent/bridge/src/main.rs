@@ -1,5 +1,5 @@
-//! barepod-bridge: what connects a host's barepodd with a Kubernetes cluster, a Nomad cluster, or both. A client of the daemon's socket, without rights
-//! on the host; all network is here.
+//! barepod-bridge: what connects a host's barepodd with a Kubernetes cluster, a Nomad cluster, or both. A client of the daemon's
+//! socket, without rights on the host; all network is here.
 
 mod args;
 mod kubelet;

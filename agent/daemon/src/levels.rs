@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use barepod_core::{Level, Signal};
-use nix::sys::statvfs::statvfs;
+use barepod_linux::disk;
 
 /// Of each thing that can be read; `state` lies on the file system that counts.
 pub(crate) fn levels(state: &Path) -> BTreeMap<Signal, Level> {
@@ -12,12 +12,11 @@ pub(crate) fn levels(state: &Path) -> BTreeMap<Signal, Level> {
     let mut levels = BTreeMap::new();
     levels.extend(memory(&read("/proc/meminfo")).map(|level| (Signal::Memory, level)));
     levels.extend(pids(&read("/proc/loadavg"), &read("/proc/sys/kernel/pid_max")).map(|level| (Signal::Pids, level)));
-    if let Ok(fs) = statvfs(state) {
-        let unit = fs.fragment_size();
-        levels.insert(Signal::Disk, Level { available: fs.blocks_available() * unit, all: fs.blocks() * unit });
+    if let Ok(space) = disk::space(state) {
+        levels.insert(Signal::Disk, Level { available: space.bytes_available, all: space.bytes });
         // Some file systems have as many as they have room.
-        if fs.files() > 0 {
-            levels.insert(Signal::Inodes, Level { available: fs.files_available(), all: fs.files() });
+        if space.inodes > 0 {
+            levels.insert(Signal::Inodes, Level { available: space.inodes_free, all: space.inodes });
         }
     }
     levels

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
+use barepod_linux::disk;
 use barepod_manifest::HostFacts;
 use barepod_model::{Bytes, MilliCpu};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
-use nix::sys::statvfs::statvfs;
 
 /// Asks the kernel. What it does not tell is left at nothing.
 #[must_use]
@@ -24,7 +24,7 @@ pub fn gather(state: &Path, own_labels: &BTreeMap<String, String>) -> HostFacts 
         memory: Bytes(fs_err::read_to_string("/proc/meminfo").ok().and_then(|text| memory(&text)).unwrap_or(0)),
         app_armor: barepod_linux::app_armor::is_enabled(Path::new("/")),
         se_linux: barepod_linux::se_linux::is_enabled(),
-        ephemeral_storage: Bytes(statvfs(state).map_or(0, |fs| fs.blocks() * fs.fragment_size())),
+        ephemeral_storage: Bytes(disk::space(state).map_or(0, |space| space.bytes)),
     }
 }
 
