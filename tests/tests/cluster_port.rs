@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use barepod_tests::cluster::{Connection, Credentials};
 use barepod_tests::host::SOON;
@@ -95,6 +96,59 @@ fn absurd_requests_are_refused_and_the_port_stays() -> Result {
     plain.read_to_end(&mut said).ok();
     assert!(!String::from_utf8_lossy(&said).contains("HTTP"), "{said:?}");
     assert_eq!(cluster.ask_port(&own, ("GET", "/healthz"))?.0, 200);
+    Ok(())
+}
+
+/// One frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a small frame").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// What a client of HTTP/2 says first, and one that asks for `/healthz` by a stream.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+const GET_HEALTHZ: &[u8] = b"\x82\x87\x04\x08/healthz\x01\x01a";
+/// How long it is tried to say more.
+const PUSHING: Duration = Duration::from_secs(2);
+
+fn asking(stream: u32) -> Vec<u8> {
+    frame(1, 5, stream, GET_HEALTHZ)
+}
+
+#[test]
+fn who_asks_by_http_2_and_takes_it_back_at_once_is_sent_away_and_the_port_stays() -> Result {
+    let (cluster, own) = cluster()?;
+    let before = memory(&cluster)?;
+    let odd = |number: u32| 2 * number + 1;
+    let reset = |stream| frame(3, 0, stream, &8_u32.to_be_bytes());
+    let endless = |number: u32| frame(9, 0, 1, &[&[0x40, 5], format!("x{number:04}").as_bytes(), &[1], b"y"].concat());
+    let attacks: [(&str, Vec<u8>); 5] = [
+        (
+            "streams that are reset at once",
+            (0..50_000).flat_map(|n| [asking(odd(n)), reset(odd(n))].concat()).collect(),
+        ),
+        ("a head that never ends", [frame(1, 1, 1, GET_HEALTHZ), (0..50_000).flat_map(endless).collect()].concat()),
+        ("settings without end", frame(4, 0, 0, &[]).repeat(100_000)),
+        ("pings without end", frame(6, 0, 0, &[0; 8]).repeat(100_000)),
+        ("empty data without end", [frame(1, 4, 1, GET_HEALTHZ), frame(0, 0, 1, &[]).repeat(100_000)].concat()),
+    ];
+    for (what, frames) in attacks {
+        let mut connection = cluster.plane.connect_to(PORT, &own)?;
+        // It stops hearing who does not read.
+        connection.sock.set_write_timeout(Some(PUSHING))?;
+        connection.write_all(&[PREFACE, &frames].concat()).and_then(|()| connection.flush()).ok();
+        assert_eq!(cluster.ask_port(&own, ("GET", "/healthz"))?, (200, "ok".to_owned()), "{what}");
+        let after = memory(&cluster)?;
+        println!("{what}: {before} MiB before, {after} MiB after");
+        assert!(after < before + 32, "{what}: {before} MiB, {after} MiB");
+    }
+    let whole = [PREFACE, &asking(1)].concat();
+    for length in 0..whole.len() {
+        let mut connection = cluster.plane.connect_to(PORT, &own)?;
+        connection.write_all(&whole[..length])?;
+        connection.flush()?;
+    }
+    assert_eq!(cluster.ask_port(&own, ("GET", "/healthz"))?, (200, "ok".to_owned()));
     Ok(())
 }
 

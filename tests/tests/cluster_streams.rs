@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 
 use barepod_streams::{Headers, spdy};
-use barepod_tests::cluster::Connection;
+use barepod_tests::cluster::{Connection, Credentials};
 use barepod_tests::host::{SOON, alive};
 use barepod_tests::joined::{Joined, PORT, shell};
 use barepod_tests::pods::IDLE;
@@ -413,36 +413,95 @@ fn memory(pid: u32) -> Option<u64> {
     status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?.parse().ok()
 }
 
-#[test]
-fn clients_that_never_read_or_break_off_anywhere_take_little_and_leave_the_port_to_others() -> Result {
-    let reached = Reached::by(Way::Spdy)?;
-    reached.pod("db", IDLE)?;
-    let plane = &reached.cluster.plane;
-    let admin = plane.credentials("kube-apiserver-kubelet-client", None)?;
-    let begin = |said: &[u8]| -> Result<Connection> {
-        let mut connection = plane.connect_to(PORT, &admin)?;
-        let head = "POST /exec/default/db/main?output=1&command=cat&command=/dev/zero HTTP/1.1\r\nHost: node\r\n\
-                    Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n";
+/// A client of the node itself: how it asks for a command, and what it says as soon as it may.
+struct Raw<'a> {
+    reached: &'a Reached,
+    who: Credentials,
+    query: &'static str,
+}
+
+impl Raw<'_> {
+    fn begin(&self, said: &[u8]) -> Result<Connection> {
+        let mut connection = self.reached.cluster.plane.connect_to(PORT, &self.who)?;
+        let head = format!(
+            "POST /exec/default/db/main?{} HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\
+             X-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n",
+            self.query
+        );
         connection.write_all(head.as_bytes())?;
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            connection.read_exact(&mut byte)?;
-            answer.push(byte[0]);
-        }
+        let answer = read_until(&mut connection, b"\r\n\r\n")?;
         assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", text(&answer));
         connection.write_all(said)?;
         connection.flush()?;
         Ok(connection)
-    };
+    }
+}
+
+/// All that is said until `end` has been.
+fn read_until(connection: &mut Connection, end: &[u8]) -> Result<Vec<u8>> {
+    let mut said = Vec::new();
+    while !said.ends_with(end) {
+        let mut byte = [0];
+        connection.read_exact(&mut byte)?;
+        said.push(byte[0]);
+    }
+    Ok(said)
+}
+
+/// Data of a stream.
+fn data(stream: u8, bytes: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(bytes.len()).expect("a small frame");
+    [&[0, 0, 0, stream, 0, 0, 0, length][..], bytes].concat()
+}
+
+#[test]
+fn a_thousand_commands_are_open_at_once_each_with_its_own_streams() -> Result {
+    const CLIENTS: usize = 1000;
+    let reached = Reached::by(Way::Spdy)?;
+    reached.pod("db", IDLE)?;
+    let who = reached.cluster.plane.credentials("kube-apiserver-kubelet-client", None)?;
+    let raw = Raw { reached: &reached, who, query: "input=1&output=1&command=cat&command=-u" };
+    let mut deflate = spdy::Deflate::default();
+    let opened = [("error", 1), ("stdin", 3), ("stdout", 5)].map(|(kind, stream)| open(&mut deflate, stream, kind));
+    let opened = opened.concat();
+    let processes = [reached.cluster.bridge.pid(), reached.cluster.host.daemon_pid()].map(Option::unwrap_or_default);
+    let before = processes.map(memory);
+
+    let mut clients = (0..CLIENTS).map(|_| raw.begin(&opened)).collect::<Result<Vec<_>>>()?;
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.write_all(&data(3, format!("I am {number}.\n").as_bytes()))?;
+        client.flush()?;
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        read_until(client, format!("I am {number}.\n").as_bytes())?;
+    }
+
+    let after = processes.map(memory);
+    println!("bridge and daemon with {CLIENTS} commands: {before:?} KiB before, {after:?} KiB now");
+    for (before, after) in before.into_iter().zip(after) {
+        let (before, after) = (before.ok_or("no memory")?, after.ok_or("no memory")?);
+        assert!(after < before + (256 << 10), "{before} KiB, {after} KiB");
+    }
+    assert_eq!(text(&reached.run(&["exec", "db", "--", "echo", "served"])?.stdout), "served\n");
+    drop(clients);
+    reached.cluster.until("a thousand commands to end", |_| outside("cat\0-u\0").is_none().then_some(()))?;
+    Ok(())
+}
+
+#[test]
+fn clients_that_never_read_or_break_off_anywhere_take_little_and_leave_the_port_to_others() -> Result {
+    let reached = Reached::by(Way::Spdy)?;
+    reached.pod("db", IDLE)?;
+    let who = reached.cluster.plane.credentials("kube-apiserver-kubelet-client", None)?;
+    let raw = Raw { reached: &reached, who, query: "output=1&command=cat&command=/dev/zero" };
     let mut deflate = spdy::Deflate::default();
     let opened = [open(&mut deflate, 1, "error"), open(&mut deflate, 3, "stdout")].concat();
 
-    let unread = (0..32).map(|_| begin(&opened)).collect::<Result<Vec<_>>>()?;
+    let unread = (0..32).map(|_| raw.begin(&opened)).collect::<Result<Vec<_>>>()?;
     for length in 0..opened.len() {
-        drop(begin(&opened[..length])?);
+        drop(raw.begin(&opened[..length])?);
     }
-    let nonsense = (0..16_u8).map(|n| begin(&[0x80 | n; 4000])).collect::<Result<Vec<_>>>()?;
+    let nonsense = (0..16_u8).map(|n| raw.begin(&[0x80 | n; 4000])).collect::<Result<Vec<_>>>()?;
 
     let bridge = reached.cluster.bridge.pid().ok_or("a bridge")?;
     let now = memory(bridge).ok_or("no memory")?;

@@ -271,3 +271,84 @@ fn the_books_are_kept_over_tls_and_credentials_may_be_exchanged_under_way() -> R
     assert!(!bridge.log().contains(String::from_utf8(token)?.trim()), "no token is shown");
     Ok(())
 }
+
+#[test]
+fn a_job_says_what_its_pod_is_may_use_and_is_asked() -> Result {
+    let (host, nomad, _bridge) = prepared(Options::default())?;
+    let port = free_port()?;
+    let mut pod = asking("web", "50Mi");
+    let container = &mut pod["spec"]["containers"][0];
+    container["command"] = json!(["busybox", "httpd", "-f", "-p", port.to_string(), "-h", "/etc"]);
+    container["resources"]["limits"] = json!({"memory": "80Mi"});
+    container["ports"] = json!([{"name": "http", "containerPort": port, "hostPort": port}]);
+    container["readinessProbe"] = json!({"httpGet": {"port": "http", "path": "/hostname"}, "periodSeconds": 1});
+    host.apply_object(&pod)?;
+
+    let allocation = nomad.counted("web", |one| *memory(one) == 50)?;
+
+    let resources = &allocation["AllocatedResources"]["Tasks"]["pod"]["Memory"];
+    assert_eq!(resources["MemoryMaxMB"], 0, "the cluster does not let memory be oversubscribed: {resources}");
+    let job = &allocation["Job"];
+    assert_eq!((&job["Meta"]["barepod_preset"], &job["Meta"]["barepod_image"]), (&json!("host"), &json!("host")));
+    assert_eq!(job["TaskGroups"][0]["Tasks"][0]["Resources"]["MemoryMaxMB"], 80);
+    let id = allocation["ID"].as_str().ok_or("no id")?;
+    nomad.until("the check to succeed", |nomad| {
+        let checks = nomad.get(&format!("/v1/client/allocation/{id}/checks")).ok()?;
+        let is_right = |check: &Value| check["Status"] == "success" && check["StatusCode"] == 200;
+        checks.as_object()?.values().any(is_right).then_some(())
+    })?;
+
+    let oversubscribed = json!({"MemoryOversubscriptionEnabled": true});
+    nomad.ask("PUT", "/v1/operator/scheduler/configuration", &oversubscribed)?;
+    pod["spec"]["containers"][0]["resources"]["limits"]["memory"] = json!("90Mi");
+    host.apply_object(&pod)?;
+    let most = |one: &Value| one["AllocatedResources"]["Tasks"]["pod"]["Memory"]["MemoryMaxMB"] == 90;
+    nomad.counted("web", most)?;
+    Ok(())
+}
+
+#[test]
+fn it_is_told_how_far_it_is_and_what_was_set_up_is_taken_back_while_pods_run_on() -> Result {
+    let (host, mut nomad, mut bridge) = prepared(Options { raw_exec: true, ..Options::default() })?;
+    let root = host.path("").display().to_string();
+    let status = |host: &Host| -> Result<(bool, String)> {
+        let output = host.command(&["nomad", "status", "--root", &root])?.output()?;
+        Ok((output.status.success(), text(&output.stdout) + &text(&output.stderr)))
+    };
+    let port = free_port()?;
+    nomad.run(&raw_exec("web", 50, 300, port))?;
+    nomad.has("web", "running", None)?;
+    host.apply_object(&asking("pg", "50Mi"))?;
+    let before = host.running("pg")?;
+    told(&host, &bridge, "pg", "True")?;
+    let all = ["memory 300Mi".to_owned(), format!("ports {port}")];
+    let said = host.until("all to be well", SOON, |host| {
+        let (is_well, said) = status(host).ok()?;
+        (is_well && all.iter().all(|wanted| said.contains(wanted))).then_some(said)
+    })?;
+    assert!(said.contains("1 of 1 counted") && said.contains("Driver:              healthy"), "{said}");
+
+    let config = nomad.directory().join("nomad.d").display().to_string();
+    let reset = ["nomad", "reset", "--root", &root, "--nomad-config", &config];
+    let said = host.barepod(&reset)?;
+    assert_eq!(said.matches("taken back").count(), 5, "{said}");
+    assert!(nomad.job_of("pg").is_none());
+    assert!(!host.path("etc/barepod/nomad/token").exists() && !nomad.directory().join("nomad.d/barepod.hcl").exists());
+    let (is_well, said) = status(&host)?;
+    assert!(!is_well && said.contains("`barepod nomad setup` does that") && !said.contains("300Mi"), "{said}");
+
+    // Who kept the books writes nothing more, whether it is the same or another one.
+    let another = asking("another", "50Mi");
+    host.apply_object(&another)?;
+    host.running("another")?;
+    host.until("the bridge to know", SOON, |_| bridge.log().contains("registrar.yaml is gone").then_some(()))?;
+    bridge.kill()?;
+    bridge.launch()?;
+    nomad.stop_agent()?;
+    nomad.start_agent()?;
+    assert!(nomad.job_of("pg").is_none() && nomad.job_of("another").is_none());
+    let said = host.barepod(&reset)?;
+    assert_eq!(said.matches("taken back").count(), 1, "what is booked is given back in any case: {said}");
+    assert_eq!(host.running("pg")?, before);
+    Ok(())
+}

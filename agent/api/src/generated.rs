@@ -659,6 +659,9 @@ pub struct Pod {
     /// that no other pod gets
     #[prost(uint32, repeated, tag = "16")]
     pub host_ports: ::prost::alloc::vec::Vec<u32>,
+    /// bytes, of all of it, as it was given
+    #[prost(uint64, optional, tag = "17")]
+    pub memory_limit: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Container {

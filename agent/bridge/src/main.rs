@@ -81,10 +81,8 @@ async fn bridge(args: Args) -> anyhow::Result<()> {
 fn registrar(args: &Args, stop: &CancellationToken) -> anyhow::Result<Option<JoinHandle<()>>> {
     let settings = match barepod_registrar::Settings::read(&args.nomad_config) {
         Ok(Some(settings)) => settings,
-        Ok(None) => {
-            tokio::spawn(barepod_registrar::close(args.socket.clone()));
-            return Ok(None);
-        }
+        // What was booked holds until `barepod nomad reset` gives it back.
+        Ok(None) => return Ok(None),
         // What is wrong with the one cluster's is no reason to leave the other one.
         Err(error) if has_joined(args) => {
             tracing::error!("pods are not counted by Nomad: {error}");
@@ -92,7 +90,8 @@ fn registrar(args: &Args, stop: &CancellationToken) -> anyhow::Result<Option<Joi
         }
         Err(error) => return Err(error.into()),
     };
-    let registrar = Registrar::new(barepod_registrar::Client::new(settings)?, args.socket.clone());
+    let registrar =
+        Registrar::new(barepod_registrar::Client::new(settings)?, args.socket.clone(), args.nomad_config.clone());
     Ok(Some(tokio::spawn(registrar.run(stop.clone()))))
 }
 

@@ -10,6 +10,7 @@ mod offline;
 mod output;
 mod progress;
 mod refusal;
+mod report;
 mod run;
 mod target;
 mod terminal;

@@ -322,6 +322,20 @@ impl Pod {
         self.total(|container| container.resources.requests())
     }
 
+    /// Memory that it may use: as it says itself, or of its containers together if each of them has a limit.
+    #[must_use]
+    pub fn memory_limit(&self) -> Option<Bytes> {
+        let limit = |container: &Container| given(container.resources.memory_limit);
+        let own = self.resources.level.as_ref().and_then(|level| given(level.memory_limit));
+        let together = || {
+            let are_all_limited = self.counted().all(|container| limit(container).is_some());
+            let memory =
+                |container: &Container| Amounts { memory: limit(container).unwrap_or_default(), ..Amounts::default() };
+            are_all_limited.then(|| self.total(memory).memory)
+        };
+        own.or_else(together)
+    }
+
     /// Disk space that its containers may use together; `None` if none of them has a limit.
     #[must_use]
     pub fn storage_limit(&self) -> Option<Bytes> {

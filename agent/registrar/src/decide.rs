@@ -24,7 +24,7 @@ pub struct Present {
 }
 
 impl Present {
-    fn says(&self, key: &str) -> Option<&str> {
+    pub(crate) fn says(&self, key: &str) -> Option<&str> {
         self.meta.as_ref()?.get(key).map(String::as_str)
     }
 }

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::booked::DRIVER;
+use crate::check::Port;
 use crate::node::{Node, Scale};
-use crate::wanted::{Port, Wanted};
+use crate::wanted::Wanted;
 
 /// Of the job's `meta`: the identity of the node, and what it was made of.
 pub(crate) const NODE: &str = "barepod_node";
@@ -74,22 +75,26 @@ fn body(id: &str, pod: &Wanted, place: &Place) -> Value {
             .collect::<Vec<_>>(),
     });
     let service = |port: &Port| {
-        let check = json!({"Type": "tcp", "Name": "connect", "Interval": 10 * SECOND, "Timeout": 3 * SECOND});
         json!({
             "Name": service_name(pod, port),
             "PortLabel": label(port),
             "Provider": "nomad",
-            "Checks": if port.is_tcp { vec![check] } else { Vec::new() },
+            "Checks": port.check.body().into_iter().collect::<Vec<_>>(),
         })
     };
+    let mut resources = json!({
+        "CPU": place.scale.to_mhz(pod.amounts.cpu_milli).max(1),
+        "MemoryMB": mib(pod.amounts.memory),
+    });
+    // Nomad takes it where the cluster lets memory be oversubscribed, and says so where not.
+    if let Some(limit) = pod.memory_limit.map(mib).filter(|limit| *limit > mib(pod.amounts.memory)) {
+        resources["MemoryMaxMB"] = json!(limit);
+    }
     let task = json!({
         "Name": "pod",
         "Driver": DRIVER,
         "Config": {"adopt": format!("{}/{}", pod.namespace, pod.name), "on_stop": "detach"},
-        "Resources": {
-            "CPU": place.scale.to_mhz(pod.amounts.cpu_milli).max(1),
-            "MemoryMB": mib(pod.amounts.memory),
-        },
+        "Resources": resources,
         "LogConfig": {"MaxFiles": 1, "MaxFileSizeMB": 5},
     });
     json!({
@@ -103,7 +108,7 @@ fn body(id: &str, pod: &Wanted, place: &Place) -> Value {
         "Constraints": [{"LTarget": "${node.unique.id}", "RTarget": place.node.id, "Operand": "="}],
         // There is nothing to be rolled out.
         "Update": {"MaxParallel": 0},
-        "Meta": {NODE: place.node.id, "barepod_pod_uid": pod.uid},
+        "Meta": meta(pod, place),
         "TaskGroups": [{
             "Name": "pod",
             "Count": 1,
@@ -116,6 +121,19 @@ fn body(id: &str, pod: &Wanted, place: &Place) -> Value {
             "Services": pod.ports.iter().map(service).collect::<Vec<_>>(),
             "Tasks": [task],
         }],
+    })
+}
+
+/// What people see of the pod in its job, and the registrar of the job.
+fn meta(pod: &Wanted, place: &Place) -> Value {
+    let list = |of: fn(&(String, String)) -> &String| {
+        pod.presets.iter().map(of).map(String::as_str).collect::<Vec<_>>().join(",")
+    };
+    json!({
+        NODE: place.node.id,
+        "barepod_pod_uid": pod.uid,
+        "barepod_preset": list(|(preset, _)| preset),
+        "barepod_image": list(|(_, image)| image),
     })
 }
 
@@ -132,6 +150,7 @@ fn service_name(pod: &Wanted, port: &Port) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::check::{Check, Every};
     use crate::node::{NodeCpu, NodeResources};
     use barepod_api::v1::Amounts;
 
@@ -147,7 +166,12 @@ pub(crate) mod tests {
             name: name.to_owned(),
             uid: format!("uid-{name}"),
             amounts: Amounts { cpu_milli: 500, memory: 200 * MIB + 1, ..Amounts::default() },
-            ports: vec![Port { number: 5432, is_tcp: true }, Port { number: 53, is_tcp: false }],
+            memory_limit: None,
+            ports: vec![
+                Port { number: 5432, check: Check::Connect(Every::default()) },
+                Port { number: 53, check: Check::None },
+            ],
+            presets: vec![("postgresql".to_owned(), "postgres:15".to_owned())],
         }
     }
 
@@ -170,6 +194,17 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_limit_above_what_is_asked_for_is_the_most_that_it_may_use() {
+        let resources = |limit| {
+            let job = Job::of(Wanted { memory_limit: limit, ..wanted("pg") }, &place());
+            job.body["TaskGroups"][0]["Tasks"][0]["Resources"].clone()
+        };
+        assert_eq!(resources(None)["MemoryMaxMB"], Value::Null);
+        assert_eq!(resources(Some(200 * MIB + 1))["MemoryMaxMB"], Value::Null, "a guaranteed pod has what it asks for");
+        assert_eq!(resources(Some(400 * MIB))["MemoryMaxMB"], 400);
+    }
+
+    #[test]
     fn whatever_changes_is_another_generation() {
         let job = |change: fn(&mut Wanted)| {
             let mut pod = wanted("pg");
@@ -182,6 +217,9 @@ pub(crate) mod tests {
             job(|pod| pod.amounts.memory += MIB),
             job(|pod| pod.amounts.cpu_milli += 1),
             job(|pod| pod.ports.truncate(1)),
+            job(|pod| pod.ports[0].check = Check::None),
+            job(|pod| pod.memory_limit = Some(MIB << 10)),
+            job(|pod| pod.presets.clear()),
             job(|pod| pod.uid.push('x')),
         ] {
             assert_ne!(other, same);
@@ -191,7 +229,7 @@ pub(crate) mod tests {
     #[test]
     fn the_name_of_a_service_is_a_dns_label() {
         let mut pod = wanted("a.b");
-        let port = pod.ports[0];
+        let port = pod.ports[0].clone();
         assert_eq!(service_name(&pod, &port), "default-a-b-5432");
         pod.name = "long-".repeat(30);
         assert!(service_name(&pod, &port).len() <= 63);

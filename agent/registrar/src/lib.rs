@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod booked;
+pub mod check;
 mod client;
 pub mod decide;
 mod follow;
@@ -24,11 +25,12 @@ pub mod node;
 mod registrar;
 mod settings;
 pub mod setup;
+pub mod status;
 mod tls;
 mod token;
 pub mod verdict;
 pub mod wanted;
 
 pub use client::{Client, ClientError};
-pub use registrar::{Registrar, close};
+pub use registrar::Registrar;
 pub use settings::{Settings, SettingsError};

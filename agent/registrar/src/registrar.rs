@@ -38,6 +38,8 @@ pub struct Registrar {
     client: Arc<Client>,
     socket: PathBuf,
     daemon: BarepodClient<Channel>,
+    /// The file of its settings.
+    settings: PathBuf,
     /// When each job was last changed that was found to be as it should be.
     compared: BTreeMap<String, u64>,
     /// Jobs that were refused as they are made now, since something was last another one on Nomad's side.
@@ -46,6 +48,8 @@ pub struct Registrar {
     booked: Option<v1::Booking>,
     token: TokenWatch,
     complaint: Complaint,
+    /// That the settings are gone.
+    unsettled: Complaint,
 }
 
 /// Why a round was not finished.
@@ -76,22 +80,14 @@ struct Registered {
     job_modify_index: u64,
 }
 
-/// Nobody keeps books here any more, and so nothing is booked: told to the daemon, once it can be.
-pub async fn close(socket: PathBuf) {
-    let mut pauses = Pauses::default();
-    let all = Some(v1::Booking::default());
-    while let Err(status) = barepod_api::reach(&socket).book(v1::BookRequest { all: all.clone() }).await {
-        tracing::debug!("barepodd is not told that nothing is booked: {}", status.message());
-        pauses.pause().await;
-    }
-}
-
 impl Registrar {
-    /// Of the daemon behind this socket, with the cluster that this client asks.
+    /// Of the daemon behind this socket, with the cluster that this client asks, for as long as `settings` is there: a file
+    /// that is gone ends nothing that is booked, but nothing is written any more.
     #[must_use]
-    pub fn new(client: Client, socket: PathBuf) -> Self {
+    pub fn new(client: Client, socket: PathBuf, settings: PathBuf) -> Self {
         Self {
             client: Arc::new(client),
+            settings,
             daemon: barepod_api::reach(&socket),
             socket,
             compared: BTreeMap::new(),
@@ -99,6 +95,7 @@ impl Registrar {
             booked: None,
             token: TokenWatch::default(),
             complaint: Complaint::default(),
+            unsettled: Complaint::default(),
         }
     }
 
@@ -170,6 +167,10 @@ impl Registrar {
             }
             let seen = (pods.borrow_and_update().clone(), jobs.borrow_and_update().clone());
             let allocations = allocations.borrow_and_update().clone();
+            if !self.is_wanted() {
+                wait = RESYNC;
+                continue;
+            }
             let what = "the books are not as they should be";
             match self.round(&place, seen, allocations).await {
                 Ok(()) => self.complaint.is_over(what),
@@ -177,6 +178,17 @@ impl Registrar {
             }
             wait = if self.complaint.is_raised() { AGAIN } else { RESYNC.saturating_sub(looked.elapsed()) };
         }
+    }
+
+    /// Whether there are settings still. `barepod nomad reset` takes them away, and a file system may.
+    fn is_wanted(&mut self) -> bool {
+        let what = "the books stay as they are";
+        let is_there = self.settings.exists();
+        match is_there {
+            true => self.unsettled.is_over(what),
+            false => self.unsettled.say(what, &format!("{} is gone", self.settings.display())),
+        }
+        is_there
     }
 
     async fn round(

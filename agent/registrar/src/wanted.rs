@@ -1,9 +1,9 @@
 //! What of a pod Nomad is to know. Pure.
 
-use std::collections::BTreeSet;
-
 use barepod_api::{ACCOUNTED, v1};
 use serde_json::Value;
+
+use crate::check::{Port, Spec};
 
 /// A pod that is to be counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,17 +16,12 @@ pub struct Wanted {
     pub uid: String,
     /// What it has of the host.
     pub amounts: v1::Amounts,
+    /// Memory that it may use, in bytes, if there is a limit.
+    pub memory_limit: Option<u64>,
     /// Ports of the host that are its own.
     pub ports: Vec<Port>,
-}
-
-/// A port of the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Port {
-    /// Its number.
-    pub number: u32,
-    /// Whether one can connect to it.
-    pub is_tcp: bool,
+    /// What stands in for its images, and these.
+    pub presets: Vec<(String, String)>,
 }
 
 /// What is done about a pod.
@@ -55,7 +50,9 @@ pub fn stance(pod: &v1::Pod) -> Stance {
             name: pod.name.clone(),
             uid: pod.uid.clone(),
             amounts,
+            memory_limit: pod.memory_limit,
             ports: ports(pod),
+            presets: presets(pod),
         }),
         _ => Stance::Left,
     }
@@ -63,13 +60,17 @@ pub fn stance(pod: &v1::Pod) -> Stance {
 
 fn ports(pod: &v1::Pod) -> Vec<Port> {
     let object: Value = serde_json::from_str(&pod.object).unwrap_or_default();
-    let containers = ["containers", "initContainers"].map(|kind| &object["spec"][kind]);
-    let declared = containers.into_iter().filter_map(Value::as_array).flatten();
-    let declared = declared.filter_map(|container| container["ports"].as_array()).flatten();
-    let other = declared.filter(|port| port["protocol"].as_str().is_some_and(|protocol| protocol != "TCP"));
-    let other: BTreeSet<_> = other.filter_map(|port| port["hostPort"].as_u64()).collect();
-    let port = |number: &u32| Port { number: *number, is_tcp: !other.contains(&u64::from(*number)) };
-    pod.host_ports.iter().map(port).collect()
+    let spec = Spec::of(&object);
+    pod.host_ports.iter().map(|number| Port { number: *number, check: spec.check(*number) }).collect()
+}
+
+/// Of containers that run, each once.
+fn presets(pod: &v1::Pod) -> Vec<(String, String)> {
+    let services = pod.containers.iter().filter(|container| !container.init && !container.ephemeral);
+    let mut presets: Vec<_> = services.map(|container| (container.preset.clone(), container.image.clone())).collect();
+    presets.sort();
+    presets.dedup();
+    presets
 }
 
 /// What a pod's condition says of it.
@@ -110,6 +111,7 @@ pub fn told(pod: &v1::Pod) -> Option<Told> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::{Check, Every};
     use serde_json::json;
 
     fn pod(phase: &str, state: &str) -> v1::Pod {
@@ -145,7 +147,8 @@ mod tests {
     #[test]
     fn ports_are_known_with_what_they_are() {
         let Stance::Counted(wanted) = stance(&pod("Running", "running")) else { panic!("it runs") };
-        assert_eq!(wanted.ports, [Port { number: 53, is_tcp: false }, Port { number: 80, is_tcp: true }]);
+        let connect = Check::Connect(Every::default());
+        assert_eq!(wanted.ports, [Port { number: 53, check: Check::None }, Port { number: 80, check: connect }]);
     }
 
     #[test]

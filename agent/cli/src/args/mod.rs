@@ -36,7 +36,7 @@ pub(crate) use kube::{Kube, KubeJoin, KubeVerb};
 pub(crate) use life::{Delete, Halt, Restart};
 pub(crate) use log::Logs;
 pub(crate) use manifest::{Apply, Diff, Validate};
-pub(crate) use nomad::{Nomad, NomadSetup};
+pub(crate) use nomad::{Nomad, NomadReset, NomadSetup};
 pub(crate) use policy::{Policy, PolicyCheck, Source, VerdictOutput};
 pub(crate) use port::{Port, PortList};
 pub(crate) use preset::{Preset, PresetVerb, Subject};
@@ -139,7 +139,7 @@ pub(crate) enum Command {
     /// The daemon's configuration.
     #[command(subcommand)]
     Config(Config),
-    /// Have a Nomad cluster run pods on this host, and count those that run here already. Needs no daemon.
+    /// Have a Nomad cluster run pods on this host, and count those that run here already.
     #[command(subcommand)]
     Nomad(Nomad),
     /// What is about the host as a whole.

@@ -12,6 +12,29 @@ pub(crate) enum Nomad {
     /// Takes the rights of root, and where the cluster has ACLs a management token: in NOMAD_TOKEN or a file. It is used for this
     /// and kept nowhere.
     Setup(Box<NomadSetup>),
+    /// Show what Nomad knows of this host and its pods, and what its own tasks have of it.
+    ///
+    /// Exit codes: 0 all is well; 1 something is to be done, or this host was not set up.
+    Status(NomadPlace),
+    /// Take back what `setup` has written on this host, with the jobs that count its pods, and give what Nomad's own tasks have back
+    /// to pods. All pods run on. The namespace and the policy stay: other hosts use them.
+    Reset(NomadReset),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct NomadPlace {
+    /// All paths of barepod are below this directory, as the daemon's are with its own --root.
+    #[arg(long, default_value = "/", value_name = "DIRECTORY")]
+    pub(crate) root: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct NomadReset {
+    #[command(flatten)]
+    pub(crate) place: NomadPlace,
+    /// The directory of the agent's configuration files.
+    #[arg(long, default_value = "/etc/nomad.d", value_name = "DIRECTORY")]
+    pub(crate) nomad_config: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,7 +76,6 @@ pub(crate) struct NomadSetup {
     /// The driver's program.
     #[arg(long, default_value = "/usr/libexec/barepod/barepod-nomad-driver", value_name = "FILE")]
     pub(crate) driver: PathBuf,
-    /// All paths of barepod are below this directory, as the daemon's are with its own --root.
-    #[arg(long, default_value = "/", value_name = "DIRECTORY")]
-    pub(crate) root: PathBuf,
+    #[command(flatten)]
+    pub(crate) place: NomadPlace,
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::args::{Kube, KubeJoin, KubeVerb};
 use crate::output::print;
+use crate::report::Report;
 
 /// What makes a cluster give out a new token.
 const REJOIN: &str =
@@ -90,30 +91,11 @@ async fn show(layout: &Layout) -> Result<ExitCode> {
     Ok(if shown.is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-struct Shown {
-    text: String,
-    /// There is nothing to be done.
-    is_well: bool,
-}
-
-impl Shown {
-    fn line(&mut self, name: &str, value: &str) {
-        self.text += &format!("{:<21}{value}\n", format!("{name}:"));
-    }
-
-    /// What somebody has to do.
-    fn todo(&mut self, text: &str) {
-        self.is_well = false;
-        self.text += &format!("{:<21}{text}\n", "");
-    }
-}
-
-fn render(status: &Status, now: Timestamp) -> Shown {
-    let mut shown = Shown { text: String::new(), is_well: true };
+fn render(status: &Status, now: Timestamp) -> Report {
+    let mut shown = Report::default();
     match status {
         Status::NotJoined => {
-            shown.is_well = false;
-            "this host has not joined a cluster; `barepod kube join` does that\n".clone_into(&mut shown.text);
+            shown.nothing("this host has not joined a cluster; `barepod kube join` does that");
         }
         Status::Joining { server, node, file, answer, pending } => {
             shown.line("Cluster", &server.to_string());
@@ -126,7 +108,7 @@ fn render(status: &Status, now: Timestamp) -> Shown {
     shown
 }
 
-fn tell_membership(shown: &mut Shown, membership: &Membership, now: Timestamp) {
+fn tell_membership(shown: &mut Report, membership: &Membership, now: Timestamp) {
     let Membership { server, client, client_pending, serving, serving_pending, answer } = membership;
     let certificate = client.certificate();
     shown.line("Cluster", &server.to_string());
@@ -141,7 +123,7 @@ fn tell_membership(shown: &mut Shown, membership: &Membership, now: Timestamp) {
     }
 }
 
-fn tell_answer(shown: &mut Shown, answer: &Answer, what: &str) {
+fn tell_answer(shown: &mut Report, answer: &Answer, what: &str) {
     match answer {
         Answer::Accepted => shown.line("API server", &format!("knows {what}")),
         Answer::Refused => {
@@ -155,7 +137,7 @@ fn tell_answer(shown: &mut Shown, answer: &Answer, what: &str) {
     }
 }
 
-fn tell_joining(shown: &mut Shown, file: &Path, pending: Option<&SigningRequest>) {
+fn tell_joining(shown: &mut Report, file: &Path, pending: Option<&SigningRequest>) {
     match pending {
         Some(request) => {
             shown.line(
@@ -172,7 +154,7 @@ fn tell_joining(shown: &mut Shown, file: &Path, pending: Option<&SigningRequest>
 }
 
 fn tell_certificate(
-    shown: &mut Shown,
+    shown: &mut Report,
     name: &str,
     identity: Option<&Identity>,
     pending: Option<&SigningRequest>,

@@ -1,13 +1,15 @@
-//! `barepod nomad`: this host as a client of a Nomad cluster. Works without the daemon.
+//! `barepod nomad`: this host as a client of a Nomad cluster.
+
+mod status;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use barepod_registrar::Settings;
-use barepod_registrar::setup::{Step, Wanted, setup};
+use barepod_registrar::setup::{Step, Unwanted, Wanted, reset, setup};
 
-use crate::args::{Nomad, NomadSetup};
+use crate::args::{Nomad, NomadReset, NomadSetup};
 use crate::output::print;
 
 /// Where Nomad's own command line looks for a token.
@@ -17,7 +19,14 @@ pub(super) async fn run(socket: &Path, args: Nomad) -> Result<ExitCode> {
     match args {
         Nomad::Setup(args) => {
             let steps = setup(&wanted(socket, *args)?).await?;
-            print(&told(&steps))?;
+            print(&(told(&steps) + NEXT))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Nomad::Status(place) => status::show(&place.root, socket).await,
+        Nomad::Reset(NomadReset { place, nomad_config }) => {
+            let unwanted = Unwanted { root: place.root, socket: socket.to_owned(), nomad_config };
+            let steps = reset(&unwanted).await?;
+            print(&(taken_back(&steps) + LAST))?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -45,7 +54,7 @@ fn wanted(socket: &Path, args: NomadSetup) -> Result<Wanted> {
         settings,
         management_token,
         token_ttl: args.token_ttl,
-        root: args.root,
+        root: args.place.root,
         socket: socket.to_owned(),
         driver: args.driver,
         nomad_config: args.nomad_config,
@@ -55,14 +64,25 @@ fn wanted(socket: &Path, args: NomadSetup) -> Result<Wanted> {
 
 fn told(steps: &[Step]) -> String {
     let verb = |step: &Step| if step.changed { "written  " } else { "unchanged" };
-    let mut said: String = steps.iter().map(|step| format!("{}  {}\n", verb(step), step.what)).collect();
-    said += "\n\
-             What comes next:\n  \
-               systemctl restart nomad                   it reads its configuration of plugins when it starts; tasks run on\n  \
-               systemctl enable --now barepod-bridge     (restart it, if it runs): it keeps the pods of this host in Nomad's books\n  \
-               a rule for the source `nomad` in /etc/barepod/policy.yaml, if jobs are to run pods here\n";
-    said
+    steps.iter().map(|step| format!("{}  {}\n", verb(step), step.what)).collect()
 }
+
+fn taken_back(steps: &[Step]) -> String {
+    let verb = |step: &Step| if step.changed { "taken back" } else { "not there " };
+    steps.iter().map(|step| format!("{}  {}\n", verb(step), step.what)).collect()
+}
+
+const NEXT: &str = "\n\
+    What comes next:\n  \
+      systemctl restart nomad                   it reads its configuration of plugins when it starts; tasks run on\n  \
+      systemctl enable --now barepod-bridge     (restart it, if it runs): it keeps the pods of this host in Nomad's books\n  \
+      a rule for the source `nomad` in /etc/barepod/policy.yaml, if jobs are to run pods here\n  \
+      barepod nomad status                      shows how far it is\n";
+
+const LAST: &str = "\n\
+    Pods run on. What comes next:\n  \
+      systemctl restart nomad barepod-bridge    (disable the bridge, if it serves no Kubernetes cluster)\n  \
+      nomad acl token delete ACCESSOR           of the token `barepod-bridge` of this host, where the cluster has ACLs\n";
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,7 @@ use crate::object;
 
 pub(super) fn pod(view: &PodView) -> v1::Pod {
     let wanted = view.pod.as_deref();
+    let given = wanted.map(|pod| given(view, pod));
     v1::Pod {
         uid: view.uid.to_string(),
         namespace: view.name.as_ref().map(|(namespace, _)| namespace.to_string()).unwrap_or_default(),
@@ -27,8 +28,9 @@ pub(super) fn pod(view: &PodView) -> v1::Pod {
         containers: view.containers.iter().map(|c| container(view, c)).collect(),
         object: object::pod(view).to_string(),
         stopped: view.halted.as_ref().map(stamp),
-        booked: wanted.map(|pod| amounts::to_message(given(view, pod).requests())),
+        booked: given.as_ref().map(|pod| amounts::to_message(pod.requests())),
         host_ports: wanted.map(host_ports).unwrap_or_default(),
+        memory_limit: given.as_ref().and_then(Pod::memory_limit).map(|limit| limit.0),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What there is on the host, behind a trait so that a plan can be tested without one.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -47,11 +48,12 @@ pub trait HostDirs {
     /// It cannot be looked at.
     fn node(&self, path: &Path) -> io::Result<Option<Node>>;
 
-    /// The entries of a directory in the order of their names.
+    /// The entries of a directory in the order of their names. Those in `unseen` are taken for directories and not looked
+    /// at: a file server that is away would let whoever looks wait for it.
     ///
     /// # Errors
     /// It cannot be read.
-    fn entries(&self, directory: &Path) -> io::Result<Vec<(OsString, Node)>>;
+    fn entries(&self, directory: &Path, unseen: &BTreeSet<PathBuf>) -> io::Result<Vec<(OsString, Node)>>;
 
     /// Everything mounted, in any order.
     ///
@@ -66,19 +68,24 @@ pub struct Host;
 
 impl HostDirs for Host {
     fn node(&self, path: &Path) -> io::Result<Option<Node>> {
-        match fs::symlink_metadata(path) {
-            Ok(metadata) => node(path, &metadata).map(Some),
+        match fs::symlink_metadata(path).and_then(|metadata| node(path, &metadata)) {
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(error),
+            found => found.map(Some),
         }
     }
 
-    fn entries(&self, directory: &Path) -> io::Result<Vec<(OsString, Node)>> {
+    fn entries(&self, directory: &Path, unseen: &BTreeSet<PathBuf>) -> io::Result<Vec<(OsString, Node)>> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
+            let path = entry.path();
+            if unseen.contains(&path) {
+                let plain = Node { kind: Kind::Directory, mode: 0o755, uid: 0, gid: 0 };
+                entries.push((entry.file_name(), plain));
+                continue;
+            }
             // What vanished since the directory was read is not there.
-            if let Some(node) = self.node(&entry.path())? {
+            if let Some(node) = self.node(&path)? {
                 entries.push((entry.file_name(), node));
             }
         }
@@ -105,7 +112,7 @@ fn node(path: &Path, metadata: &fs::Metadata) -> io::Result<Node> {
 }
 
 /// A path that leads through a file does not exist either.
-fn is_absent(error: &io::Error) -> bool {
+pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
@@ -119,7 +126,8 @@ mod tests {
         fs::create_dir(dir.path().join("d")).unwrap();
         fs::write(dir.path().join("f"), "").unwrap();
         std::os::unix::fs::symlink("f", dir.path().join("l")).unwrap();
-        let kinds: Vec<_> = Host.entries(dir.path()).unwrap().into_iter().map(|(_, node)| node.kind).collect();
+        let kinds: Vec<_> =
+            Host.entries(dir.path(), &BTreeSet::new()).unwrap().into_iter().map(|(_, node)| node.kind).collect();
         assert_eq!(kinds, [Kind::Directory, Kind::File, Kind::Link("f".into())]);
         assert_eq!(Host.node(&dir.path().join("none")).unwrap(), None);
         assert_eq!(Host.node(&dir.path().join("f/below")).unwrap(), None);

@@ -9,7 +9,7 @@ use barepod_model::{Launch, Root};
 use barepod_shim::wire::mount::Kind as MountKind;
 use barepod_shim::wire::{Mount, View};
 
-use super::host_dirs::{HostDirs, Kind, Node};
+use super::host_dirs::{HostDirs, HostMount, Kind, Node};
 use super::kernel;
 use super::mount::{
     Without, bind, bind_read_only, bind_within, directory, file, file_system, link, mask, read_only, tmpfs,
@@ -173,7 +173,7 @@ const FOREIGN: [&str; 7] = [
     "/var/lib/nomad",
     "/var/log/pods",
 ];
-/// File systems that may hang, or mount something when they are looked at.
+/// File systems that may hang, or mount something when they are looked at. None of them is in a view, but as a volume.
 const NOT_LOCAL: [&str; 8] = ["afs", "autofs", "ceph", "cifs", "nfs", "nfs4", "smb3", "fuse.sshfs"];
 
 /// The most links that a path may lead through, as in the kernel.
@@ -280,6 +280,8 @@ impl<'a> Planner<'a> {
 
     /// Decides what of the base is not shown as it is.
     fn cover(&mut self) -> Result<(), ViewError> {
+        let mounts = if self.is_overlay { BTreeMap::new() } else { self.mounts()? };
+        self.leave_out(&mounts);
         if self.is_host {
             let plain = |mode| Node { kind: Kind::Directory, mode, uid: 0, gid: 0 };
             for (path, mode) in [("/run", 0o755), ("/tmp", 0o1777), ("/var/tmp", 0o1777)] {
@@ -291,14 +293,13 @@ impl<'a> Planner<'a> {
                 self.hide(path)?;
             }
             if private::is_privy(self.request.launch) {
-                for path in private::find(self.host).map_err(|(path, source)| failed(&path, source))? {
+                let found = private::find(self.host, &self.blank);
+                for path in found.map_err(|(path, source)| failed(&path, source))? {
                     self.hide(&path)?;
                 }
             }
         }
-        if !self.is_overlay {
-            self.show_mounts()?;
-        }
+        self.show(&mounts);
         Ok(())
     }
 
@@ -327,19 +328,36 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn show_mounts(&mut self) -> Result<(), ViewError> {
+    /// The file systems mounted below the base, by their path in the view; of several at one path the uppermost.
+    fn mounts(&self) -> Result<BTreeMap<PathBuf, String>, ViewError> {
         let mounts = self.host.mounts().map_err(|source| failed(Path::new("/proc/self/mountinfo"), source))?;
-        for mount in mounts {
-            let Ok(below) = mount.point.strip_prefix(&self.base) else { continue };
-            let path = Path::new("/").join(below);
-            // A bind of a top-level directory shows what is mounted on it.
-            let shown_already = below.components().count() < 2;
-            let local = !NOT_LOCAL.contains(&mount.file_system.as_str());
-            if !shown_already && local && path.to_str().is_some() && self.blank_above(&path).is_none() {
-                self.layers.entry(path).or_insert(Layer::Mounted);
+        let below = |mount: HostMount| {
+            let below = mount.point.strip_prefix(&self.base).ok().filter(|below| !below.as_os_str().is_empty())?;
+            below.to_str()?;
+            Some((Path::new("/").join(below), mount.file_system))
+        };
+        Ok(mounts.into_iter().filter_map(below).collect())
+    }
+
+    /// Empty directories in place of what may hang: from here on nobody looks at it.
+    fn leave_out(&mut self, mounts: &BTreeMap<PathBuf, String>) {
+        for path in mounts.iter().filter(|(_, kind)| !is_local(kind)).map(|(path, _)| path) {
+            if self.blank_above(path).is_none() {
+                self.blank.insert(path.clone());
+                let plain = Node { kind: Kind::Directory, mode: 0o755, uid: 0, gid: 0 };
+                self.layers.insert(path.clone(), Layer::Own(plain));
             }
         }
-        Ok(())
+    }
+
+    fn show(&mut self, mounts: &BTreeMap<PathBuf, String>) {
+        for path in mounts.iter().filter(|(_, kind)| is_local(kind)).map(|(path, _)| path) {
+            // A bind of a top-level directory shows what is mounted on it.
+            let shown_already = path.components().count() == 2;
+            if !shown_already && self.blank_above(path).is_none() {
+                self.layers.entry(path.clone()).or_insert(Layer::Mounted);
+            }
+        }
     }
 
     /// Puts one thing into the view.
@@ -520,7 +538,10 @@ impl<'a> Planner<'a> {
             self.lay(path, layer, &mut mounts)?;
         }
         mounts.extend(kernel::mounts(self.request.launch, self.request.shared_memory, &self.host_devices()?));
-        let sealed: Vec<Mount> = self.layers.iter().filter_map(|(path, layer)| seal(path, layer)).collect();
+        // What is mounted right over a layer is whoever's it is: it is not the layer that would be sealed.
+        let bare = |path: &PathBuf| !self.located.iter().any(|located| located.path == *path);
+        let sealed: Vec<Mount> =
+            self.layers.iter().filter(|(path, _)| bare(path)).filter_map(|(path, layer)| seal(path, layer)).collect();
         mounts.extend(self.placed);
         mounts.extend(sealed);
         // It is kept for the next attempt.
@@ -532,7 +553,7 @@ impl<'a> Planner<'a> {
     fn host_devices(&self) -> Result<Vec<(OsString, Node)>, ViewError> {
         let path = Path::new("/dev");
         match self.request.launch.confinement.privileged {
-            true => self.host.entries(path).map_err(|source| failed(path, source)),
+            true => self.host.entries(path, &BTreeSet::new()).map_err(|source| failed(path, source)),
             false => Ok(Vec::new()),
         }
     }
@@ -604,7 +625,9 @@ impl<'a> Planner<'a> {
     /// an imitated directory.
     fn entries(&self, path: &Path) -> Result<Vec<(OsString, Node)>, ViewError> {
         let directory = self.on_host(path);
-        let mut entries = self.host.entries(&directory).map_err(|source| failed(&directory, source))?;
+        let unseen =
+            self.blank.iter().filter(|blank| blank.parent() == Some(path)).map(|blank| self.on_host(blank)).collect();
+        let mut entries = self.host.entries(&directory, &unseen).map_err(|source| failed(&directory, source))?;
         entries.retain(|(name, node)| {
             let link_is_text = match &node.kind {
                 Kind::Link(to) => to.to_str().is_some(),
@@ -710,6 +733,10 @@ fn names(path: &Path) -> VecDeque<OsString> {
 
 fn utf8(path: &Path) -> Result<(), ViewError> {
     if path.to_str().is_some() { Ok(()) } else { Err(ViewError::NotUtf8 { path: path.to_owned() }) }
+}
+
+fn is_local(file_system: &str) -> bool {
+    !NOT_LOCAL.contains(&file_system)
 }
 
 fn failed(path: &Path, source: io::Error) -> ViewError {

@@ -1,12 +1,13 @@
 //! What on the host is not for everybody, kept from containers that the kernel would let read it: root's, and those that
 //! may pass over permissions. Others are held back by the permissions themselves.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use barepod_model::Launch;
 
-use super::host_dirs::{HostDirs, Kind, Node};
+use super::host_dirs::{HostDirs, Kind, Node, is_absent};
 
 /// Where secrets of a host lie, and how many components of a path are looked at. What lies deeper is not looked for: it
 /// would take longer than a start may.
@@ -23,17 +24,21 @@ pub(super) fn is_privy(launch: &Launch) -> bool {
     (is_root || passes) && !launch.confinement.privileged
 }
 
-/// All that not everybody may read.
+/// All that not everybody may read, outside the directories that are not seen anyway. What vanishes while it is looked at hides nothing: other programs of the host make and
+/// remove directories at any time.
 ///
 /// # Errors
 /// A directory cannot be read; `path` is which.
-pub(super) fn find(host: &dyn HostDirs) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+pub(super) fn find(host: &dyn HostDirs, unseen: &BTreeSet<PathBuf>) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
     let mut found = Vec::new();
     for (place, depth) in PLACES {
         let path = Path::new(place);
+        if unseen.contains(path) {
+            continue;
+        }
         let node = host.node(path).map_err(|error| (path.to_owned(), error))?;
         if let Some(Node { kind: Kind::Directory, .. }) = node {
-            search(host, path, depth, &mut found)?;
+            search(host, path, depth, unseen, &mut found)?;
         }
     }
     Ok(found)
@@ -43,10 +48,18 @@ fn search(
     host: &dyn HostDirs,
     directory: &Path,
     depth: usize,
+    unseen: &BTreeSet<PathBuf>,
     found: &mut Vec<PathBuf>,
 ) -> Result<(), (PathBuf, io::Error)> {
-    for (name, node) in host.entries(directory).map_err(|error| (directory.to_owned(), error))? {
+    let entries = match host.entries(directory, unseen) {
+        Err(error) if is_absent(&error) => return Ok(()),
+        entries => entries.map_err(|error| (directory.to_owned(), error))?,
+    };
+    for (name, node) in entries {
         let path = directory.join(name);
+        if unseen.contains(&path) {
+            continue;
+        }
         let open = match node.kind {
             Kind::Link(_) => continue,
             // What can be entered and not listed shows what it has to those who know its names.
@@ -57,7 +70,7 @@ fn search(
             // A path that the wire cannot carry is in a directory that shows it: then all of that is hidden.
             found.push(if path.to_str().is_some() { path } else { directory.to_owned() });
         } else if node.kind == Kind::Directory && path.components().count() <= depth {
-            search(host, &path, depth, found)?;
+            search(host, &path, depth, unseen, found)?;
         }
     }
     Ok(())

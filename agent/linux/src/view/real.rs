@@ -174,6 +174,18 @@ fn as_root_a_volume_appears_where_the_host_has_no_such_path_and_nothing_appears_
 }
 
 #[test]
+fn as_root_a_volume_over_a_directory_that_is_roots_alone_can_be_written() {
+    let case = Case::new(Root::Host);
+    let private = case.scratch.path().to_str().unwrap().to_owned();
+    let case = case.volume(&private);
+    case.inside(|volume| {
+        assert_eq!(fs::read_to_string(volume.join("kept")).unwrap(), "kept");
+        fs::write(volume.join("new"), "new").unwrap();
+    });
+    assert_eq!(fs::read_to_string(case.scratch.path().join("volume/new")).unwrap(), "new");
+}
+
+#[test]
 fn as_root_devices_terminals_and_shared_memory_work() {
     Case::new(Root::Host).inside(|_| {
         fs::write("/dev/null", "x").unwrap();

@@ -1,7 +1,7 @@
 //! What a plan rests on, so that one made beforehand is used only while it is still right.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -59,9 +59,9 @@ impl HostDirs for Watched {
         Host.node(path)
     }
 
-    fn entries(&self, directory: &Path) -> io::Result<Vec<(OsString, Node)>> {
+    fn entries(&self, directory: &Path, unseen: &BTreeSet<PathBuf>) -> io::Result<Vec<(OsString, Node)>> {
         self.read.borrow_mut().insert(directory.to_owned(), changed(directory));
-        Host.entries(directory)
+        Host.entries(directory, unseen)
     }
 
     fn mounts(&self) -> io::Result<Vec<HostMount>> {
@@ -77,7 +77,7 @@ mod tests {
     fn a_plan_does_not_hold_when_a_directory_it_was_made_from_has_changed() {
         let scratch = tempfile::tempdir().unwrap();
         let watched = Watched::default();
-        watched.entries(scratch.path()).unwrap();
+        watched.entries(scratch.path(), &BTreeSet::new()).unwrap();
         let witness = Witness(watched.read.into_inner());
 
         assert!(witness.holds());

@@ -8,6 +8,8 @@ use barepod_credentials::files::{self, Owner};
 use super::{Step, Wanted};
 use crate::Settings;
 
+/// The file of the agent's configuration that is ours.
+const FRAGMENT: &str = "barepod.hcl";
 /// The plugin's name: that of the file in the plugin directory.
 const PLUGIN: &str = "barepod-nomad-driver";
 /// By this line a file is known again.
@@ -87,7 +89,7 @@ fn text(wanted: &Wanted) -> Result<String, HostError> {
 
 /// The agent's configuration of it, in a file of its own.
 pub(super) fn fragment(wanted: &Wanted) -> Result<Step, HostError> {
-    let (path, text) = (wanted.nomad_config.join("barepod.hcl"), text(wanted)?);
+    let (path, text) = (wanted.nomad_config.join(FRAGMENT), text(wanted)?);
     let write = |source| HostError::Write { path: path.clone(), source };
     let there = files::read(&path).map_err(write)?;
     if there.as_ref().is_some_and(|there| *there != text && !there.starts_with(MARK)) {
@@ -99,6 +101,16 @@ pub(super) fn fragment(wanted: &Wanted) -> Result<Step, HostError> {
         fs_err::write(&path, &text).map_err(write)?;
     }
     Ok(Step::of(changed, format!("{}: the agent's configuration of it", path.display())))
+}
+
+/// Takes that file away, if it is ours. The driver's link stays: without a word of it, it is not started with anything that it
+/// needs, and jobs that run pods need it.
+pub(super) fn remove_fragment(nomad_config: &Path) -> Result<Step, HostError> {
+    let path = nomad_config.join(FRAGMENT);
+    let write = |source| HostError::Write { path: path.clone(), source };
+    let is_ours = files::read(&path).map_err(write)?.is_some_and(|there| there.starts_with(MARK));
+    let removed = is_ours && files::remove(&path).map_err(write)?;
+    Ok(Step::of(removed, format!("{}: the agent's configuration of the driver", path.display())))
 }
 
 /// The registrar's settings, for the bridge.

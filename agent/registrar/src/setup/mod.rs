@@ -3,6 +3,7 @@
 
 mod cluster;
 mod host;
+mod reset;
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use crate::settings::{FILE, TOKEN};
 use crate::{Client, ClientError, Settings, SettingsError};
 
 pub use host::HostError;
+pub use reset::{ResetError, Unwanted, reset};
 
 /// What is wanted.
 #[derive(Debug, Clone)]
@@ -112,7 +114,7 @@ pub async fn setup(wanted: &Wanted) -> Result<Vec<Step>, SetupError> {
     Ok(steps)
 }
 
-fn configuration(root: &Path) -> PathBuf {
+pub(crate) fn configuration(root: &Path) -> PathBuf {
     root.join("etc/barepod")
 }
 

@@ -9,6 +9,10 @@ use crate::view::{Host, HostMount};
 struct FakeHost {
     nodes: BTreeMap<PathBuf, Node>,
     mounts: Vec<HostMount>,
+    /// Directories that are there when their parent is read, and gone when they are.
+    vanishing: BTreeSet<PathBuf>,
+    /// What nobody may look at.
+    hanging: BTreeSet<PathBuf>,
 }
 
 impl FakeHost {
@@ -68,11 +72,20 @@ impl FakeHost {
 
 impl HostDirs for FakeHost {
     fn node(&self, path: &Path) -> io::Result<Option<Node>> {
+        assert!(!path.ancestors().any(|above| self.hanging.contains(above)), "{} is looked at", path.display());
         Ok(self.nodes.get(path).cloned())
     }
 
-    fn entries(&self, directory: &Path) -> io::Result<Vec<(OsString, Node)>> {
+    fn entries(&self, directory: &Path, unseen: &BTreeSet<PathBuf>) -> io::Result<Vec<(OsString, Node)>> {
+        if self.vanishing.contains(directory) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let inside = |path: &Path| path.parent() == Some(directory);
+        let looked_at = |path: &&PathBuf| inside(path) && !unseen.contains(*path);
+        assert!(
+            !self.nodes.keys().filter(looked_at).any(|path| self.hanging.contains(path)),
+            "all of {directory:?} is looked at"
+        );
         let name = |path: &Path| path.file_name().unwrap().to_owned();
         Ok(self.nodes.iter().filter(|(path, _)| inside(path)).map(|(path, node)| (name(path), node.clone())).collect())
     }
@@ -314,11 +327,39 @@ fn what_is_mounted_below_a_masked_directory_is_not_taken_along() {
     let mut host = FakeHost::debian();
     host.mount("/var/lib/barepod/pods/x/volumes/memory", "tmpfs");
     host.mount("/var/lib/docker/overlay2/y/merged", "overlay");
-    host.mount("/srv/nfs", "nfs4");
     let view = host_plan(&host, &[]);
     for mount in of_kind(&view, MountKind::Bind) {
-        assert!(!["memory", "merged", "nfs"].iter().any(|name| mount.target.ends_with(name)), "{mount:?}");
+        assert!(!["memory", "merged"].iter().any(|name| mount.target.ends_with(name)), "{mount:?}");
     }
+}
+
+#[test]
+fn what_a_file_server_has_is_neither_looked_at_nor_shown() {
+    let mut host = FakeHost::debian();
+    host.put("/var/lib/share/secret/deep", Kind::Directory);
+    for (point, file_system) in [("/srv/nfs", "nfs4"), ("/data", "cifs"), ("/var/lib/share", "autofs")] {
+        host.mount(point, file_system);
+        host.hanging.insert(point.into());
+    }
+    let mut launch = launch(Root::Host);
+    launch.user.uid = 0;
+    let placements = [volume("/srv/nfs/database"), volume("/data"), volume("/srv/new")];
+    let view = plan_for(&host, &launch, &placements).unwrap();
+    let imagined = Imagined::carry_out(&host, &view);
+    for empty in ["/srv/nfs", "/var/lib/share", "/data"] {
+        assert!(at(&view, MountKind::Tmpfs, empty).is_some(), "{empty}");
+    }
+    for placed in ["/srv/nfs/database", "/data", "/srv/new"] {
+        assert_eq!(imagined.source(placed).as_deref(), Some(Path::new("/var/lib/barepod/volumes")), "{placed}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_mounted_when_it_is_looked_at_is_shown_once_it_is_mounted() {
+    let mut host = FakeHost::debian();
+    host.mount("/srv/db", "autofs");
+    host.mount("/srv/db", "ext4");
+    assert!(at(&host_plan(&host, &[]), MountKind::Bind, "/srv/db").is_some());
 }
 
 #[test]
@@ -451,6 +492,17 @@ fn who_runs_as_root_sees_of_the_host_what_everybody_may_read() {
 }
 
 #[test]
+fn a_directory_that_vanishes_while_secrets_are_looked_for_stops_nobody() {
+    let mut host = with_secrets();
+    host.put("/var/lib/.tmp1/inside", Kind::Directory);
+    host.vanishing.insert("/var/lib/.tmp1".into());
+    let mut launch = launch(Root::Host);
+    launch.user.uid = 0;
+    let view = plan_for(&host, &launch, &[]).unwrap();
+    assert!(at(&view, MountKind::Mask, "/var/lib/app").is_some(), "what is still there is looked at");
+}
+
+#[test]
 fn a_secret_of_roots_may_be_mounted_over() {
     let host = with_secrets();
     let mut launch = launch(Root::Host);
@@ -459,6 +511,7 @@ fn a_secret_of_roots_may_be_mounted_over() {
     let imagined = Imagined::carry_out(&host, &view);
     assert_eq!(imagined.source("/etc/shadow").as_deref(), Some(Path::new("/var/lib/barepod/file")));
     assert_eq!(imagined.source("/etc/ssl/private").as_deref(), Some(Path::new("/var/lib/barepod/volumes")));
+    assert!(at(&view, MountKind::RemountReadOnly, "/etc/ssl/private").is_none(), "the volume stays writable");
 }
 
 #[test]

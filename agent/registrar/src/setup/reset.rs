@@ -1,0 +1,98 @@
+//! What `barepod nomad setup` has done is taken back on this host: `barepod nomad reset`. Pods run on. What other hosts use as well
+//! stays: the namespace and the policy.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use barepod_api::v1;
+use barepod_credentials::files;
+use serde_json::Value;
+
+use super::{HostError, Step, configuration, host};
+use crate::decide::Present;
+use crate::job::{NODE, prefix};
+use crate::node::Node;
+use crate::settings::{FILE, TOKEN};
+use crate::{Client, ClientError, Settings, SettingsError};
+
+/// What is to be taken back.
+#[derive(Debug, Clone)]
+pub struct Unwanted {
+    /// All files are below this directory, but for those of Nomad.
+    pub root: PathBuf,
+    /// The daemon's socket.
+    pub socket: PathBuf,
+    /// The directory of the agent's configuration files.
+    pub nomad_config: PathBuf,
+}
+
+/// Why it was not done; what was done before stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ResetError {
+    /// A file of this host.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// What is booked cannot be given back.
+    #[error("barepodd does not give back what Nomad's tasks have booked: {0}; start it, and run this again")]
+    Daemon(String),
+}
+
+/// Takes it back. Nomad need not answer: what is left there then is said.
+///
+/// # Errors
+/// What stands in the way.
+pub async fn reset(unwanted: &Unwanted) -> Result<Vec<Step>, ResetError> {
+    let file = configuration(&unwanted.root).join(FILE);
+    // Without them the registrar writes nothing more.
+    let settings = Settings::read(&file);
+    let mut steps = vec![removed(&file, "where barepod-bridge finds Nomad")?];
+    if let Some(known) = settings.transpose() {
+        steps.push(jobs(known).await);
+    }
+    steps.push(removed(&configuration(&unwanted.root).join(TOKEN), "the token of this host")?);
+    steps.push(host::remove_fragment(&unwanted.nomad_config)?);
+    let all = Some(v1::Booking::default());
+    match barepod_api::reach(&unwanted.socket).book(v1::BookRequest { all }).await {
+        Ok(_) => steps.push(Step::of(true, "what Nomad's own tasks have is free for pods".to_owned())),
+        Err(status) => return Err(ResetError::Daemon(status.message().to_owned())),
+    }
+    Ok(steps)
+}
+
+fn removed(path: &Path, what: &str) -> Result<Step, HostError> {
+    let removed = files::remove(path).map_err(|source| HostError::Write { path: path.to_owned(), source })?;
+    Ok(Step::of(removed, format!("{}: {what}", path.display())))
+}
+
+/// The jobs of this host's pods. Their pods run on.
+async fn jobs(settings: Result<Settings, SettingsError>) -> Step {
+    let purged = async {
+        let settings = settings.map_err(io::Error::other)?;
+        let namespace = settings.namespace.clone();
+        let client = Client::new(settings).map_err(io::Error::other)?;
+        purge(&client, &namespace).await.map_err(io::Error::other)
+    };
+    match purged.await {
+        Ok(number) => Step::of(number > 0, format!("{number} jobs in Nomad that counted pods of this host")),
+        Err(why) => {
+            let left = "jobs in Nomad that counted pods of this host may be left; `nomad job stop -purge` ends them, and no pod";
+            Step::of(false, format!("{left} ({why})"))
+        }
+    }
+}
+
+async fn purge(client: &Client, namespace: &str) -> Result<usize, crate::node::NodeError> {
+    let node = Node::find(client).await?;
+    let path = format!("/v1/jobs?namespace={namespace}&prefix={}&meta=true", prefix(&node));
+    let present: Vec<Present> = client.get(&path).await?;
+    let mut number = 0;
+    for job in present.iter().filter(|job| job.says(NODE) == Some(&node.id)) {
+        let path = format!("/v1/job/{}?namespace={namespace}&purge=true", job.id);
+        match client.delete::<Value>(&path).await {
+            Ok(_) => number += 1,
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(ClientError::into(error)),
+        }
+    }
+    Ok(number)
+}
