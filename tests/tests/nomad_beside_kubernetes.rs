@@ -4,7 +4,7 @@ use barepod_tests::bridge::Bridge;
 use barepod_tests::joined::{ADDRESS, Joined, NODE, shell};
 use barepod_tests::nomad::{Nomad, Options, raw_exec};
 use barepod_tests::pods::IDLE;
-use barepod_tests::{free_port, nomad};
+use barepod_tests::{Tier, free_port, nomad, tier};
 use serde_json::{Value, json};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -25,8 +25,8 @@ fn asking(name: &str, bytes: u64) -> Value {
     pod
 }
 
-#[test]
-fn what_the_one_has_given_away_the_other_does_not_have() -> Result {
+/// A host that is both, and whose bridge keeps both books.
+fn both() -> Result<(Joined, Nomad)> {
     let mut cluster = Joined::start()?;
     let mut nomad =
         Nomad::start_with(&cluster.host, Options { bare: true, acl: true, raw_exec: true, ..Options::default() })?;
@@ -36,6 +36,12 @@ fn what_the_one_has_given_away_the_other_does_not_have() -> Result {
     let kubeconfig = cluster.plane.kubeconfig_of_node(NODE)?;
     let more = ["--nomad-config", &settings];
     cluster.bridge = Bridge::start_with(&cluster.host, NODE, ADDRESS.into(), &kubeconfig, &more)?;
+    Ok((cluster, nomad))
+}
+
+#[test]
+fn what_the_one_has_given_away_the_other_does_not_have() -> Result {
+    let (cluster, nomad) = both()?;
 
     // Kubernetes learns what Nomad has given away.
     let all = cluster.until("the node to say what it has", allocatable)?;
@@ -71,5 +77,216 @@ fn what_the_one_has_given_away_the_other_does_not_have() -> Result {
     nomad.stop("fits", true)?;
     nomad.has("does-not-fit", "running", None)?;
     assert_eq!(cluster.ready("half")?, process);
+    Ok(())
+}
+
+// ---- filled to the brim from both sides ----
+
+/// Numbers that are the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// Who was asked for room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Kubernetes,
+    Nomad,
+}
+
+/// What has a part of the host.
+#[derive(Debug, Clone)]
+struct Held {
+    side: Side,
+    name: String,
+    memory: u64,
+    port: Option<u16>,
+}
+
+/// What both sides count in: they round differently.
+const GRAIN: u64 = 64 * MIB;
+
+/// The host, as it is held and as both sides know it.
+struct Estate {
+    cluster: Joined,
+    nomad: Nomad,
+    all: u64,
+    held: Vec<Held>,
+}
+
+impl Estate {
+    fn free(&self) -> u64 {
+        self.all - self.held.iter().map(|held| held.memory).sum::<u64>()
+    }
+
+    /// One more, and whether it was let in; who is not is told why, and taken back.
+    fn place(&mut self, wanted: Held) -> Result<bool> {
+        let has_room = wanted.memory <= self.free();
+        let has_port = !self.held.iter().any(|held| held.port.is_some() && held.port == wanted.port);
+        let expected = has_room && has_port;
+        let (name, fits) = (wanted.name.clone(), if expected { "fits" } else { "does not fit" });
+        println!("{wanted:?} {fits}; {} MiB are free", self.free() / MIB);
+        let why = match wanted.side {
+            Side::Kubernetes => self.ask_kubernetes(&wanted)?,
+            Side::Nomad => self.ask_nomad(&wanted)?,
+        };
+        match &why {
+            None => assert!(expected, "{name} was let in: {wanted:?} beside {:?}", self.held),
+            Some(why) => {
+                assert!(!expected, "{name} was refused for {why}: {wanted:?} beside {:?}", self.held);
+                let reasons = match (wanted.side, has_room, has_port) {
+                    (Side::Kubernetes, true, _) => ["NodePorts"].as_slice(),
+                    (Side::Kubernetes, false, true) => &["OutOfmemory"],
+                    (Side::Kubernetes, false, false) => &["OutOfmemory", "NodePorts"],
+                    (Side::Nomad, true, _) => &["port"],
+                    (Side::Nomad, false, true) => &["memory"],
+                    (Side::Nomad, false, false) => &["memory", "port"],
+                };
+                assert!(reasons.iter().any(|reason| why.contains(reason)), "{name}: {why} is none of {reasons:?}");
+            }
+        }
+        match why {
+            None => self.held.push(wanted),
+            Some(_) => self.take_back(&wanted)?,
+        }
+        Ok(expected)
+    }
+
+    /// Why it was refused.
+    fn ask_kubernetes(&self, wanted: &Held) -> Result<Option<String>> {
+        let mut pod = asking(&wanted.name, wanted.memory);
+        if let Some(port) = wanted.port {
+            pod["spec"]["containers"][0]["ports"] = json!([{"containerPort": port, "hostPort": port}]);
+        }
+        self.cluster.apply(&pod)?;
+        let pod = self.cluster.pod_until(&wanted.name, "judged", |pod| {
+            pod["status"]["phase"] == "Failed" || pod["status"]["containerStatuses"][0]["ready"] == true
+        })?;
+        if pod["status"]["phase"] == "Failed" {
+            return Ok(Some(pod["status"]["reason"].as_str().unwrap_or_default().to_owned()));
+        }
+        self.nomad.counted(&wanted.name, |one| {
+            one["AllocatedResources"]["Tasks"]["pod"]["Memory"]["MemoryMB"] == wanted.memory / MIB
+        })?;
+        Ok(None)
+    }
+
+    /// The same.
+    fn ask_nomad(&self, wanted: &Held) -> Result<Option<String>> {
+        let memory = u32::try_from(wanted.memory / MIB)?;
+        let mut job = raw_exec(&wanted.name, 50, memory, wanted.port.unwrap_or_default());
+        if wanted.port.is_none() {
+            job = job.replace("static = 0", "");
+        }
+        self.nomad.run(&job)?;
+        let name = &wanted.name;
+        let judged = self.nomad.until(&format!("{name} to be judged"), |nomad| {
+            if nomad.allocation(name).is_some_and(|one| one["ClientStatus"] == "running") {
+                return Some(None);
+            }
+            let all = nomad.get(&format!("/v1/job/{name}/evaluations")).ok()?;
+            let failed = all.as_array()?.iter().find(|one| one["FailedTGAllocs"]["main"].is_object())?;
+            Some(Some(failed["FailedTGAllocs"]["main"]["DimensionExhausted"].to_string()))
+        })?;
+        if judged.is_none() {
+            self.told_kubernetes(wanted.memory)?;
+        }
+        Ok(judged)
+    }
+
+    /// Waits until the node has as much for Kubernetes as Nomad's tasks leave, with so much more of them.
+    fn told_kubernetes(&self, more: u64) -> Result {
+        let theirs = self.held.iter().filter(|held| held.side == Side::Nomad).map(|held| held.memory).sum::<u64>();
+        let left = self.all - theirs - more;
+        self.cluster.until("the node to have what Nomad leaves", |cluster| {
+            (allocatable(cluster)?.abs_diff(left) < GRAIN).then_some(())
+        })?;
+        Ok(())
+    }
+
+    fn take_back(&mut self, held: &Held) -> Result {
+        match held.side {
+            Side::Kubernetes => {
+                self.cluster.kubectl(&["delete", "pod", &held.name])?;
+                self.nomad.until("its job to be purged", |nomad| nomad.job_of(&held.name).is_none().then_some(()))?;
+            }
+            Side::Nomad => {
+                self.nomad.stop(&held.name, true)?;
+                self.held.retain(|other| other.name != held.name);
+                self.told_kubernetes(0)?;
+            }
+        }
+        self.held.retain(|other| other.name != held.name);
+        Ok(())
+    }
+
+    /// What both sides have given away is what is held, and no more than there is.
+    fn is_right(&self) -> Result {
+        let node = self.nomad.node().ok_or("no node")?["ID"].as_str().unwrap_or_default().to_owned();
+        let all = self.nomad.get(&format!("/v1/node/{node}/allocations"))?;
+        let is_wanted = |one: &&Value| one["DesiredStatus"] == "run" && one["ClientStatus"] == "running";
+        let allocated: Vec<_> = all.as_array().ok_or("no list")?.iter().filter(is_wanted).collect();
+        let memory = |one: &&Value| -> u64 {
+            let tasks = one["AllocatedResources"]["Tasks"].as_object().into_iter().flatten();
+            tasks.filter_map(|(_, task)| task["Memory"]["MemoryMB"].as_u64()).sum()
+        };
+        let known: u64 = allocated.iter().map(memory).sum();
+        let held: u64 = self.held.iter().map(|held| held.memory / MIB).sum();
+        assert_eq!(known, held, "{:?}", self.held);
+        assert!(held * MIB <= self.all, "{held} MiB of {}", self.all);
+        let ports =
+            allocated.iter().filter_map(|one| one["AllocatedResources"]["Shared"]["Ports"].as_array()).flatten();
+        let mut ports: Vec<_> = ports.filter_map(|port| port["Value"].as_u64()).collect();
+        let all = ports.len();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), all, "a port was given twice");
+        Ok(())
+    }
+}
+
+#[test]
+fn filled_to_the_brim_from_both_sides_nothing_is_booked_twice() -> Result {
+    let placements = match tier() {
+        Tier::Everyday => 12,
+        Tier::All => 200,
+    };
+    let (cluster, nomad) = both()?;
+    let all = cluster.until("the node to say what it has", allocatable)? / GRAIN * GRAIN;
+    let mut estate = Estate { cluster, nomad, all, held: Vec::new() };
+    let seed = u64::from(std::process::id());
+    println!("seed {seed}");
+    let mut dice = Dice(seed);
+    let ports = [free_port()?, free_port()?, free_port()?];
+    let (mut refused, mut number) = (0, 0);
+    while number < placements || refused == 0 {
+        let is_full = estate.free() < 2 * GRAIN;
+        if !estate.held.is_empty() && (is_full || dice.below(4) == 0) {
+            let index = usize::try_from(dice.below(estate.held.len() as u64))?;
+            let held = estate.held[index].clone();
+            println!("{held:?} goes");
+            estate.take_back(&held)?;
+        }
+        number += 1;
+        // At the brim itself each side rounds its own way.
+        let grains = [estate.free() / GRAIN - 1, 1 + dice.below(all / GRAIN / 2)];
+        let mut grains = grains[usize::from(dice.below(3) > 0)].max(1);
+        if grains.abs_diff(estate.free() / GRAIN) == 0 {
+            grains += 2;
+        }
+        let side = if dice.below(2) == 0 { Side::Kubernetes } else { Side::Nomad };
+        let port = (dice.below(2) == 0).then(|| ports[usize::try_from(dice.below(3)).unwrap_or_default()]);
+        let name = format!("{}-{number}", if side == Side::Nomad { "task" } else { "pod" });
+        if !estate.place(Held { side, name, memory: grains * GRAIN, port })? {
+            refused += 1;
+        }
+        estate.is_right()?;
+    }
+    println!("{number} placements, {refused} of them refused");
     Ok(())
 }

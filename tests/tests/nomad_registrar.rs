@@ -5,9 +5,9 @@ use std::os::unix::fs::MetadataExt as _;
 
 use barepod_tests::bridge::{Bridge, CONFIG};
 use barepod_tests::free_port;
-use barepod_tests::host::{Host, SOON, alive};
+use barepod_tests::host::{Host, SOON, alive, signal};
 use barepod_tests::nomad::{Nomad, NomadError, Options, raw_exec};
-use barepod_tests::pods;
+use barepod_tests::{Tier, pods, tier};
 use serde_json::{Value, json};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -350,5 +350,103 @@ fn it_is_told_how_far_it_is_and_what_was_set_up_is_taken_back_while_pods_run_on(
     let said = host.barepod(&reset)?;
     assert_eq!(said.matches("taken back").count(), 1, "what is booked is given back in any case: {said}");
     assert_eq!(host.running("pg")?, before);
+    Ok(())
+}
+
+/// What may happen to those around a pod.
+#[derive(Debug, Clone, Copy)]
+enum Outage {
+    AgentKilled,
+    AgentStopped,
+    PluginKilled,
+    DaemonKilled,
+    BridgeKilled,
+    AllKilled,
+    Drained,
+    Purged,
+    Resized,
+}
+
+const OUTAGES: [Outage; 9] = [
+    Outage::AgentKilled,
+    Outage::PluginKilled,
+    Outage::DaemonKilled,
+    Outage::Purged,
+    Outage::BridgeKilled,
+    Outage::Resized,
+    Outage::AllKilled,
+    Outage::Drained,
+    Outage::AgentStopped,
+];
+
+#[test]
+fn again_and_again_something_goes_away_and_the_adopted_pod_has_its_process_and_its_entry() -> Result {
+    let rounds = match tier() {
+        Tier::Everyday => 3,
+        Tier::All => 50,
+    };
+    let (mut host, mut nomad, mut bridge) = prepared(Options::default())?;
+    let mut mib = 50;
+    host.apply_object(&asking("pg", &format!("{mib}Mi")))?;
+    let before = host.running("pg")?;
+    nomad.counted("pg", |one| *memory(one) == mib)?;
+    // Every kind has its turn over the days.
+    let first = usize::try_from(std::process::id())?;
+    for round in 0..rounds {
+        let outage = OUTAGES[(first + round) % OUTAGES.len()];
+        println!("round {round}: {outage:?}");
+        match outage {
+            Outage::AgentKilled => {
+                nomad.kill_agent()?;
+                nomad.start_agent()?;
+            }
+            Outage::AgentStopped => {
+                nomad.stop_agent()?;
+                nomad.start_agent()?;
+            }
+            Outage::PluginKilled => {
+                let plugin = nomad.until("a plugin", |nomad| nomad.plugins().first().copied())?;
+                signal(plugin, "KILL")?;
+                nomad.until("another plugin", |nomad| nomad.plugins().into_iter().find(|pid| *pid != plugin))?;
+            }
+            Outage::DaemonKilled => {
+                host.kill_daemon()?;
+                host.start()?;
+            }
+            Outage::BridgeKilled => {
+                bridge.kill()?;
+                bridge.launch()?;
+            }
+            Outage::AllKilled => {
+                bridge.kill()?;
+                nomad.kill_agent()?;
+                host.kill_daemon()?;
+                host.start()?;
+                nomad.start_agent()?;
+                bridge.launch()?;
+            }
+            Outage::Drained => {
+                let node = nomad.until("the node", |nomad| Some(nomad.node()?["ID"].as_str()?.to_owned()))?;
+                nomad.says(&["node", "drain", "-enable", "-force", "-yes", "-detach", &node])?;
+                told(&host, &bridge, "pg", "False")?;
+                nomad.says(&["node", "drain", "-disable", "-yes", &node])?;
+            }
+            Outage::Purged => {
+                let job = nomad.until("the job", |nomad| nomad.job_of("pg"))?;
+                let id = job["ID"].as_str().ok_or("no id")?;
+                nomad.ask("DELETE", &format!("/v1/job/{id}?namespace=barepod&purge=true"), &Value::Null)?;
+            }
+            Outage::Resized => {
+                mib += 1;
+                host.apply_object(&asking("pg", &format!("{mib}Mi")))?;
+            }
+        }
+        nomad.until("the driver to be healthy", |nomad| nomad.driver_is(true))?;
+        nomad.counted("pg", |one| *memory(one) == mib)?;
+        told(&host, &bridge, "pg", "True")?;
+        assert_eq!(host.running("pg")?, before, "{outage:?}");
+        let pod = host.pod("pg")?;
+        assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0, "{outage:?}");
+    }
     Ok(())
 }
