@@ -14,6 +14,7 @@ mod repository;
 mod setup;
 mod sim;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -60,6 +61,8 @@ enum Habit {
     Bench(bench::Options),
     /// Builds what is shipped, and makes a .deb and an .rpm of it
     Package,
+    /// Boots Debian with the package installed, and its console is this terminal: `cargo xtask vm trixie`
+    Vm(vm::Options),
     /// Runs Kubernetes' own end to end suite against a node, with a page of the results: --focus, --shard, --write
     Conformance(conformance::Options),
     /// Licences, advisories, sources and doubled versions of the dependencies
@@ -84,6 +87,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Habit::Demo => demo::run(&repository),
         Habit::Bench(options) => bench::run(&repository, &options),
         Habit::Package => package::run(&repository),
+        Habit::Vm(options) => vm::run(&repository, &options),
         Habit::Conformance(options) => conformance::run(&repository, &options),
         Habit::Deny => deny::run(&repository),
         Habit::Gen { check } => generate::run(check),

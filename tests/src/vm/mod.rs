@@ -17,6 +17,7 @@ mod link;
 mod qemu;
 mod recipe;
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -80,6 +81,11 @@ impl Vm {
     /// Where the guest's console is written. The file stays, unless [`Vm::shutdown`] or [`Vm::destroy`] succeeds.
     pub fn console(&self) -> &Path {
         self.console.path()
+    }
+
+    /// A seat at its console, at which root logs in without a password. There is one.
+    pub fn sit_down(&self) -> Result<UnixStream, VmError> {
+        UnixStream::connect(qemu::seat(&self.scratch)).map_err(|error| self.console.blame(Failure::Console(error)))
     }
 
     /// Runs a program as root and returns what it did, whatever its exit code; at most a minute.

@@ -56,6 +56,11 @@ pub(super) fn socket(scratch: &Scratch) -> PathBuf {
     scratch.join("port")
 }
 
+/// The socket by which somebody sits at the console.
+pub(super) fn seat(scratch: &Scratch) -> PathBuf {
+    scratch.join("console")
+}
+
 fn disk(scratch: &Scratch) -> PathBuf {
     scratch.join("root.qcow2")
 }
@@ -80,7 +85,7 @@ impl Qemu {
             .arg(image.initrd())
             .args(["-append", &recipe.command_line()])
             .args(disks(&disk(scratch), &agent(scratch)?))
-            .args(ports(console.path(), &socket(scratch)))
+            .args(ports(console.path(), &seat(scratch), &socket(scratch)))
             .args(["-device", "virtio-rng-pci"])
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -134,10 +139,15 @@ fn disks(root: &Path, agent: &Path) -> [String; 4] {
     ]
 }
 
-fn ports(console: &Path, socket: &Path) -> [String; 10] {
+/// What is written to the console is in its file, whether somebody sits there or not.
+fn ports(console: &Path, seat: &Path, socket: &Path) -> [String; 10] {
     [
         "-chardev".to_owned(),
-        format!("file,id=console,append=on,path={}", console.display()),
+        format!(
+            "socket,id=console,path={},server=on,wait=off,logfile={},logappend=on",
+            seat.display(),
+            console.display()
+        ),
         "-serial".to_owned(),
         "chardev:console".to_owned(),
         "-chardev".to_owned(),

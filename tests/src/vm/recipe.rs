@@ -21,10 +21,19 @@ pub struct Recipe {
 impl Recipe {
     /// Debian 12 with systemd, PostgreSQL 15 without a cluster, 1 GiB of memory and two processors.
     pub fn debian_12() -> Self {
-        let packages = "systemd systemd-sysv dbus udev kmod linux-image-cloud-amd64 iproute2 procps postgresql-15";
+        Self::debian("bookworm", "postgresql-15")
+    }
+
+    /// The same of Debian 13, with PostgreSQL 17.
+    pub fn debian_13() -> Self {
+        Self::debian("trixie", "postgresql-17")
+    }
+
+    fn debian(suite: &str, postgresql: &str) -> Self {
+        let packages = "systemd systemd-sysv dbus udev kmod linux-image-cloud-amd64 iproute2 procps";
         Self {
-            suite: "bookworm".to_owned(),
-            packages: packages.split(' ').map(str::to_owned).collect(),
+            suite: suite.to_owned(),
+            packages: packages.split(' ').chain([postgresql]).map(str::to_owned).collect(),
             disk_gib: 4,
             memory_mib: 1024,
             processors: 2,
