@@ -22,7 +22,7 @@ mod configuration;
 mod counting;
 mod tls;
 
-pub use configuration::Options;
+pub use configuration::{ONE, Options};
 pub use counting::{raw_exec, settings};
 
 /// What went wrong with it.

@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use super::Nomad;
 
+/// The name of a network of the client that has a single address.
+pub const ONE: &str = "one";
+
 /// How it differs from the plainest.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
@@ -52,6 +55,7 @@ impl Nomad {
             "client": {
                 "enabled": true,
                 "network_interface": "lo",
+                "host_network": [{ONE: {"cidr": "127.0.0.1/32"}}],
                 "options": {"driver.allowlist": drivers, "fingerprint.denylist": clouds},
                 "memory_total_mb": memory.unwrap_or_default(),
             },
