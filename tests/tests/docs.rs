@@ -1,0 +1,76 @@
+//! What the pages of this repository tell is so: their sessions are done on a scratch host, what they tell to type is grammar,
+//! and their links lead somewhere.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use barepod_tests::pages::{self, Block, Page, grammar, links};
+use barepod_tests::programs::Built;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// A test for each page that shows sessions.
+macro_rules! sessions {
+    ($($name:ident: $path:literal,)*) => {
+        const DONE: &[&str] = &[$($path),*];
+        $(
+            #[test]
+            fn $name() -> Result {
+                let page = Page::read(Path::new($path))?;
+                // For the person who reads what came of the test, not for a program.
+                pages::run(&page).map_err(|error| error.to_string())?;
+                Ok(())
+            }
+        )*
+    };
+}
+
+sessions! {
+    the_readme_is_so: "README.md",
+    first_steps_are_so: "agent/docs/first-steps.md",
+    what_is_said_of_manifests_is_so: "agent/docs/manifests.md",
+    what_is_said_of_presets_is_so: "agent/docs/presets.md",
+    what_is_said_of_policy_and_security_is_so: "agent/docs/security.md",
+    what_is_said_of_operations_is_so: "agent/docs/operations.md",
+    what_is_said_of_limits_is_so: "agent/docs/limits.md",
+}
+
+#[test]
+fn every_page_that_shows_sessions_is_done() -> Result {
+    let shows = |page: &Page| page.blocks.iter().any(|block| matches!(block.what, Block::Console(_)));
+    let showing: BTreeSet<_> = pages::all()?.iter().filter(|page| shows(page)).map(|page| page.path.clone()).collect();
+    assert_eq!(showing, DONE.iter().map(Into::into).collect());
+    Ok(())
+}
+
+#[test]
+fn what_a_page_tells_to_type_is_grammar() -> Result {
+    let built = Built::here()?;
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for page in pages::all()?.iter().filter(|page| is_present(page)) {
+        for call in grammar::calls(page) {
+            count += 1;
+            if let Some(said) = grammar::refusal(&built, &call.what)? {
+                wrong.push(format!("{}:{}: {}\n{said}", page.path.display(), call.line, call.what.join(" ")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count > 100, "only {count} calls were found");
+    Ok(())
+}
+
+/// What was so once is no page of what is so.
+fn is_present(page: &Page) -> bool {
+    page.path != Path::new("CHANGELOG.md") && !page.path.starts_with("agent/decisions")
+}
+
+#[test]
+fn every_link_leads_somewhere() -> Result {
+    let broken: Vec<_> = links::broken(&pages::all()?)
+        .into_iter()
+        .map(|(page, link)| format!("{}:{}: {}", page.display(), link.line, link.what))
+        .collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    Ok(())
+}
