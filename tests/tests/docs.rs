@@ -16,9 +16,8 @@ macro_rules! sessions {
         $(
             #[test]
             fn $name() -> Result {
-                let page = Page::read(Path::new($path))?;
-                // For the person who reads what came of the test, not for a program.
-                pages::run(&page).map_err(|error| error.to_string())?;
+                // Shown as it is written, with its lines.
+                pages::run(&Page::read(Path::new($path))?).unwrap_or_else(|error| panic!("{error}"));
                 Ok(())
             }
         )*

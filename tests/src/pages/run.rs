@@ -102,8 +102,11 @@ fn do_step(host: &mut Host, session: &mut Session, step: &Placed<Step>, asked: b
     if said.code != 0 && !asked {
         let _ = write!(text, " ended with {}; where that is meant, `echo $?` comes next", said.code);
     }
-    if !console::fits(expected, &said.lines) {
-        let _ = write!(text, " printed something else (- the page, + the command):\n{}", console::difference(expected, &said.lines));
+    if console::fits(expected, &said.lines) {
+        let _ = write!(text, ":\n    {}", said.lines.join("\n    "));
+    } else {
+        let difference = console::difference(expected, &said.lines);
+        let _ = write!(text, " printed something else (- the page, + the command):\n{difference}");
     }
     let _ = write!(text, "\n--- the daemon's last words:\n{}", host.last_words());
     Err(text)
