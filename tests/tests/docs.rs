@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
+use barepod_tests::Scratch;
 use barepod_tests::pages::{self, Block, Page, grammar, links};
 use barepod_tests::programs::Built;
 
@@ -56,6 +58,29 @@ fn what_a_page_tells_to_type_is_grammar() -> Result {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(count > 100, "only {count} calls were found");
+    Ok(())
+}
+
+#[test]
+fn every_rule_of_a_policy_on_a_page_is_valid() -> Result {
+    let scratch = Scratch::new()?;
+    let file = scratch.join("policy.yaml");
+    let mut count = 0;
+    for page in pages::all()? {
+        for block in &page.blocks {
+            let Block::Other(rule) = &block.what else { continue };
+            if !rule.starts_with("  - name:") || !rule.contains("subjects:") {
+                continue;
+            }
+            count += 1;
+            std::fs::write(&file, format!("apiVersion: barepod.dev/v1alpha1\nkind: Policy\nrules:\n{rule}"))?;
+            let mut check = Command::new(Built::here()?.host("barepod")?);
+            let output = check.args(["policy", "check", "--offline", "--policy"]).arg(&file).output()?;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{}:{}: {said}", page.path.display(), block.line);
+        }
+    }
+    assert!(count >= 2, "only {count} rules were found");
     Ok(())
 }
 

@@ -59,9 +59,7 @@ pub fn fits(expected: &[String], printed: &[String]) -> bool {
             fits(rest, printed) || printed.split_first().is_some_and(|(_, later)| fits(expected, later))
         }
         (Some(_), None) => false,
-        (Some((line, rest)), Some((said, later))) => {
-            line_fits(&narrow(line), &narrow(said)) && fits(rest, later)
-        }
+        (Some((line, rest)), Some((said, later))) => line_fits(&narrow(line), &narrow(said)) && fits(rest, later),
     }
 }
 
@@ -70,7 +68,9 @@ pub fn difference(expected: &[String], printed: &[String]) -> String {
     // What is elided is shown as it was printed, where the rest of its line fits.
     let shown: Vec<_> = printed
         .iter()
-        .map(|said| expected.iter().find(|line| *line != ANY && line_fits(&narrow(line), &narrow(said))).unwrap_or(said))
+        .map(|said| {
+            expected.iter().find(|line| *line != ANY && line_fits(&narrow(line), &narrow(said))).unwrap_or(said)
+        })
         .map(|line| format!("{line}\n"))
         .collect();
     let expected: String = expected.iter().map(|line| format!("{line}\n")).collect();
@@ -108,7 +108,8 @@ mod tests {
     fn commands_have_their_line_and_what_they_print() {
         let steps = steps(7, "# one\nsaid\n$ two \\\n> more\n# three\n").unwrap();
 
-        let shown: Vec<_> = steps.iter().map(|step| (step.line, &*step.what.command, step.what.expected.len())).collect();
+        let shown: Vec<_> =
+            steps.iter().map(|step| (step.line, &*step.what.command, step.what.expected.len())).collect();
         assert_eq!(shown, [(7, "one", 1), (9, "two \\\nmore", 0), (11, "three", 0)]);
     }
 

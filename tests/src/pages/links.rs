@@ -33,7 +33,9 @@ fn wrong(pages: &HashMap<&Path, &Page>, page: &Page, link: &str) -> Option<Strin
         return Some(format!("{link}: there is no {}", path.display()));
     }
     let anchor = anchor?;
-    let Some(page) = pages.get(path.as_path()) else { return Some(format!("{link}: no page has anchors but Markdown's")) };
+    let Some(page) = pages.get(path.as_path()) else {
+        return Some(format!("{link}: no page has anchors but Markdown's"));
+    };
     let known = page.anchors.iter().any(|known| known == anchor);
     (!known).then(|| format!("{link}: {} has {}", path.display(), page.anchors.join(", ")))
 }
@@ -63,7 +65,13 @@ mod tests {
         let page = Page::parse(Path::new("agent/docs/x.md"), text);
 
         // The page itself is none of the repository's files: its own anchors are looked for all the same.
-        let found: Vec<_> = page.links.iter().filter_map(|link| Some((link.line, wrong(&HashMap::from([(page.path.as_path(), &page)]), &page, &link.what)?))).collect();
+        let found: Vec<_> = page
+            .links
+            .iter()
+            .filter_map(|link| {
+                Some((link.line, wrong(&HashMap::from([(page.path.as_path(), &page)]), &page, &link.what)?))
+            })
+            .collect();
 
         let told: Vec<_> = found.iter().map(|(line, what)| format!("{line} {what}")).collect();
         assert_eq!(told[0], "3 none.md: there is no agent/docs/none.md");

@@ -148,7 +148,12 @@ impl Reader<'_> {
         self.page.anchors.push(name);
     }
 
-    fn block<'a>(&mut self, info: &str, range: &Range<usize>, events: &mut impl Iterator<Item = (Event<'a>, Range<usize>)>) {
+    fn block<'a>(
+        &mut self,
+        info: &str,
+        range: &Range<usize>,
+        events: &mut impl Iterator<Item = (Event<'a>, Range<usize>)>,
+    ) {
         let mut text = String::new();
         for (event, _) in events {
             match event {

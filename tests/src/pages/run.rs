@@ -73,7 +73,8 @@ fn write(host: &Host, session: &Session, name: &str, text: &str) -> Result<(), P
         fs_err::create_dir_all(directory)?;
     }
     let new = path.with_extension("new");
-    let group = if name == "/etc/barepod/barepod.yaml" { format!("cgroup: {}\n", host.cgroup()) } else { String::new() };
+    let group =
+        if name == "/etc/barepod/barepod.yaml" { format!("cgroup: {}\n", host.cgroup()) } else { String::new() };
     fs_err::write(&new, group + text)?;
     Ok(fs_err::rename(new, path)?)
 }
