@@ -90,6 +90,32 @@ fn is_present(page: &Page) -> bool {
 }
 
 #[test]
+fn every_test_that_a_page_names_is_there() -> Result {
+    let search = ["grep", "--untracked", "-h", "-o", "-E", "fn [a-z0-9_]+", "--", "*.rs"];
+    let output = Command::new("git").args(search).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let known: BTreeSet<_> = text.lines().filter_map(|line| line.strip_prefix("fn ")).collect();
+    let is_name = |code: &str| {
+        code.matches('_').count() >= 4 && code.chars().all(|letter| matches!(letter, 'a'..='z' | '0'..='9' | '_'))
+    };
+    let mut count = 0;
+    for page in pages::all()?.iter().filter(|page| page.path.starts_with("agent/docs")) {
+        for code in page.codes.iter().filter(|code| is_name(&code.what)) {
+            count += 1;
+            assert!(
+                known.contains(&*code.what),
+                "{}:{}: there is no test {}",
+                page.path.display(),
+                code.line,
+                code.what
+            );
+        }
+    }
+    assert!(count > 20, "only {count} names were found");
+    Ok(())
+}
+
+#[test]
 fn every_link_leads_somewhere() -> Result {
     let broken: Vec<_> = links::broken(&pages::all()?)
         .into_iter()

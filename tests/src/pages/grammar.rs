@@ -103,10 +103,10 @@ fn split(line: &str) -> Vec<Word> {
     let mut word: Option<String> = None;
     let mut skip = false;
     let end = |word: &mut Option<String>, words: &mut Vec<Word>, skip: &mut bool| {
-        if let Some(word) = word.take() {
-            if !std::mem::take(skip) {
-                words.push(Word::Plain(word));
-            }
+        if let Some(word) = word.take()
+            && !std::mem::take(skip)
+        {
+            words.push(Word::Plain(word));
         }
     };
     while let Some(letter) = letters.next() {
