@@ -16,6 +16,7 @@ pub mod mounts;
 pub mod network;
 pub mod nomad;
 pub mod packages;
+pub mod pages;
 pub mod peers;
 pub mod pods;
 pub mod process;

@@ -82,6 +82,35 @@ fn a_pod_whose_ledger_file_is_of_a_newer_version_runs_on_and_is_reported() -> Re
     survives(newer, "999")
 }
 
+#[test]
+fn a_pod_whose_ledger_file_is_gone_runs_on_and_nothing_is_made_beside_it_until_its_processes_have_ended() -> Result {
+    let mut host = Host::started("")?;
+    host.apply_object(&pods::idle("db"))?;
+    let pid = host.running("db")?;
+    let uid = host.pod("db")?["metadata"]["uid"].as_str().ok_or("no UID")?.to_owned();
+    host.stop_daemon()?;
+    for file in files(&host)? {
+        std::fs::remove_file(file)?;
+    }
+    host.start()?;
+    is_reported(&host, "there is no such file")?;
+    let denied = host.apply_object(&pods::shell("db", "exit 0")).map_err(|error| error.to_string());
+    assert!(denied.clone().is_err_and(|error| error.contains("LedgerUnreadable")), "{denied:?}");
+    host.stop_daemon()?;
+    host.start()?;
+    assert_eq!(host.barepod(&["get", "pods", "-o", "name"])?, "pod/db\n", "nothing is made beside it");
+    assert!(alive(pid));
+
+    // As the message says: by hand, and the daemon anew.
+    host.stop_daemon()?;
+    std::fs::write(host.unified().join(format!("pod{uid}/cgroup.kill")), "1")?;
+    host.until("the end of its process", SOON, |_| (!alive(pid)).then_some(()))?;
+    host.start()?;
+    assert_ne!(host.running("db")?, pid);
+    assert_eq!(host.barepod(&["get", "pods", "-o", "name"])?, "pod/db\n");
+    Ok(())
+}
+
 // ---- slow ----
 
 /// Longer than anything else in these tests may take, so that what is seen to happen before a write is done has not

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use barepod_tests::host::{Host, SOON, alive};
 use barepod_tests::nomad::Nomad;
 use barepod_tests::pods::IDLE;
-use barepod_tests::programs;
+use barepod_tests::{free_port, programs};
 use serde_json::{Value, json};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -276,5 +276,40 @@ fn a_version_that_does_not_work_is_taken_back() -> Result {
         all.into_iter().find(|one| version == 2 && one["JobVersion"] == 2)
     })?;
     assert!(alive(pid(&host, &again)?));
+    Ok(())
+}
+
+#[test]
+fn the_examples_run_as_they_are() -> Result {
+    let mut host = Host::in_view("")?;
+    host.start()?;
+    let nomad = Nomad::start(&host)?;
+    host.apply_object(&barepod_tests::pods::idle("hello"))?;
+    let adopted = host.running("hello")?;
+    let password = json!({"Path": "nomad/jobs/shop", "Namespace": "default", "Items": {"password": "from-a-variable"}});
+    nomad.ask("PUT", "/v1/var/nomad/jobs/shop", &password)?;
+
+    nomad.run(include_str!("../../examples/nomad/hello.hcl"))?;
+    nomad.has("hello", "running", None)?;
+    nomad.until("the task to greet", |nomad| {
+        nomad.says(&["alloc", "logs", "-job", "hello"]).ok().filter(|log| log == "hello from hello\n")
+    })?;
+    nomad.run(include_str!("../../examples/nomad/adopt.hcl"))?;
+    nomad.has("look-after-hello", "running", None)?;
+    assert_eq!(nomad.says(&["alloc", "exec", "-job", "look-after-hello", "id", "-un"])?, "nobody\n");
+
+    // On another port, which may be taken here.
+    let port = free_port()?.to_string();
+    nomad.run(&include_str!("../../examples/nomad/postgresql.hcl").replace("5432", &port))?;
+    nomad.has("shop", "running", None)?;
+    host.ready("shop-postgresql-0")?;
+    let ask = format!("PGPASSWORD=from-a-variable psql -h 127.0.0.1 -p {port} -U postgres -XAtc 'select 1'");
+    assert_eq!(host.asked("shop-postgresql-0", "postgresql", &ask)?, "1");
+    let database = host.running("shop-postgresql-0")?;
+    for job in ["shop", "look-after-hello"] {
+        nomad.stop(job, true)?;
+    }
+    nomad.until("the jobs to be forgotten", |nomad| nomad.allocation("shop").is_none().then_some(()))?;
+    assert_eq!((host.running("shop-postgresql-0")?, host.running("hello")?), (database, adopted));
     Ok(())
 }

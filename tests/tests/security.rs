@@ -1,9 +1,11 @@
 //! `securityContext` on real processes: what the kernel itself says of them, and what it refuses them.
 
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 
 use barepod_tests::host::{Host, HostError};
-use barepod_tests::{pods, skip};
+use barepod_tests::{pods, programs, skip};
 use serde_json::{Value, json};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -354,6 +356,44 @@ fn a_presets_landlock_keeps_its_processes_to_what_the_view_shows_writable() -> R
     match barepod_sys::landlock::abi() {
         Ok(abi) if abi >= 2 => assert_eq!(asked(&host, "pod", look)?, "hidden"),
         Ok(_) | Err(_) => host.said("Landlock could not be set")?,
+    }
+    Ok(())
+}
+
+#[test]
+fn a_presets_landlock_closes_abstract_sockets_of_others() -> Result {
+    if barepod_sys::landlock::abi().is_ok_and(|abi| abi < 6) || barepod_sys::landlock::abi().is_err() {
+        skip!("this kernel's Landlock knows no abstract sockets: that takes Linux 6.12");
+    }
+    let mut host = Host::in_view("")?;
+    let (presets, bin) = (host.path("etc/barepod/presets"), host.path("bin"));
+    for directory in [&presets, &bin] {
+        std::fs::create_dir_all(directory)?;
+    }
+    std::fs::copy(programs::musl("hostile")?, bin.join("hostile"))?;
+    for (name, landlock) in [("kept", true), ("free", false)] {
+        let text = format!(
+            "apiVersion: barepod.dev/v1alpha1\nkind: Preset\nname: {name}\nimages: [{name}]\nuser: {{name: nobody}}\nlandlock: {landlock}\n"
+        );
+        std::fs::write(presets.join(format!("{name}.yaml")), text)?;
+    }
+    host.start()?;
+    // Somebody's on the host.
+    let name = format!("barepod-test-{}", std::process::id());
+    let _listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
+
+    for (image, outcome) in [("free", "out"), ("kept", "held")] {
+        let script = format!("/bin-of-test/hostile one connect-to-an-abstract-socket; {}", pods::IDLE);
+        let mut pod = pods::shell(image, &script);
+        pod["spec"]["containers"][0]["image"] = json!(image);
+        pod["spec"]["containers"][0]["env"] = json!([{"name": "HOSTILE_PLACES", "value": format!("abstract={name}")}]);
+        pod["spec"]["volumes"] = json!([{"name": "bin", "hostPath": {"path": bin}}]);
+        pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "bin", "mountPath": "/bin-of-test"}]);
+        host.apply_object(&pod)?;
+        let said = host.until(format!("{image} to have tried"), barepod_tests::host::SOON, |host| {
+            host.barepod(&["logs", image]).ok().filter(|log| log.contains('\t'))
+        })?;
+        assert!(said.starts_with(&format!("{outcome}\t")), "{image}: {said}");
     }
     Ok(())
 }

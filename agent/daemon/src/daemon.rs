@@ -11,6 +11,7 @@ use barepod_linux::Dirs;
 use barepod_linux::cgroup::{Groups, Hierarchy};
 use barepod_linux::prober::account;
 use barepod_linux::users::HostAccounts;
+use barepod_model::PodUid;
 use barepod_reader::Reader;
 use barepod_store::{Ledger, Loaded};
 use nix::errno::Errno;
@@ -53,8 +54,9 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     let boot_id = clock::boot_id()?;
     let ledger = Ledger::open(dirs.ledger())?;
     let ledger = ledger.with_sync_delay(Duration::from_millis(args.ledger_sync_delay));
-    let pods = restored(ledger.load()?, &dirs);
     let groups = groups(&config)?;
+    let mut pods = restored(ledger.load()?, &dirs);
+    pods.extend(lost(&groups, &pods, &dirs)?);
     let journal = Journal::open(dirs.state.join("history/events.jsonl")).context("events cannot be kept")?;
     let (board, journal) = (Arc::new(Board::new()), Arc::new(journal));
     let audit = Audit::open(dirs.log.join("audit.log")).context("no audit log can be kept")?;
@@ -246,6 +248,27 @@ fn lock(path: &Path) -> Result<std::fs::File> {
         }
         Err(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
+}
+
+/// Pods of which processes run and the ledger knows nothing: it was lost, or is an older copy. They run on like those whose file
+/// cannot be read, for what is made from their manifests would be a second process on their data.
+fn lost(groups: &Groups, known: &[Restored], dirs: &Dirs) -> Result<Vec<Restored>> {
+    let is_known = |uid: &PodUid| {
+        known.iter().any(|restored| match restored {
+            Restored::Record(record) => record.pod.uid == *uid,
+            Restored::Unreadable { pod, .. } => pod == uid,
+        })
+    };
+    let strays = groups.strays().context("cannot see which pods have control groups")?;
+    let runs = |uid: &PodUid| !is_known(uid) && !groups.processes(uid).is_empty();
+    let lost = strays.into_iter().map(|stray| stray.pod).filter(runs).map(|uid| {
+        let path = dirs.ledger().join(format!("{uid}.json"));
+        let message = format!("{}: there is no such file, and processes of the pod run", path.display());
+        tracing::error!(pod = %uid, message, "a ledger file is gone; its pod runs on and is shown as Unknown");
+        let name = dirs.logged_name(&uid);
+        Restored::Unreadable { pod: uid, name, source: None, message }
+    });
+    Ok(lost.collect())
 }
 
 fn restored(loaded: Vec<Loaded>, dirs: &Dirs) -> Vec<Restored> {

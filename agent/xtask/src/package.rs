@@ -34,8 +34,17 @@ const PROGRAMS: [(&str, bool); 6] = [
     ("barepod-shim", true),
 ];
 /// What else is in a package, from the checkout's root.
-const OTHERS: [&str; 7] =
-    ["agent/daemon/Cargo.toml", "packaging", "systemd", "configs", "examples", "README.md", "CHANGELOG.md"];
+const OTHERS: [&str; 9] = [
+    "agent/daemon/Cargo.toml",
+    "agent/docs",
+    "agent/decisions",
+    "packaging",
+    "systemd",
+    "configs",
+    "examples",
+    "README.md",
+    "CHANGELOG.md",
+];
 /// Shells, and the files in which they look for what completes `barepod`.
 const COMPLETIONS: [(&str, &str); 3] = [("bash", "barepod.bash"), ("zsh", "_barepod"), ("fish", "barepod.fish")];
 

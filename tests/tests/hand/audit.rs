@@ -49,7 +49,7 @@ fn who_asked_for_what_and_what_became_of_it_is_in_the_audit_log_and_secrets_are_
     let by_root = json!({"uid": 0, "user": "root"});
     for wanted in [
         json!({"source": "file", "verb": "apply", "object": pod("db"), "verdict": "allowed"}),
-        json!({"source": "socket", "verb": "exec", "object": "pod/default/db/: sh", "verdict": "allowed"}),
+        json!({"source": "socket", "verb": "exec", "object": "pod/default/db: sh", "verdict": "allowed"}),
         json!({"source": "socket", "verb": "restart", "object": pod("db"), "verdict": "allowed"}),
         json!({"source": "socket", "verb": "stop", "object": pod("db"), "verdict": "allowed"}),
         json!({"source": "socket", "verb": "start", "object": pod("nobody"), "verdict": "failed", "reason": "NotFound"}),

@@ -182,7 +182,7 @@ impl Barepod for Service {
             return Err(Status::invalid_argument("the first message of an exec must be `start`"));
         };
         let program = start.command.first().map_or("", String::as_str);
-        let object = format!("{}/{}: {program}", named(&start.namespace, &start.name), start.container);
+        let object = format!("{}: {program}", container_of(&start.namespace, &start.name, &start.container));
         let note = self.audit.asked(&peered, "exec", object);
         let answer = async {
             let view = self.pod(&start.namespace, &start.name)?;
@@ -198,7 +198,7 @@ impl Barepod for Service {
         let Some(v1::attach_request::Request::Start(start)) = first else {
             return Err(Status::invalid_argument("the first message of an attach must be `start`"));
         };
-        let object = format!("{}/{}", named(&start.namespace, &start.name), start.container);
+        let object = container_of(&start.namespace, &start.name, &start.container);
         let note = self.audit.asked(&peered, "attach", object);
         let attached = || {
             let view = self.pod(&start.namespace, &start.name)?;
@@ -346,6 +346,12 @@ impl Service {
 /// A pod as the audit log calls it.
 fn named(namespace: &str, name: &str) -> String {
     format!("pod/{namespace}/{name}")
+}
+
+/// A container, for the audit log; the pod alone where nobody has named one.
+fn container_of(namespace: &str, pod: &str, container: &str) -> String {
+    let pod = named(namespace, pod);
+    if container.is_empty() { pod } else { format!("{pod}/{container}") }
 }
 
 /// What is known of who asks, without what he asks.

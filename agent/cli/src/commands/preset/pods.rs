@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use barepod_api::v1::ListRequest;
 use barepod_manifest::{Context, HostFacts, ManifestError, Objects, read_all};
 use barepod_model::{ContainerRequest, PodUid, RequestError, Resolved, Source};
-use barepod_presets::Catalogue;
+use barepod_presets::{Catalogue, LocalHost};
 use serde_json::json;
 
 use super::Surroundings;
@@ -73,10 +73,16 @@ fn of_preset(catalogue: &Catalogue, name: &str, subject: &Subject) -> (String, S
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .map(|(name, value)| json!({"name": name, "value": value}))
         .collect();
-    let container =
-        json!({"name": "main", "image": image, "args": subject.args, "env": env, "resources": {"limits": limits}});
+    // As `barepod run` would mount them: that there is none is no fault of who asks about a preset.
+    let kept = catalogue.run_plan(name, &LocalHost).map(|plan| plan.volumes).unwrap_or_default();
+    let mounts: Vec<_> = kept.iter().map(|(name, path)| json!({"name": name, "mountPath": path})).collect();
+    let volumes: Vec<_> = kept.iter().map(|(name, _)| json!({"name": name, "emptyDir": {}})).collect();
+    let container = json!({
+        "name": "main", "image": image, "args": subject.args, "env": env, "resources": {"limits": limits}, "volumeMounts": mounts,
+    });
     let pod = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "explained"}, "spec": {"containers": [container]},
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "explained"},
+        "spec": {"containers": [container], "volumes": volumes},
     });
     (name.to_owned(), pod.to_string())
 }
