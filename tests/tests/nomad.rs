@@ -27,6 +27,10 @@ use tonic::transport::{Channel, Endpoint};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 /// A job of one task that runs a line of shell.
 fn job(name: &str, script: &str, more: &str) -> String {
     format!(
@@ -269,6 +273,91 @@ job "keep" {{
     host.barepod(&["delete", "pod", "keep-own-0"])?;
     host.until("it to be gone", SOON, |_| (!alive(own)).then_some(()))?;
     assert!(alive(adopted));
+    Ok(())
+}
+
+/// A policy by which Nomad's jobs may have pods of their own, and do nothing to those of others.
+const OWN_ALONE: &str = r#"apiVersion: barepod.dev/v1alpha1
+kind: Policy
+rules:
+  - name: jobs
+    subjects: {sources: [nomad], namespaces: ["*"]}
+    verbs: [apply]
+    allow: {presets: ["*"], commands: ["*"], users: ["*"], groups: ["*"]}
+  - name: the-hosts-own
+    subjects: {sources: [file], namespaces: ["*"], users: [root]}
+    verbs: ["*"]
+    allow: {presets: ["*"], commands: ["*"], users: [root, "*"], groups: [root, "*"]}
+"#;
+
+#[test]
+fn an_adopted_pod_of_the_host_is_counted_and_nothing_else_unless_the_policy_says_so() -> Result {
+    let mut host = Host::in_view("")?;
+    host.start()?;
+    let nomad = Nomad::start(&host)?;
+    host.apply_object(&pods::idle("pg"))?;
+    let before = host.running("pg")?;
+    let policy = host.path("etc/barepod/policy.yaml");
+    let all = std::fs::read_to_string(&policy)?;
+    let put = |text: &str, word: &str| -> Result {
+        std::fs::write(&policy, text)?;
+        host.until(format!("the policy to have {word:?}"), SOON, |host| {
+            host.barepod(&["policy", "show"]).ok()?.contains(word).then_some(())
+        })?;
+        Ok(())
+    };
+    put(OWN_ALONE, "the-hosts-own")?;
+    let adopting = |on_stop: &str| {
+        format!(
+            r#"
+job "guest" {{
+  group "main" {{
+    restart {{
+      attempts = 0
+      mode     = "fail"
+    }}
+    reschedule {{
+      attempts  = 0
+      unlimited = false
+    }}
+    task "main" {{
+      driver = "barepod"
+      config {{
+        adopt   = "default/pg"
+        on_stop = "{on_stop}"
+      }}
+    }}
+  }}
+}}
+"#
+        )
+    };
+
+    nomad.run(&adopting("stop"))?;
+    let failed = nomad.has("guest", "failed", None)?;
+    let why = failed["TaskStates"]["main"]["Events"].to_string();
+    assert!(why.contains("Forbidden") && why.contains("delete pod default/pg, source nomad"), "{why}");
+    nomad.stop("guest", true)?;
+
+    nomad.run(&adopting("detach"))?;
+    let counted = nomad.has("guest", "running", failed["ID"].as_str())?;
+    let id = counted["ID"].as_str().ok_or("no id")?;
+    let refused = nomad.command(&["alloc", "exec", "-i=false", "-t=false", id, "/bin/id"])?;
+    let said = text(&refused.stdout) + &text(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("exec pod default/pg, source nomad"), "{said}");
+    let refused = nomad.command(&["alloc", "signal", "-s", "SIGTERM", id])?;
+    assert!(!refused.status.success(), "{refused:?}");
+    nomad.stop("guest", true)?;
+    assert_eq!(host.running("pg")?, before);
+
+    // With a rule, it is as for its own.
+    put(&all, "everything")?;
+    nomad.run(&adopting("stop"))?;
+    let counted = nomad.has("guest", "running", counted["ID"].as_str())?;
+    let id = counted["ID"].as_str().ok_or("no id")?;
+    assert!(nomad.says(&["alloc", "exec", "-i=false", "-t=false", id, "/bin/id", "-un"])?.contains("nobody"));
+    nomad.stop("guest", true)?;
+    host.until("the pod to end with its job", SOON, |_| (!alive(before)).then_some(()))?;
     Ok(())
 }
 

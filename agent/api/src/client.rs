@@ -79,12 +79,16 @@ pub async fn connect(socket: &Path) -> Result<BarepodClient<Channel>, ConnectErr
 /// A client for the daemon's socket, whether it is there or not: each call connects anew where that is needed.
 #[must_use]
 pub fn reach(socket: &Path) -> BarepodClient<Channel> {
+    anew(&endpoint(), socket)
+}
+
+fn anew(endpoint: &Endpoint, socket: &Path) -> BarepodClient<Channel> {
     let path = socket.to_owned();
     let connector = service_fn(move |_: Uri| {
         let path = path.clone();
         async move { Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
     });
-    let channel = endpoint().connect_with_connector_lazy(connector);
+    let channel = endpoint.connect_with_connector_lazy(connector);
     BarepodClient::new(channel).max_decoding_message_size(MAX_MESSAGE)
 }
 
@@ -99,14 +103,60 @@ pub struct StreamClient {
     _line: Line,
 }
 
+/// The same as [`reach`], for a program that acts for others than the user it runs as: what it may do is judged by whom it acts for.
+#[must_use]
+pub fn reach_for(socket: &Path, whom: ActsFor) -> BarepodClient<Channel> {
+    anew(&named(endpoint(), whom), socket)
+}
+
+/// The same as [`reach_for_stream`], as [`reach_for`].
+#[must_use]
+pub fn reach_for_stream_for(socket: &Path, whom: ActsFor) -> StreamClient {
+    stream(&named(for_stream(), whom), socket)
+}
+
+fn named(endpoint: Endpoint, whom: ActsFor) -> Endpoint {
+    endpoint.user_agent(whom.as_str()).expect("a word of letters can be a header")
+}
+
+/// For whom a program at the socket acts, if not for its own user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActsFor {
+    /// Whoever submits jobs to a Nomad cluster.
+    Nomad,
+}
+
+impl ActsFor {
+    /// As it stands first in the header `user-agent`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nomad => "barepod-nomad-driver",
+        }
+    }
+
+    /// Who a request says that it acts for, by that header.
+    #[must_use]
+    pub fn of(user_agent: &str) -> Option<Self> {
+        let first = user_agent.split(' ').next()?;
+        [Self::Nomad].into_iter().find(|whom| whom.as_str() == first)
+    }
+}
+
 /// A client for one stream, which ends when the client is dropped. The socket may be there or not, as for [`reach`].
 #[must_use]
 pub fn reach_for_stream(socket: &Path) -> StreamClient {
-    let endpoint = Endpoint::from_static(NOWHERE)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(STREAM_WINDOW);
+    stream(&for_stream(), socket)
+}
+
+fn stream(endpoint: &Endpoint, socket: &Path) -> StreamClient {
     let line = Line::default();
-    StreamClient { client: lazily(&endpoint, socket, Arc::clone(&line.0)), _line: line }
+    StreamClient { client: lazily(endpoint, socket, Arc::clone(&line.0)), _line: line }
+}
+
+fn for_stream() -> Endpoint {
+    let endpoint = Endpoint::from_static(NOWHERE);
+    endpoint.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(STREAM_WINDOW)
 }
 
 /// The connection, to be shut down.

@@ -1195,6 +1195,18 @@ pub struct CheckPolicyRequest {
     #[prost(string, tag = "5")]
     pub policy_file: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MayRequest {
+    /// as the policy writes it: delete, exec, logs, ...
+    #[prost(string, tag = "1")]
+    pub verb: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MayResponse {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CheckPolicyResponse {
     #[prost(message, repeated, tag = "1")]
@@ -1792,6 +1804,25 @@ pub mod barepod_client {
                 .insert(GrpcMethod::new("barepod.v1.Barepod", "CheckPolicy"));
             self.inner.unary(req, path, codec).await
         }
+        /// Whether the caller may do this to a pod that is there; PERMISSION_DENIED says what would allow it. Changes nothing.
+        pub async fn may(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MayRequest>,
+        ) -> std::result::Result<tonic::Response<super::MayResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/barepod.v1.Barepod/May");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("barepod.v1.Barepod", "May"));
+            self.inner.unary(req, path, codec).await
+        }
         /// A pod that a cluster or a Nomad client has bound to this host, new or changed, or with other contents of what it refers
         /// to. Another UID under a name is evidence that the pod that had the name is no longer wanted: it is ended first, and this
         /// one waits. Answered when the intent is durable.
@@ -2095,6 +2126,11 @@ pub mod barepod_server {
             tonic::Response<super::CheckPolicyResponse>,
             tonic::Status,
         >;
+        /// Whether the caller may do this to a pod that is there; PERMISSION_DENIED says what would allow it. Changes nothing.
+        async fn may(
+            &self,
+            request: tonic::Request<super::MayRequest>,
+        ) -> std::result::Result<tonic::Response<super::MayResponse>, tonic::Status>;
         /// A pod that a cluster or a Nomad client has bound to this host, new or changed, or with other contents of what it refers
         /// to. Another UID under a name is evidence that the pod that had the name is no longer wanted: it is ended first, and this
         /// one waits. Answered when the intent is durable.
@@ -2998,6 +3034,49 @@ pub mod barepod_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CheckPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/barepod.v1.Barepod/May" => {
+                    #[allow(non_camel_case_types)]
+                    struct MaySvc<T: Barepod>(pub Arc<T>);
+                    impl<T: Barepod> tonic::server::UnaryService<super::MayRequest>
+                    for MaySvc<T> {
+                        type Response = super::MayResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MayRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Barepod>::may(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MaySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

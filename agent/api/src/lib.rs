@@ -4,7 +4,9 @@ mod client;
 pub mod flow;
 mod refusal;
 
-pub use client::{ConnectError, StreamClient, connect, reach, reach_for_stream};
+pub use client::{
+    ActsFor, ConnectError, StreamClient, connect, reach, reach_for, reach_for_stream, reach_for_stream_for,
+};
 pub use refusal::{reason_of, refusal};
 
 /// The annotation of a pod of Nomad's that lists the CPUs it may run on, by their numbers: `3,4`.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use barepod_api::v1::barepod_client::BarepodClient;
 use barepod_api::v1::{self, ListRequest, Pod, watch_response};
-use barepod_api::{ConnectError, StreamClient};
+use barepod_api::{ActsFor, ConnectError, StreamClient};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -103,7 +103,7 @@ impl Daemon {
                 () = watch_for_ever(&path, &tell) => {}
             }
         });
-        Self { socket: socket.to_owned(), client: barepod_api::reach(socket), seen }
+        Self { socket: socket.to_owned(), client: barepod_api::reach_for(socket, ActsFor::Nomad), seen }
     }
 
     pub(crate) fn client(&self) -> BarepodClient<Channel> {
@@ -112,7 +112,7 @@ impl Daemon {
 
     /// A connection of its own, for what may last.
     pub(crate) fn stream_client(&self) -> StreamClient {
-        barepod_api::reach_for_stream(&self.socket)
+        barepod_api::reach_for_stream_for(&self.socket, ActsFor::Nomad)
     }
 
     pub(crate) fn seen(&self) -> watch::Receiver<Seen> {

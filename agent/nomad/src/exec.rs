@@ -7,7 +7,7 @@ use barepod_api::v1::{self, exec_request, exec_response};
 use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use crate::daemon::Daemon;
 use crate::stop;
@@ -98,10 +98,11 @@ fn exited(code: i32) -> ExitResult {
     ExitResult { exit_code: code, signal: if code > 128 { code - 128 } else { 0 }, oom_killed: false }
 }
 
-/// Runs a command with its streams over the connection.
+/// Runs a command with its streams over the connection. That the daemon refuses is told there: of the status of a stream Nomad
+/// shows its users nothing.
 ///
 /// # Errors
-/// The daemon refuses.
+/// The daemon is away, or the task has no container.
 pub(crate) async fn open(
     daemon: &Daemon,
     task: &Task,
@@ -112,11 +113,29 @@ pub(crate) async fn open(
     let (sender, requests) = mpsc::channel(16);
     sender.send(first).await.ok();
     let mut client = daemon.stream_client();
-    let answers = client.client.exec(ReceiverStream::new(requests)).await?.into_inner();
+    let answers = match client.client.exec(ReceiverStream::new(requests)).await {
+        Err(status) if status.code() == Code::PermissionDenied => {
+            return Ok(Box::pin(stream::iter(told(setup.tty, status.message()).map(Ok))));
+        }
+        answers => answers?.into_inner(),
+    };
     tokio::spawn(pass_input(input, sender));
     let answers = answers.filter_map(|answer| std::future::ready(answer.map(translate).transpose()));
     // The connection is hung up when nobody wants the answers any more.
     Ok(Box::pin(Held { answers: Box::pin(answers), _client: client }))
+}
+
+/// What a shell answers for a command that it may not run.
+const NOT_ALLOWED: i32 = 126;
+
+fn told(tty: bool, why: &str) -> [ExecTaskStreamingResponse; 2] {
+    let data = Some(ExecTaskStreamingIoOperation { data: format!("barepod: {why}\n").into_bytes(), close: true });
+    let empty = ExecTaskStreamingResponse::default;
+    let said = match tty {
+        true => ExecTaskStreamingResponse { stdout: data, ..empty() },
+        false => ExecTaskStreamingResponse { stderr: data, ..empty() },
+    };
+    [said, ExecTaskStreamingResponse { exited: true, result: Some(exited(NOT_ALLOWED)), ..empty() }]
 }
 
 struct Held {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barepod_api::v1::{BindRequest, Binder, ListRequest};
+use barepod_api::v1::{BindRequest, Binder, ListRequest, MayRequest};
 use nix::unistd::User;
 use tonic::Status;
 
@@ -68,6 +68,11 @@ async fn adopt(hands: &Hands, namespace: &str, name: &str, on_stop: OnStop) -> R
         fault(message, Hope::Again)
     })?;
     alone(hands, &pod.uid)?;
+    if on_stop == OnStop::Stop {
+        // Said now, and not when the job ends and the pod does not.
+        let request = MayRequest { verb: "delete".to_owned(), namespace: namespace.to_owned(), name: name.to_owned() };
+        hands.daemon.client().may(request).await.map_err(|status| refused(&status))?;
+    }
     let pod = PodId { namespace: pod.namespace, name: pod.name, uid: pod.uid };
     Ok(Kept { pod, adopted: true, on_stop })
 }

@@ -3,8 +3,8 @@
 
 use std::ffi::CString;
 
-use barepod_api::refusal;
 use barepod_api::v1::Binder;
+use barepod_api::{ActsFor, refusal};
 use barepod_model::Reason;
 use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
 use tonic::service::Interceptor;
@@ -136,6 +136,11 @@ pub(super) fn peer<T>(request: &Request<T>) -> barepod_policy::User {
     peer.map_or(barepod_policy::User { uid: u32::MAX, groups: Vec::new() }, |peer| {
         barepod_reader::user_of(peer.uid(), Some(peer.gid()))
     })
+}
+
+/// For whom a request is made, if not for the user whose connection it comes by. What it says of that only takes rights away.
+pub(super) fn acts_for<T>(request: &Request<T>) -> Option<ActsFor> {
+    ActsFor::of(request.metadata().get("user-agent")?.to_str().ok()?)
 }
 
 #[cfg(test)]

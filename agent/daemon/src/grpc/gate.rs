@@ -1,9 +1,10 @@
 //! The policy at the socket: what a user who may use it may do there.
 //!
 //! Root, and the user that the daemon runs as, need no rule but for pods: they could do all the rest by hand. The bridge
-//! sees all pods, and does to a cluster's what a kubelet does: who may ask for that is the cluster's to say.
+//! sees all pods, and does to a cluster's what a kubelet does: who may ask for that is the cluster's to say. Nomad's driver runs as
+//! root and does what whoever submits jobs wants: to pods that are not Nomad's, what a rule for the source `nomad` allows.
 
-use barepod_api::refusal;
+use barepod_api::{ActsFor, refusal};
 use barepod_core::PodView;
 use barepod_model::{Container, Reason, Source};
 use barepod_policy::{Subject, User, Verb};
@@ -18,11 +19,12 @@ pub(super) struct Gate {
     rules: Rules,
     user: User,
     is_bridge: bool,
+    acts_for: Option<ActsFor>,
 }
 
 impl Gate {
-    pub(super) fn new(rules: &Rules, user: User, is_bridge: bool) -> Self {
-        Self { rules: rules.clone(), user, is_bridge }
+    pub(super) fn new(rules: &Rules, user: User, is_bridge: bool, acts_for: Option<ActsFor>) -> Self {
+        Self { rules: rules.clone(), user, is_bridge, acts_for }
     }
 
     /// Whether the user may do this to a pod.
@@ -69,6 +71,10 @@ impl Gate {
         place: (&str, &str),
         exec: Option<(&str, &Container)>,
     ) -> Result<(), String> {
+        // Every pod may be counted, and so seen.
+        if self.acts_for == Some(ActsFor::Nomad) && source != Source::Nomad && verb != Verb::Get {
+            return self.rules.held().may(&Subject { source: Source::Nomad, user: None }, verb, place, exec);
+        }
         let is_bridges = match verb {
             Verb::Get => true,
             Verb::Logs | Verb::Exec | Verb::Attach | Verb::Condition => source == Source::Kubernetes,

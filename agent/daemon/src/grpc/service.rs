@@ -11,7 +11,7 @@ use barepod_model::{BootId, ContainerName, Reason, Source};
 use barepod_policy::Verb as Do;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::access::peer;
+use super::access::{acts_for, peer};
 use super::gate::Gate;
 use super::stream::{Answers, answer};
 use super::{
@@ -244,6 +244,21 @@ impl Barepod for Service {
         }))
     }
 
+    async fn may(&self, request: Request<v1::MayRequest>) -> Answer<v1::MayResponse> {
+        let gate = self.gate(&request);
+        let v1::MayRequest { verb, namespace, name } = request.into_inner();
+        let verb = Do::ALL.into_iter().find(|known| known.as_str() == verb).ok_or_else(|| {
+            let all = Do::ALL.map(Do::as_str).join(", ");
+            refusal(
+                Code::InvalidArgument,
+                Reason::InvalidValue.as_str(),
+                format!("there is no verb {verb:?}: use {all}"),
+            )
+        })?;
+        gate.may(verb, &*self.pod(&namespace, &name)?)?;
+        Ok(Response::new(v1::MayResponse {}))
+    }
+
     async fn bind(&self, request: Request<v1::BindRequest>) -> Answer<v1::BindResponse> {
         self.access.binder(&request, request.get_ref().binder())?;
         cluster::bind(&self.cluster, request.into_inner()).await.map(Response::new)
@@ -320,7 +335,7 @@ impl Barepod for Service {
 
 impl Service {
     fn gate<T>(&self, request: &Request<T>) -> Gate {
-        Gate::new(&self.rules, peer(request), self.access.is_bridge(request))
+        Gate::new(&self.rules, peer(request), self.access.is_bridge(request), acts_for(request))
     }
 
     /// Something is asked that changes something.
