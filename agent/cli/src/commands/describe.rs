@@ -8,22 +8,35 @@ use barepod_api::v1::{Container, Event, EventsRequest, ListRequest, Pod, Said, T
 
 use super::Client;
 use crate::args::Describe;
-use crate::output::{self, Table};
-use crate::refusal::from_status;
-use crate::target;
+use crate::output::{self, Table, print};
+use crate::refusal::{fail, from_status};
+use crate::target::{self, Target};
 
 pub(super) async fn run(mut client: Client, namespace: String, args: Describe) -> Result<ExitCode> {
-    let [name] = &target::names(&args.pod)?[..] else { bail!("describe shows one pod at a time") };
+    let targets = target::chosen(&mut client, &namespace, &args.pods, &args.selectors).await?;
+    let mut failed = false;
+    for (number, target) in targets.iter().enumerate() {
+        match one(&mut client, target).await {
+            Ok(text) => print(&format!("{}{text}", if number > 0 { "\n\n" } else { "" }))?,
+            Err(error) => {
+                failed = true;
+                fail(&error);
+            }
+        }
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn one(client: &mut Client, Target { namespace, name }: &Target) -> Result<String> {
     let request = ListRequest { namespace: namespace.clone(), name: name.clone(), ..ListRequest::default() };
     let pods = client.list(request).await.map_err(from_status)?.into_inner().pods;
     let Some(pod) = pods.first() else {
         bail!("there is no pod {name} in namespace {namespace}; see `barepod get pods -A`")
     };
-    let mut events = events(&mut client, &namespace, name).await?;
+    let mut events = events(client, namespace, name).await?;
     // Others may have had the name before.
     events.retain(|event| event.uid == pod.uid);
-    output::print(&render(pod, &events, output::now()))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(render(pod, &events, output::now()))
 }
 
 async fn events(client: &mut Client, namespace: &str, name: &str) -> Result<Vec<Event>> {

@@ -2,85 +2,93 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
-use barepod_api::v1::{ListRequest, Pod, watch_response};
+use anyhow::{Error, Result, bail};
+use barepod_api::v1::{ListRequest, watch_response};
 
 use super::Client;
-use crate::args::{Get, Output};
-use crate::output;
-use crate::refusal::from_status;
-use crate::target;
+use crate::args::Get;
+use crate::get::{Form, Layout, List, Wanted, pods};
+use crate::output::{now, print};
+use crate::refusal::{fail, from_status};
 
 pub(super) async fn run(mut client: Client, namespace: String, args: Get) -> Result<ExitCode> {
-    let name = wanted(&args)?;
-    let all = args.all_namespaces && name.is_none();
-    let request = ListRequest {
-        namespace: if all { String::new() } else { namespace.clone() },
-        name: name.clone().unwrap_or_default(),
-        uid: String::new(),
-    };
+    let wanted = args.wanted().map_err(Error::msg)?;
+    let request = request(&namespace, &wanted, &args);
     if args.watch {
-        return watch(client, request, args.output, all).await;
+        return watch(client, request, &args, &wanted).await;
     }
-    let mut pods = client.list(request).await.map_err(from_status)?.into_inner().pods;
-    pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-    match (&name, pods.is_empty()) {
-        (Some(name), true) => bail!("there is no pod {name} in namespace {namespace}; see `barepod get pods -A`"),
-        (None, true) if matches!(args.output, None | Some(Output::Wide)) => {
-            eprintln!("No pods{}.", if all { String::new() } else { format!(" in namespace {namespace}") });
+    let mut list = pods::list(client.list(request).await.map_err(from_status)?.into_inner().pods, now());
+    list.items.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    let missing = choose(&mut list, &wanted, &args);
+    if let Some(order) = &args.sort_by {
+        order.sort(&mut list.items).map_err(Error::msg)?;
+    }
+    show(&list, &wanted, &args, &namespace)?;
+    for name in &missing {
+        let (kind, kinds) = (wanted.kind.singular(), wanted.kind.plural());
+        fail(&Error::msg(format!("there is no {kind} {name} in namespace {namespace}; see `barepod get {kinds} -A`")));
+    }
+    Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whoever is named is of the one namespace, whatever else is asked for.
+fn request(namespace: &str, wanted: &Wanted, args: &Get) -> ListRequest {
+    let all = args.all_namespaces && wanted.names.is_empty();
+    let name = if let [name] = &wanted.names[..] { name.clone() } else { String::new() };
+    ListRequest { namespace: if all { String::new() } else { namespace.to_owned() }, name, uid: String::new() }
+}
+
+/// Keeps what is named and selected; the answer is who was named and is not there.
+fn choose(list: &mut List, wanted: &Wanted, args: &Get) -> Vec<String> {
+    if wanted.names.is_empty() {
+        if args.selectors.are_given() {
+            list.items.retain(|item| args.selectors.pick(item.object.value()));
         }
-        (Some(_) | None, _) => output::print(&output::render(&pods, args.output, all, name.is_some())?)?,
+        return Vec::new();
     }
-    Ok(ExitCode::SUCCESS)
+    list.items.retain(|item| wanted.names.contains(&item.name));
+    let is_missing = |name: &&String| !list.items.iter().any(|item| item.name == **name);
+    wanted.names.iter().filter(is_missing).cloned().collect()
 }
 
-/// `pods`, `pod NAME`, `pod/NAME`.
-fn wanted(args: &Get) -> Result<Option<String>> {
-    match (&args.name, target::is_kind(&args.kind)) {
-        (name, true) => Ok(name.clone()),
-        (None, false) if args.kind.contains('/') => target::name(&args.kind).map(Some),
-        (_, false) => bail!("there is no type {:?} here; {}", args.kind, instead(&args.kind)),
-    }
-}
-
-/// What shows it.
-fn instead(kind: &str) -> &'static str {
-    match kind.trim_end_matches('s') {
-        "preset" | "image" => "write `barepod preset list`",
-        "event" => "write `barepod events`",
-        "node" | "no" => "write `barepod kube status`, or kubectl on its cluster",
-        "policy" => "write `barepod policy show`",
-        "port" | "service" | "svc" => "write `barepod port list`: services listen on the host's own addresses",
-        "secret" | "configmap" | "cm" => "they lie in /etc/barepod/manifests",
-        "volume" | "pvc" | "pv" | "persistentvolumeclaim" => "claims are directories below /var/lib/barepod/volumes",
-        "deployment" | "deploy" | "statefulset" | "st" | "daemonset" | "job" | "all" => {
-            "what makes pods is shown as its pods: write `barepod get pods`"
-        }
-        _ => "write `barepod get pods` or `barepod get pod NAME`",
+fn layout<'a>(args: &'a Get, wanted: &Wanted) -> Layout<'a> {
+    Layout {
+        form: args.output.as_ref().unwrap_or(&Form::Table),
+        namespaces: args.all_namespaces && wanted.names.is_empty(),
+        headings: !args.no_headers,
+        labels: args.show_labels,
+        single: wanted.names.len() == 1,
     }
 }
 
-async fn watch(mut client: Client, request: ListRequest, how: Option<Output>, all: bool) -> Result<ExitCode> {
+fn show(list: &List, wanted: &Wanted, args: &Get, namespace: &str) -> Result<()> {
+    let layout = layout(args, wanted);
+    if !list.items.is_empty() || (wanted.names.is_empty() && !layout.form.is_table()) {
+        print(&list.render(layout)?)?;
+    } else if wanted.names.is_empty() {
+        let kinds = wanted.kind.plural();
+        let of = if args.all_namespaces { String::new() } else { format!(" in namespace {namespace}") };
+        eprintln!("No {}{kinds}{of}.", if args.selectors.are_given() { "such " } else { "" });
+    }
+    Ok(())
+}
+
+async fn watch(mut client: Client, request: ListRequest, args: &Get, wanted: &Wanted) -> Result<ExitCode> {
     let mut changes = client.watch(request).await.map_err(from_status)?.into_inner();
-    let mut heading = true;
+    // A change is one line, or one object.
+    let mut layout = Layout { single: true, ..layout(args, wanted) };
     while let Some(change) = changes.message().await.map_err(from_status)? {
         let kind = change.kind();
         let Some(mut pod) = change.pod else { continue };
         if kind == watch_response::Kind::Gone {
             "Gone".clone_into(&mut pod.phase);
         }
-        output::print(&line(&pod, how, all, heading)?)?;
-        heading = false;
+        let mut list = pods::list(vec![pod], now());
+        choose(&mut list, wanted, args);
+        if !list.items.is_empty() {
+            print(&list.render(layout)?)?;
+            layout.headings = false;
+        }
     }
     bail!("barepodd ended; services run on without it")
-}
-
-/// A change as one line, or one object; the table's heading comes once.
-fn line(pod: &Pod, how: Option<Output>, all: bool, heading: bool) -> Result<String> {
-    let text = output::render(std::slice::from_ref(pod), how, all, true)?;
-    let table = matches!(how, None | Some(Output::Wide));
-    Ok(match text.split_once('\n') {
-        Some((_, rest)) if table && !heading => rest.to_owned(),
-        Some(_) | None => text,
-    })
 }

@@ -36,7 +36,7 @@ use tonic::transport::Channel;
 use crate::args::{Args, Command};
 use crate::complete;
 
-type Client = BarepodClient<Channel>;
+pub(crate) type Client = BarepodClient<Channel>;
 
 /// Runs one command.
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
