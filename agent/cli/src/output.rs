@@ -70,6 +70,26 @@ pub(crate) fn time(time: Option<&Timestamp>) -> String {
         .map_or_else(|| "<unknown>".to_owned(), |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
+/// A time for programs, as Kubernetes writes it.
+pub(crate) fn rfc3339(time: Option<&Timestamp>) -> String {
+    let time = time.and_then(|t| jiff::Timestamp::new(t.seconds, 0).ok());
+    time.map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default()
+}
+
+/// What is not known.
+pub(crate) const UNKNOWN: &str = "-";
+
+/// `1.5Gi`, `12Mi`, `0`: three digits say enough.
+pub(crate) fn size(bytes: Option<u64>) -> String {
+    let Some(bytes) = bytes else { return UNKNOWN.to_owned() };
+    let units = [("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)];
+    let Some((unit, shift)) = units.into_iter().find(|(_, shift)| bytes >> shift > 0) else {
+        return bytes.to_string();
+    };
+    let (whole, tenths) = (bytes >> shift, ((bytes % (1 << shift)) * 10) >> shift);
+    if whole < 10 { format!("{whole}.{tenths}{unit}") } else { format!("{whole}{unit}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +110,14 @@ mod tests {
         ] {
             assert_eq!(at(seconds), text);
         }
+    }
+
+    #[test]
+    fn sizes_have_three_digits_at_most() {
+        let of = |bytes| size(Some(bytes));
+        assert_eq!(
+            [of(0), of(1023), of(1536), of(10 << 10), of(999 << 20), of(5 << 40)].join(" "),
+            "0 1023 1.5Ki 10Ki 999Mi 5.0Ti"
+        );
     }
 }

@@ -116,7 +116,7 @@ impl Reader {
         for fault in catalogue.add_dir(&dirs.config.join("presets")) {
             tracing::error!("a preset is left out: {fault}");
         }
-        Ok(Self { catalogue, state: dirs.state.clone(), claims: dirs.state.join("volumes"), labels })
+        Ok(Self { catalogue, state: dirs.state.clone(), claims: dirs.claims(), labels })
     }
 
     /// Reads a file's text; nothing if it has errors.

@@ -1,5 +1,7 @@
 //! What is shown, and in which form.
 
+use std::path::PathBuf;
+
 use clap_complete::engine::ArgValueCandidates;
 
 use super::Selectors;
@@ -8,7 +10,8 @@ use crate::get::{Form, Order, Wanted};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Get {
-    /// What to show: `pods`, `pod NAME...` or `pod/NAME...`.
+    /// What to show: `pods`, `events`, `volumes` (what claims are) or `presets` (which need no daemon), with names after it;
+    /// or `pod/NAME...`.
     #[arg(default_value = "pods", value_name = "TYPE", add = ArgValueCandidates::new(complete::kinds))]
     pub(crate) kind: String,
     /// Some of them.
@@ -35,6 +38,9 @@ pub(crate) struct Get {
     /// Go on and show each change.
     #[arg(short, long)]
     pub(crate) watch: bool,
+    /// For presets: the administrator's configuration.
+    #[arg(long, default_value = "/etc/barepod", value_name = "DIRECTORY")]
+    pub(crate) config: PathBuf,
 }
 
 impl Get {

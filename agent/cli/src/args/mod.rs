@@ -34,7 +34,7 @@ pub(crate) use condition::{Condition, ConditionVerb};
 pub(crate) use config::{Config, ConfigOutput, ConfigView};
 pub(crate) use describe::Describe;
 pub(crate) use doctor::{Doctor, DoctorOutput};
-pub(crate) use events::Events;
+pub(crate) use events::{EventType, Events};
 pub(crate) use get::Get;
 pub(crate) use host::{Host, Shutdown};
 pub(crate) use kube::{Kube, KubeJoin, KubeVerb};
@@ -93,7 +93,7 @@ pub(crate) enum Command {
     /// Exit codes: 0 nothing; 1 something; 2 the command line was wrong; 3 a manifest has errors. Objects beside pods are not
     /// compared.
     Diff(Diff),
-    /// Show pods.
+    /// Show pods, events, volumes or presets.
     Get(Get),
     /// Show all that is known of pods, with their recent events.
     Describe(Describe),

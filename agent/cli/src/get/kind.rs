@@ -1,20 +1,27 @@
 //! The kinds of things that can be shown, and which of them the command line names.
 
-use crate::select::{FieldSelector, LabelSelector, POD_FIELDS};
+use crate::select::{EVENT_FIELDS, FieldSelector, LabelSelector, POD_FIELDS};
 
 /// A kind of things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Pods,
+    Events,
+    Volumes,
+    Presets,
 }
 
 impl Kind {
-    const ALL: [Kind; 1] = [Kind::Pods];
+    const ALL: [Kind; 4] = [Kind::Pods, Kind::Events, Kind::Volumes, Kind::Presets];
 
     /// What it may be called, the usual name first.
     pub(crate) fn words(self) -> &'static [&'static str] {
         match self {
             Kind::Pods => &["pods", "pod", "po"],
+            Kind::Events => &["events", "event", "ev"],
+            // To Kubernetes a claim and the directory that it is are two things.
+            Kind::Volumes => &["volumes", "volume", "pvc", "persistentvolumeclaims", "persistentvolumeclaim"],
+            Kind::Presets => &["presets", "preset"],
         }
     }
 
@@ -22,6 +29,9 @@ impl Kind {
     pub(crate) fn singular(self) -> &'static str {
         match self {
             Kind::Pods => "pod",
+            Kind::Events => "event",
+            Kind::Volumes => "volume",
+            Kind::Presets => "preset",
         }
     }
 
@@ -34,6 +44,9 @@ impl Kind {
     fn fields(self) -> &'static [&'static str] {
         match self {
             Kind::Pods => &POD_FIELDS,
+            Kind::Events => &EVENT_FIELDS,
+            Kind::Volumes => &["metadata.name", "metadata.namespace"],
+            Kind::Presets => &["metadata.name"],
         }
     }
 
@@ -41,13 +54,23 @@ impl Kind {
     fn has_labels(self) -> bool {
         match self {
             Kind::Pods => true,
+            Kind::Events | Kind::Volumes | Kind::Presets => false,
+        }
+    }
+
+    /// Whether each belongs to a namespace, rather than to the host.
+    pub(crate) fn has_namespaces(self) -> bool {
+        match self {
+            Kind::Pods | Kind::Events | Kind::Volumes => true,
+            Kind::Presets => false,
         }
     }
 
     /// Whether somebody tells of its changes.
     pub(crate) fn can_be_watched(self) -> bool {
         match self {
-            Kind::Pods => true,
+            Kind::Pods | Kind::Events => true,
+            Kind::Volumes | Kind::Presets => false,
         }
     }
 
@@ -65,18 +88,23 @@ impl Kind {
 /// What shows it.
 fn instead(kind: &str) -> String {
     let known = match kind.trim_end_matches('s') {
-        "preset" | "image" => "write `barepod preset list`",
-        "event" => "write `barepod events`",
+        "image" => "write `barepod preset list --images`",
         "node" | "no" => "write `barepod kube status`, or kubectl on its cluster",
         "policy" => "write `barepod policy show`",
         "port" | "service" | "svc" => "write `barepod port list`: services listen on the host's own addresses",
         "secret" | "configmap" | "cm" => "they lie in /etc/barepod/manifests",
-        "volume" | "pvc" | "pv" | "persistentvolumeclaim" => "claims are directories below /var/lib/barepod/volumes",
+        "pv" | "persistentvolume" | "claim" => "write `barepod get volumes`",
         "deployment" | "deploy" | "statefulset" | "st" | "daemonset" | "job" | "all" => {
             "what makes pods is shown as its pods: write `barepod get pods`"
         }
         _ if kind.contains(',') => "write one type at a time",
-        _ => "write `barepod get pods` or `barepod get pod NAME`",
+        _ => {
+            let kinds: Vec<_> = Kind::names().collect();
+            return format!(
+                "there are {}; write for example `barepod get pods` or `barepod get pod NAME`",
+                kinds.join(", ")
+            );
+        }
     };
     known.to_owned()
 }
@@ -158,6 +186,8 @@ mod tests {
             (&["svc"][..], "barepod port list"),
             (&["nodes"], "barepod kube status"),
             (&["secrets"], "/etc/barepod/manifests"),
+            (&["pv"], "barepod get volumes"),
+            (&["images"], "barepod preset list --images"),
             (&["statefulsets"], "barepod get pods"),
             (&["pods,svc"], "one type at a time"),
             (&["db"], "barepod get pod NAME"),
@@ -177,5 +207,7 @@ mod tests {
         assert_eq!(read(&["pods"]).unwrap().check(Some(&labels), Some(&fields)), Ok(()));
         assert!(read(&["pod", "a"]).unwrap().check(None, Some(&fields)).is_err());
         assert!(read(&["pod", "a"]).unwrap().check(Some(&labels), None).is_err());
+        assert!(read(&["events"]).unwrap().check(Some(&labels), None).unwrap_err().contains("no labels"));
+        assert!(read(&["events"]).unwrap().check(None, Some(&fields)).unwrap_err().contains("involvedObject.name"));
     }
 }

@@ -28,6 +28,12 @@ pub(crate) struct Object {
     value: OnceCell<Value>,
 }
 
+impl From<Value> for Object {
+    fn from(value: Value) -> Self {
+        Self { text: String::new(), value: OnceCell::from(value) }
+    }
+}
+
 impl Object {
     /// From JSON that the daemon has written.
     pub(crate) fn of_text(text: String) -> Self {

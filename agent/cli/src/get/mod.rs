@@ -4,11 +4,14 @@
 //! [`form`], [`order`]).
 
 mod columns;
+pub(crate) mod events;
 mod form;
 mod kind;
 mod list;
 mod order;
 pub(crate) mod pods;
+pub(crate) mod presets;
+pub(crate) mod volumes;
 
 pub(crate) use form::Form;
 pub(crate) use kind::{Kind, Wanted};

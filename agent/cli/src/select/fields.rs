@@ -17,6 +17,18 @@ pub(crate) const POD_FIELDS: [&str; 8] = [
     "status.podIP",
 ];
 
+/// The fields of an event.
+pub(crate) const EVENT_FIELDS: [&str; 8] = [
+    "involvedObject.fieldPath",
+    "involvedObject.kind",
+    "involvedObject.name",
+    "involvedObject.namespace",
+    "involvedObject.uid",
+    "metadata.namespace",
+    "reason",
+    "type",
+];
+
 /// What must be true of fields: all of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FieldSelector(Vec<Requirement>);

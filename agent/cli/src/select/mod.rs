@@ -3,5 +3,5 @@
 mod fields;
 mod labels;
 
-pub(crate) use fields::{FieldSelector, POD_FIELDS};
+pub(crate) use fields::{EVENT_FIELDS, FieldSelector, POD_FIELDS};
 pub(crate) use labels::LabelSelector;

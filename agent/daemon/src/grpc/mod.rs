@@ -18,6 +18,7 @@ mod shutdown;
 mod signal;
 mod stats;
 mod stream;
+mod volumes;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;

@@ -16,7 +16,7 @@ use super::gate::Gate;
 use super::stream::{Answers, answer};
 use super::{
     Access, Gauge, Machine, attach, cluster, condition, convert, exec, follow, listeners, logs, policy, shutdown,
-    signal,
+    signal, volumes,
 };
 use crate::audit::{Audit, Note};
 use crate::board::Board;
@@ -225,6 +225,12 @@ impl Barepod for Service {
         let (gate, journal) = (self.gate(&request), Arc::clone(&self.journal));
         let filter = request.into_inner();
         Ok(Response::new(answer(move |sink| follow::events(journal, filter, gate, sink))))
+    }
+
+    async fn volumes(&self, request: Request<v1::VolumesRequest>) -> Answer<v1::VolumesResponse> {
+        let gate = self.gate(&request);
+        let found = volumes::list(&self.host, request.into_inner(), move |namespace| gate.sees_namespace(namespace));
+        Ok(Response::new(v1::VolumesResponse { volumes: found.await }))
     }
 
     async fn policy(&self, _: Request<v1::PolicyRequest>) -> Answer<v1::PolicyResponse> {

@@ -2,6 +2,7 @@
 //! the administrator's directory.
 
 mod explain;
+mod new;
 mod pods;
 mod render;
 
@@ -9,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use barepod_presets::{Catalogue, Listed, LocalHost};
+use barepod_presets::{Catalogue, LocalHost};
 
 use crate::args::{Preset, PresetVerb};
+use crate::get::presets::{above, installed};
 use crate::output::{Table, print};
 
 /// Where a verb looks, and what it needs to ask the daemon about a pod.
@@ -27,12 +29,13 @@ pub(super) async fn run(surroundings: Surroundings<'_>, args: Preset) -> Result<
         PresetVerb::Show { name, origins } => show(&presets, &name, origins),
         PresetVerb::Explain(what) => explain::run(&surroundings, &catalogue(&presets)?, what).await,
         PresetVerb::Render(what) => render::run(&surroundings, &catalogue(&presets)?, what).await,
+        PresetVerb::New { name, extends, dry_run } => new::run(&presets, &name, extends.as_deref(), dry_run),
         PresetVerb::Validate { paths } => validate(if paths.is_empty() { vec![presets] } else { paths }),
     }
 }
 
 /// All presets; what is wrong with the administrator's is said, and leaves those out, as in the daemon.
-pub(super) fn catalogue(presets: &Path) -> Result<Catalogue> {
+pub(crate) fn catalogue(presets: &Path) -> Result<Catalogue> {
     let mut catalogue = Catalogue::built_in()?;
     for fault in catalogue.add_dir(presets) {
         eprintln!("warning: a preset is left out: {fault}");
@@ -48,8 +51,7 @@ fn list(presets: &Path, images: bool) -> Result<ExitCode> {
     }
     let mut table = Table::new(&headings);
     for preset in catalogue.list(&LocalHost) {
-        let mut row = vec![preset.name.clone(), preset.title.clone(), installed(&preset), preset.file.clone()];
-        row.push(if preset.above.is_empty() { "-".to_owned() } else { preset.above.join(", ") });
+        let mut row = vec![preset.name.clone(), preset.title.clone(), installed(&preset), preset.file.clone(), above(&preset)];
         if images {
             row.push(preset.images.join(", "));
         }
@@ -57,14 +59,6 @@ fn list(presets: &Path, images: bool) -> Result<ExitCode> {
     }
     print(&table.render())?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn installed(preset: &Listed) -> String {
-    match &preset.installed {
-        None => "-".to_owned(),
-        Some(versions) if versions.is_empty() => "no".to_owned(),
-        Some(versions) => versions.join(", "),
-    }
 }
 
 fn show(presets: &Path, name: &str, origins: bool) -> Result<ExitCode> {
