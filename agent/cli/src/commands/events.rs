@@ -33,3 +33,30 @@ fn line(event: &Event) -> String {
     let about = if pod.is_empty() { "host".to_owned() } else { format!("{namespace}/{pod}{container}") };
     format!("{time}  {:<7}  {about}  {reason}: {message}\n", kind(event))
 }
+
+#[cfg(test)]
+mod tests {
+    use barepod_api::v1::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_a_line_with_whom_it_is_about() {
+        let event = |pod: &str, container: &str, warning, reason: &str, message: &str| Event {
+            time: Some(Timestamp { seconds: 1_000_000_000, nanos: 0 }),
+            namespace: "shop".to_owned(),
+            pod: pod.to_owned(),
+            container: container.to_owned(),
+            warning,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            ..Event::default()
+        };
+        let lines = [
+            event("db", "", false, "Scheduled", "accepted"),
+            event("db", "postgresql", true, "Unhealthy", "Liveness probe failed: refused"),
+            event("", "", false, "ConfigReloaded", "changed: nodeLabels"),
+        ];
+        insta::assert_snapshot!(lines.iter().map(line).collect::<String>());
+    }
+}
