@@ -1076,6 +1076,7 @@ pub struct Event {
     pub time: ::core::option::Option<Timestamp>,
     #[prost(string, tag = "2")]
     pub namespace: ::prost::alloc::string::String,
+    /// empty: the host itself, in the namespace default
     #[prost(string, tag = "3")]
     pub pod: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
@@ -1156,6 +1157,15 @@ pub struct ConfigResponse {
     /// the file, as it is now, says something else, or cannot be read
     #[prost(bool, tag = "3")]
     pub is_stale: bool,
+    /// keys whose values in the file hold after a reload; those below `resources` with a dot
+    #[prost(string, repeated, tag = "4")]
+    pub after_reload: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// and those that hold after a restart of the daemon
+    #[prost(string, repeated, tag = "5")]
+    pub after_restart: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// what is wrong with the file as it is now
+    #[prost(string, tag = "6")]
+    pub fault: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PolicyRequest {}

@@ -7,6 +7,7 @@ mod deletion;
 mod ephemeral;
 mod halt;
 mod hooks;
+mod host_rules;
 mod notify;
 mod policy;
 mod pressure;
