@@ -695,6 +695,9 @@ pub struct Container {
     pub said: ::core::option::Option<Said>,
     #[prost(bool, tag = "33")]
     pub ephemeral: bool,
+    /// why it was stopped, if it has ended and did not end by itself
+    #[prost(string, tag = "34")]
+    pub cause: ::prost::alloc::string::String,
 }
 /// What a service says of itself (sd_notify).
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -728,6 +731,9 @@ pub struct Termination {
     pub started: ::core::option::Option<Timestamp>,
     #[prost(message, optional, tag = "6")]
     pub finished: ::core::option::Option<Timestamp>,
+    /// why it was stopped, for people; empty if it ended by itself
+    #[prost(string, tag = "7")]
+    pub cause: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Timestamp {

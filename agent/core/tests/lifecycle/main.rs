@@ -2,6 +2,7 @@
 
 mod bench;
 mod booking;
+mod causes;
 mod conditions;
 mod deletion;
 mod ephemeral;
