@@ -44,6 +44,15 @@ fn a_main_process_beyond_its_limit_is_oom_killed_and_started_again() -> Result {
     let status = host.container("eater", "killed and started", |status| status["restartCount"].as_u64() >= Some(1))?;
     let end = &status["lastState"]["terminated"];
     assert_eq!((&end["reason"], &end["exitCode"]), (&json!("OOMKilled"), &json!(137)), "{status}");
+    let figures = "its memory limit is 32Mi, and it had 3";
+    let events = host.barepod(&["events", "eater", "--types=Warning"])?;
+    assert!(
+        events.contains(&format!("OOMKilling: the kernel killed its main process for memory: {figures}")),
+        "{events}"
+    );
+    host.until("the figures in the history", SOON, |host| {
+        host.barepod(&["describe", "eater"]).ok()?.contains(&format!(": {figures}")).then_some(())
+    })?;
     Ok(())
 }
 
@@ -61,7 +70,12 @@ fn a_child_beyond_the_limit_is_killed_alone_where_the_preset_says_so_and_it_is_t
     })?;
     host.until("the kill to be told", SOON, |host| {
         let events = host.barepod(&["events"]).ok()?;
-        events.lines().any(|line| line.contains("OOMKilling") && line.contains("killed 1")).then_some(())
+        events
+            .lines()
+            .any(|line| {
+                line.contains("OOMKilling") && line.contains("killed 1") && line.contains("its memory limit is 32Mi")
+            })
+            .then_some(())
     })?;
     assert_eq!(host.pid("parent"), Some(pid));
     let status = host.pod("parent")?["status"]["containerStatuses"][0].take();

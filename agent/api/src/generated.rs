@@ -698,6 +698,9 @@ pub struct Container {
     pub said: ::core::option::Option<Said>,
     #[prost(bool, tag = "33")]
     pub ephemeral: bool,
+    /// why it was stopped, if it has ended and did not end by itself
+    #[prost(string, tag = "34")]
+    pub cause: ::prost::alloc::string::String,
 }
 /// What a service says of itself (sd_notify).
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -731,6 +734,9 @@ pub struct Termination {
     pub started: ::core::option::Option<Timestamp>,
     #[prost(message, optional, tag = "6")]
     pub finished: ::core::option::Option<Timestamp>,
+    /// why it was stopped, for people; empty if it ended by itself
+    #[prost(string, tag = "7")]
+    pub cause: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Timestamp {
@@ -1079,6 +1085,7 @@ pub struct Event {
     pub time: ::core::option::Option<Timestamp>,
     #[prost(string, tag = "2")]
     pub namespace: ::prost::alloc::string::String,
+    /// empty: the host itself, in the namespace default
     #[prost(string, tag = "3")]
     pub pod: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
@@ -1094,6 +1101,46 @@ pub struct Event {
     /// of the pod, if it is known
     #[prost(string, tag = "9")]
     pub source: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VolumesRequest {
+    /// empty: all
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// empty: all
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// also what each takes: its files are counted, which may take a while
+    #[prost(bool, tag = "3")]
+    pub count: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct VolumesResponse {
+    /// by namespace and name
+    #[prost(message, repeated, tag = "1")]
+    pub volumes: ::prost::alloc::vec::Vec<Volume>,
+}
+/// A claim's directory.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Volume {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub path: ::prost::alloc::string::String,
+    /// that have it
+    #[prost(string, repeated, tag = "4")]
+    pub pods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// absent where the file system does not say
+    #[prost(message, optional, tag = "5")]
+    pub created: ::core::option::Option<Timestamp>,
+    /// bytes, if they were to be counted
+    #[prost(uint64, optional, tag = "6")]
+    pub used: ::core::option::Option<u64>,
+    /// bytes, of its whole file system
+    #[prost(uint64, optional, tag = "7")]
+    pub available: ::core::option::Option<u64>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VersionRequest {}
@@ -1119,6 +1166,15 @@ pub struct ConfigResponse {
     /// the file, as it is now, says something else, or cannot be read
     #[prost(bool, tag = "3")]
     pub is_stale: bool,
+    /// keys whose values in the file hold after a reload; those below `resources` with a dot
+    #[prost(string, repeated, tag = "4")]
+    pub after_reload: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// and those that hold after a restart of the daemon
+    #[prost(string, repeated, tag = "5")]
+    pub after_restart: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// what is wrong with the file as it is now
+    #[prost(string, tag = "6")]
+    pub fault: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PolicyRequest {}
@@ -1687,6 +1743,31 @@ pub mod barepod_client {
             req.extensions_mut().insert(GrpcMethod::new("barepod.v1.Barepod", "Events"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// The directories that claims are on this host, also those that no pod uses.
+        pub async fn volumes(
+            &mut self,
+            request: impl tonic::IntoRequest<super::VolumesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::VolumesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/barepod.v1.Barepod/Volumes",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("barepod.v1.Barepod", "Volumes"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The host goes down: every pod is ended in order, and nothing is begun any more until the next boot, or until that is
         /// called off. For root alone, but for those who only look.
         pub async fn shutdown(
@@ -2092,6 +2173,11 @@ pub mod barepod_server {
             &self,
             request: tonic::Request<super::EventsRequest>,
         ) -> std::result::Result<tonic::Response<Self::EventsStream>, tonic::Status>;
+        /// The directories that claims are on this host, also those that no pod uses.
+        async fn volumes(
+            &self,
+            request: tonic::Request<super::VolumesRequest>,
+        ) -> std::result::Result<tonic::Response<super::VolumesResponse>, tonic::Status>;
         /// Server streaming response type for the Shutdown method.
         type ShutdownStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::ShutdownResponse, tonic::Status>,
@@ -2825,6 +2911,49 @@ pub mod barepod_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/barepod.v1.Barepod/Volumes" => {
+                    #[allow(non_camel_case_types)]
+                    struct VolumesSvc<T: Barepod>(pub Arc<T>);
+                    impl<T: Barepod> tonic::server::UnaryService<super::VolumesRequest>
+                    for VolumesSvc<T> {
+                        type Response = super::VolumesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::VolumesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Barepod>::volumes(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = VolumesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

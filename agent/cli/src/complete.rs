@@ -14,6 +14,7 @@ use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{CompleteEnv, Shells};
 
 use crate::args::Args;
+use crate::get::{Form, Kind};
 use crate::output::print;
 
 /// By this variable the script of a shell asks.
@@ -53,6 +54,17 @@ pub(crate) fn presets() -> Vec<CompletionCandidate> {
     // What is wrong with one is said to whoever uses it.
     drop(catalogue.add_dir(Path::new("/etc/barepod/presets")));
     catalogue.names().into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// The types that `get` shows.
+pub(crate) fn kinds() -> Vec<CompletionCandidate> {
+    Kind::names().map(CompletionCandidate::new).collect()
+}
+
+/// The forms of `get -o`, up to where a text of their own begins.
+pub(crate) fn forms() -> Vec<CompletionCandidate> {
+    let begin = |form: String| form.find('=').map_or(form.clone(), |at| form[..=at].to_owned());
+    Form::words().map(begin).map(CompletionCandidate::new).collect()
 }
 
 async fn names(socket: PathBuf, namespace: String) -> Result<Vec<String>> {

@@ -15,7 +15,10 @@ const FOREIGN: [(&[&str], &str); 28] = [
     (&["enable", "unmask"], "barepod start NAME: what is not stopped is begun at each boot"),
     (&["disable", "mask"], "barepod stop NAME: it stays stopped over a boot"),
     (&["reload", "rollout", "try-restart"], "barepod restart NAME"),
-    (&["daemon-reload"], "nothing: barepodd sees changes of its manifests and of its policy by itself"),
+    (
+        &["daemon-reload"],
+        "nothing: barepodd sees manifests and policy change by itself; for barepod.yaml, systemctl reload barepod",
+    ),
     (&["scale"], "a host runs one of each pod: apply another one under another name"),
     (
         &["port-forward", "proxy", "expose"],
@@ -73,8 +76,6 @@ fn plain_word(word: &str, error: &clap::Error) -> Option<String> {
 fn argument(word: &str) -> Option<String> {
     let instead = match word.split('=').next().unwrap_or(word) {
         "--force" | "--now" => "--grace-period 0 ends a pod at once",
-        "--all-containers" => "-c NAME shows one; `barepod describe` names them",
-        "--selector" | "-l" => "there are no selectors here yet: name the pods",
         "--replicas" => "a host runs one of each pod",
         "--image" => "name the image as PRESET: barepod run postgres:15",
         "--env" | "-e" => "--set NAME=VALUE sets a variable",
@@ -82,7 +83,7 @@ fn argument(word: &str) -> Option<String> {
         "--volume" | "-v" => {
             "what is to be kept has a claim already; write other volumes into a manifest (--dry-run prints one)"
         }
-        "--no-headers" => "-o name prints names alone, -o json all",
+        "--template" | "--go-template" => "-o jsonpath=TEMPLATE",
         "--kubeconfig" | "--context" | "--server" => "barepod speaks with the daemon of this host alone (--socket)",
         "--user" => "whom a container runs as is its manifest's word (securityContext.runAsUser)",
         "--lines" => "--tail LINES",
@@ -95,20 +96,20 @@ fn argument(word: &str) -> Option<String> {
 mod tests {
     use std::fmt::Write as _;
 
-    use clap::{CommandFactory as _, Parser as _};
+    use clap::CommandFactory as _;
 
     use super::*;
-    use crate::args::Args;
+    use crate::args::{self, Args};
 
     /// What is printed for a line that is wrong.
     fn said(line: &str) -> String {
-        let error = amend(Args::try_parse_from(line.split_whitespace()).expect_err(line));
+        let error = amend(args::parse(line.split_whitespace()).expect_err(line));
         assert_eq!(error.exit_code(), 2, "{line}");
         error.render().to_string()
     }
 
     /// Wrong lines, and a part of what has to be said to each.
-    const WRONG: [(&str, &str); 48] = [
+    const WRONG: [(&str, &str); 60] = [
         ("barepod create -f pod.yaml", "barepod apply -f FILE"),
         ("barepod edit db", "barepod apply -f FILE"),
         ("barepod ps", "barepod get pods"),
@@ -139,8 +140,20 @@ mod tests {
         ("barepod apply pod.yaml", "-f pod.yaml"),
         ("barepod apply", "--filename <FILE>"),
         ("barepod get pods --all-namespace", "'--all-namespaces'"),
-        ("barepod get pods -o table", "[possible values: json, yaml, wide, name]"),
-        ("barepod get pods -l app=db", "name the pods"),
+        ("barepod get pods -o table", "write json, yaml, wide, name, jsonpath=TEMPLATE"),
+        ("barepod get pods -o jsonpath=.items", "write {.items}"),
+        ("barepod get pods -o jsonpath={.items[*}", "character 10"),
+        ("barepod get pods -o custom-columns=.metadata.name", "write HEADING:PATH"),
+        ("barepod get pods --sort-by .items[", "character 8"),
+        ("barepod get pods --sort-by=.metadata.name -w", "cannot be used with"),
+        ("barepod get pods -l app=db,", "missing after this comma"),
+        ("barepod get pods --field-selector spec.image=x", "there are metadata.name"),
+        ("barepod get pod db -l app", "names and selectors exclude each other"),
+        ("barepod get svc", "barepod port list"),
+        ("barepod get pods,events", "one type at a time"),
+        ("barepod delete db -l app", "names and selectors exclude each other"),
+        ("barepod describe", "<POD"),
+        ("barepod logs db -c main --all-containers", "cannot be used with"),
         ("barepod exec db sh", "-- sh"),
         ("barepod exec db", "<COMMAND>"),
         ("barepod logs", "<POD>"),
@@ -150,7 +163,7 @@ mod tests {
         ("barepod logs db --lines 5", "--tail LINES"),
         ("barepod delete", "<POD>"),
         ("barepod delete db --force", "--grace-period 0"),
-        ("barepod delete db --all", "cannot be used with"),
+        ("barepod delete db --all", "names and --all exclude each other"),
         ("barepod delete -A", "--all"),
         ("barepod run", "<PRESET>"),
         ("barepod run postgresql --env A=b", "--set NAME=VALUE"),

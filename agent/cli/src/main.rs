@@ -5,27 +5,26 @@ mod commands;
 mod complete;
 mod doctor;
 mod duration;
+mod get;
 mod hint;
+mod jsonpath;
 mod offline;
 mod output;
 mod progress;
 mod refusal;
 mod report;
 mod run;
+mod select;
 mod target;
 mod terminal;
 mod top;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::args::Args;
-
 /// Exit codes: 0 done; 1 refused or failed; 2 the command line was wrong; of `exec`, the command's own code.
 fn main() -> ExitCode {
     complete::answer();
-    let args = match Args::try_parse() {
+    let args = match args::parse(std::env::args_os()) {
         Ok(args) => args,
         Err(error) => {
             let error = hint::amend(error);

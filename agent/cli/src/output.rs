@@ -1,11 +1,8 @@
-//! Tables, ages and objects as people read them.
+//! Tables, ages and times as people read them.
 
 use std::io::{self, Write};
 
-use barepod_api::v1::{Pod, Timestamp};
-use serde_json::{Value, json};
-
-use crate::args::Output;
+use barepod_api::v1::Timestamp;
 
 /// Rows under headings, columns padded with three blanks between them, as kubectl prints them.
 #[derive(Debug, Default)]
@@ -73,78 +70,28 @@ pub(crate) fn time(time: Option<&Timestamp>) -> String {
         .map_or_else(|| "<unknown>".to_owned(), |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
-/// The table of `get pods`.
-pub(crate) fn pods(pods: &[Pod], wide: bool, namespaces: bool, now: i64) -> Table {
-    let mut headings = vec!["NAME", "READY", "STATUS", "RESTARTS", "AGE"];
-    if namespaces {
-        headings.insert(0, "NAMESPACE");
-    }
-    if wide {
-        headings.extend(["SOURCE", "PID", "PRESET", "UID"]);
-    }
-    let mut table = Table::new(&headings);
-    for pod in pods {
-        table.row(pod_row(pod, wide, namespaces, now));
-    }
-    table
+/// A time for programs, as Kubernetes writes it.
+pub(crate) fn rfc3339(time: Option<&Timestamp>) -> String {
+    let time = time.and_then(|t| jiff::Timestamp::new(t.seconds, 0).ok());
+    time.map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default()
 }
 
-fn pod_row(pod: &Pod, wide: bool, namespaces: bool, now: i64) -> Vec<String> {
-    let regular = || pod.containers.iter().filter(|c| !c.init && !c.ephemeral);
-    let ready = regular().filter(|c| c.ready).count();
-    let mut cells = vec![
-        pod.name.clone(),
-        format!("{ready}/{}", regular().count()),
-        pod.phase.clone(),
-        restarts(pod, now),
-        age(pod.created.as_ref(), now),
-    ];
-    if namespaces {
-        cells.insert(0, pod.namespace.clone());
-    }
-    if wide {
-        let list = |of: fn(&barepod_api::v1::Container) -> String| regular().map(of).collect::<Vec<_>>().join(",");
-        cells.push(pod.source.clone());
-        cells.push(list(|c| if c.pid == 0 { "-".to_owned() } else { c.pid.to_string() }));
-        cells.push(list(|c| c.preset.clone()));
-        cells.push(pod.uid.clone());
-    }
-    cells
-}
+/// What is not known.
+pub(crate) const UNKNOWN: &str = "-";
 
-/// `3 (20s ago)`.
-fn restarts(pod: &Pod, now: i64) -> String {
-    let count: u32 = pod.containers.iter().map(|c| c.restart_count).sum();
-    let last = pod.containers.iter().filter_map(|c| c.last.as_ref()?.finished).max_by_key(|t| t.seconds);
-    match last {
-        Some(last) if count > 0 => format!("{count} ({} ago)", age(Some(&last), now)),
-        Some(_) | None => count.to_string(),
-    }
-}
-
-/// Pods as `-o` asks. `single` is the object itself instead of a list of one.
-pub(crate) fn render(list: &[Pod], output: Option<Output>, namespaces: bool, single: bool) -> anyhow::Result<String> {
-    let object = || -> anyhow::Result<Value> {
-        let mut items = list.iter().map(|pod| serde_json::from_str(&pod.object)).collect::<Result<Vec<Value>, _>>()?;
-        if single && items.len() == 1 {
-            Ok(items.remove(0))
-        } else {
-            Ok(json!({"apiVersion": "v1", "kind": "List", "items": items}))
-        }
+/// `1.5Gi`, `12Mi`, `0`: three digits say enough.
+pub(crate) fn size(bytes: Option<u64>) -> String {
+    let Some(bytes) = bytes else { return UNKNOWN.to_owned() };
+    let units = [("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)];
+    let Some((unit, shift)) = units.into_iter().find(|(_, shift)| bytes >> shift > 0) else {
+        return bytes.to_string();
     };
-    Ok(match output {
-        None => pods(list, false, namespaces, now()).render(),
-        Some(Output::Wide) => pods(list, true, namespaces, now()).render(),
-        Some(Output::Name) => list.iter().map(|pod| format!("pod/{}\n", pod.name)).collect(),
-        Some(Output::Json) => format!("{:#}\n", object()?),
-        Some(Output::Yaml) => serde_saphyr::to_string(&object()?)?,
-    })
+    let (whole, tenths) = (bytes >> shift, ((bytes % (1 << shift)) * 10) >> shift);
+    if whole < 10 { format!("{whole}.{tenths}{unit}") } else { format!("{whole}{unit}") }
 }
 
 #[cfg(test)]
 mod tests {
-    use barepod_api::v1::{Container, Termination};
-
     use super::*;
 
     #[test]
@@ -166,29 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn pods_are_listed_as_kubectl_lists_them() {
-        let container = Container {
-            name: "db".to_owned(),
-            ready: true,
-            pid: 4711,
-            restart_count: 2,
-            preset: "postgresql 15.20".to_owned(),
-            last: Some(Termination { finished: Some(Timestamp { seconds: 80, nanos: 0 }), ..Termination::default() }),
-            ..Container::default()
-        };
-        let pod = Pod {
-            name: "db".to_owned(),
-            namespace: "default".to_owned(),
-            phase: "Running".to_owned(),
-            source: "file".to_owned(),
-            uid: "u".to_owned(),
-            created: Some(Timestamp { seconds: 0, nanos: 0 }),
-            containers: vec![container],
-            ..Pod::default()
-        };
-        insta::assert_snapshot!(pods(&[pod], true, true, 100).render(), @r"
-        NAMESPACE   NAME   READY   STATUS    RESTARTS      AGE    SOURCE   PID    PRESET             UID
-        default     db     1/1     Running   2 (20s ago)   100s   file     4711   postgresql 15.20   u
-        ");
+    fn sizes_have_three_digits_at_most() {
+        let of = |bytes| size(Some(bytes));
+        assert_eq!(
+            [of(0), of(1023), of(1536), of(10 << 10), of(999 << 20), of(5 << 40)].join(" "),
+            "0 1023 1.5Ki 10Ki 999Mi 5.0Ti"
+        );
     }
 }

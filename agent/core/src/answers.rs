@@ -40,6 +40,7 @@ pub(crate) fn subject(input: &Input) -> Option<&PodUid> {
         | Input::Surveyed { .. }
         | Input::Shutdown { .. }
         | Input::Booked { .. }
+        | Input::Ruled { .. }
         | Input::Restart { .. }
         | Input::Halt { .. }
         | Input::Condition { .. }
@@ -76,6 +77,7 @@ fn container(input: &Input) -> Option<&ContainerName> {
         | Input::Surveyed { .. }
         | Input::Shutdown { .. }
         | Input::Booked { .. }
+        | Input::Ruled { .. }
         | Input::Restart { .. }
         | Input::Halt { .. }
         | Input::Condition { .. }
@@ -108,6 +110,7 @@ impl PodMachine {
             | Input::Surveyed { .. }
             | Input::Shutdown { .. }
             | Input::Booked { .. }
+            | Input::Ruled { .. }
             | Input::Restart { .. }
             | Input::Halt { .. }
             | Input::Condition { .. }
@@ -186,6 +189,7 @@ impl Running {
             | Input::Surveyed { .. }
             | Input::Shutdown { .. }
             | Input::Booked { .. }
+            | Input::Ruled { .. }
             | Input::Restart { .. }
             | Input::Halt { .. }
             | Input::Condition { .. }

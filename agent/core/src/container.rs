@@ -393,6 +393,7 @@ fn may_start(rec: &ContainerRecord, scene: Scene<'_>) -> bool {
 /// An end that nobody saw.
 pub(crate) fn unseen_end(message: &str, started: Option<Stamp>, finished: Stamp) -> Termination {
     Termination {
+        cause: None,
         status: ExitStatus::Unknown,
         reason: Reason::ContainerStatusUnknown,
         message: message.to_owned(),

@@ -14,8 +14,8 @@ use crate::pod::{Claims, Others, PodMachine, Stage};
 use crate::pressure::Watch;
 use crate::proposal::Request;
 use crate::{
-    BackoffFigures, Booking, Capacity, CpuSet, CpuTable, Effect, Input, Moment, PodView, admission, answers, capacity,
-    cpus, dependency, fresh, planted, show,
+    BackoffFigures, Booking, Capacity, CpuSet, CpuTable, Effect, HostRules, Input, Moment, PodView, admission, answers,
+    capacity, cpus, dependency, fresh, planted, show,
 };
 
 /// The state machine of everything that is decided on one host.
@@ -102,6 +102,19 @@ impl Core {
         }
     }
 
+    /// Other rules hold from now on. Whoever waits looks again: for room, or for the end of a back-off.
+    fn rule(&mut self, rules: HostRules) {
+        let HostRules { backoff, amounts, pods, pressure } = rules;
+        self.figures = backoff;
+        if let Some(host) = self.host.as_mut() {
+            (host.amounts, host.pods) = (amounts, pods);
+        }
+        if let Some(watch) = self.watch.as_mut() {
+            watch.follow(pressure);
+        }
+        self.touched.extend(self.pods.keys().cloned());
+    }
+
     /// Takes one input in. `now` must not go back in boot time.
     pub fn handle(&mut self, now: Moment, input: Input) {
         if fresh::is_fresh(self, &input) {
@@ -158,6 +171,7 @@ impl Core {
             Input::Surveyed { survey } => self.surveyed(&survey, now),
             Input::Shutdown { goes_down } => self.shut_down(goes_down),
             Input::Booked { others } => self.book(*others),
+            Input::Ruled { rules } => self.rule(*rules),
             Input::Wake => self.wake(now),
             Input::Prepared { .. }
             | Input::PrepareFailed { .. }

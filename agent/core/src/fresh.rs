@@ -21,6 +21,7 @@ pub(crate) fn is_fresh(core: &Core, input: &Input) -> bool {
         | Input::Surveyed { .. }
         | Input::Shutdown { .. }
         | Input::Booked { .. }
+        | Input::Ruled { .. }
         | Input::Restart { .. }
         | Input::Halt { .. }
         | Input::Condition { .. }

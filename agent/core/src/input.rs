@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use barepod_model::{
-    Attempt, BootTime, ContainerKey, ContainerName, ExitStatus, HookKind, Namespace, Permit, Pod, PodName, PodUid,
-    ProbeKind, Reason, Source, Stamp, WallTime,
+    Amounts, Attempt, BootTime, ContainerKey, ContainerName, ExitStatus, HookKind, Namespace, Permit, Pod, PodName,
+    PodUid, ProbeKind, Reason, Source, Stamp, WallTime,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptKey, Booking, ConditionChange, Heard, PodRecord, ProbeTicket, Revision, StorageUse, Survey};
+use crate::{
+    AttemptKey, BackoffFigures, Booking, ConditionChange, Heard, PodRecord, PressureRules, ProbeTicket, Revision,
+    StorageUse, Survey,
+};
 
 /// When an input is handled. The boot id is given to the core once, when it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +20,19 @@ pub struct Moment {
     pub boot: BootTime,
     /// For people and records only.
     pub wall: WallTime,
+}
+
+/// What an administrator may change of his mind about while a core decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRules {
+    /// Figures of the restart back-off.
+    pub backoff: BackoffFigures,
+    /// What the host has for pods.
+    pub amounts: Amounts,
+    /// So many pods at most; `None` is no limit.
+    pub pods: Option<u64>,
+    /// When pods are evicted for others, and which never are.
+    pub pressure: PressureRules,
 }
 
 /// Names a request, so that its answer finds the asker.
@@ -380,6 +396,11 @@ pub enum Input {
     Booked {
         /// All that they have.
         others: Box<Booking>,
+    },
+    /// The host's administrator has other rules for pods; what runs is left alone.
+    Ruled {
+        /// All that can change while a daemon runs.
+        rules: Box<HostRules>,
     },
     /// The pod's ledger file is gone, durably.
     Forgotten {

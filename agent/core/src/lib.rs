@@ -57,8 +57,8 @@ pub use deadline::Deadline;
 pub use effect::{AttemptKey, BackoffFigures, Effect, Event, ProbeTicket, Severity, Sync};
 pub use heard::{Heard, Patience, Said};
 pub use input::{
-    Accepted, Denied, Evidence, HookOutcome, Input, Moment, Observation, PastEnd, ProbeOutcome, RequestId, Restored,
-    StartFailure, Verb,
+    Accepted, Denied, Evidence, HookOutcome, HostRules, Input, Moment, Observation, PastEnd, ProbeOutcome, RequestId,
+    Restored, StartFailure, Verb,
 };
 #[cfg(feature = "planted")]
 pub use planted::{Fault, plant};

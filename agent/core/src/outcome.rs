@@ -38,7 +38,8 @@ impl Exit {
             ExitStatus::Code(_) | ExitStatus::Signal(_) => Reason::Error,
         };
         let started = known.or(self.started);
-        Termination { status: self.status, reason, message: self.message, started, finished: self.finished }
+        let Exit { status, message, finished, .. } = self;
+        Termination { status, reason, message, started, finished, cause: None }
     }
 }
 
@@ -50,6 +51,7 @@ pub(crate) fn never_ran(failure: StartFailure, finished: Stamp) -> Termination {
         message: failure.message,
         started: None,
         finished,
+        cause: None,
     }
 }
 
@@ -64,8 +66,10 @@ pub(crate) fn is_start_failure(end: &Termination) -> bool {
     was_never_created(end) || matches!(end.reason, Reason::RunContainerError | Reason::StartError)
 }
 
-/// Writes the end of the newest attempt down.
-pub(crate) fn close(rec: &mut ContainerRecord, end: Termination, progress: Progress, scene: Scene<'_>) {
+/// Writes the end of the newest attempt down, and why it was stopped, if it was.
+pub(crate) fn close(rec: &mut ContainerRecord, mut end: Termination, progress: Progress, scene: Scene<'_>) {
+    let own = rec.stop.as_ref().and_then(|intent| intent.cause.clone());
+    end.cause = own.or_else(|| scene.ending.and_then(|order| order.cause.clone()));
     let spec = scene.spec.filter(|spec| !is_outdated(rec) || spec.kind == ContainerKind::Ephemeral);
     rec.finished = spec.is_some_and(|spec| is_final(spec, scene.wanted.restart_policy, &end));
     rec.restarts_all = spec.and_then(|spec| rule(spec, &end)) == Some(RestartAction::RestartAllContainers);

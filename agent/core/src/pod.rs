@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use barepod_model::{
     Amounts, BootTime, Container as Spec, ContainerKey, ContainerKind, ContainerName, Phase, Pod, PodUid, Reason,
-    Source, Stamp,
+    Source, Stamp, StopCause,
 };
 
 use crate::admission::Blocker;
@@ -319,19 +319,27 @@ impl PodMachine {
         let spec = self.wanted.containers.iter().find(|container| container.name == *name);
         let intent = self.record.containers.get(name)?.stop.as_ref();
         let plan = spec.map(|spec| &spec.stop).or(intent.map(|intent| &intent.plan)).cloned().unwrap_or_default();
-        let (since, grace) = match self.end()? {
-            End::Deleted(deletion) => (deletion.since.clone(), deletion.grace_for(self.wanted.grace, &plan)),
-            End::Failed(failure) => (failure.since.clone(), failure.grace_for(self.wanted.grace, &plan)),
-            End::Over(since) if spec.is_some_and(stands_beside) => (since, Grace::effective(self.wanted.grace, &plan)),
+        let (since, grace, cause) = match self.end()? {
+            End::Deleted(deletion) => {
+                (deletion.since.clone(), deletion.grace_for(self.wanted.grace, &plan), StopCause::Deletion)
+            }
+            End::Failed(failure) => {
+                let cause = StopCause::Failure(failure.reason, failure.message.clone());
+                (failure.since.clone(), failure.grace_for(self.wanted.grace, &plan), cause)
+            }
+            End::Over(since) if spec.is_some_and(stands_beside) => {
+                (since, Grace::effective(self.wanted.grace, &plan), StopCause::Over)
+            }
             End::Over(_) => return None,
         };
+        let cause = Some(Box::new(cause));
         let hook = match spec {
             Some(spec) => spec.lifecycle.pre_stop.clone(),
             None => intent.and_then(|intent| intent.hook.clone()),
         };
         let asked = self.is_dying();
         let held = self.others.held || spec.is_some_and(|spec| self.must_outlive_others(spec));
-        Some(StopOrder { held, asked, ..StopOrder::new(&since, &ctx.stamp(), grace, &plan, hook) })
+        Some(StopOrder { held, asked, cause, ..StopOrder::new(&since, &ctx.stamp(), grace, &plan, hook) })
     }
 
     /// A sidecar ends after all that is no sidecar, and after the sidecars that were started after it.

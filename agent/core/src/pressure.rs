@@ -126,6 +126,16 @@ impl Watch {
         self.cleared = Some(now);
     }
 
+    /// Other rules hold from now on. Thresholds are known by their place among them: how long one was met is found out anew.
+    /// What was said of the host holds until its time is over.
+    pub(crate) fn follow(&mut self, rules: PressureRules) {
+        if self.rules != rules {
+            self.rules = rules;
+            self.since.clear();
+            self.unresolved.clear();
+        }
+    }
+
     fn is_outdated(&self, survey: &Survey) -> bool {
         self.cleared.is_some_and(|cleared| survey.begun <= cleared) && !planted::on(Fault::StaleSurveyEvicts)
     }

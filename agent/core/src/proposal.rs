@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use barepod_model::{Container, ContainerKind, ContainerName, Permit, Pod, PodUid, Reason, Stamp};
+use barepod_model::{Container, ContainerKind, ContainerName, Permit, Pod, PodUid, Reason, Stamp, StopCause};
 
 use crate::diff::Change;
 use crate::pod::{given, stands_beside};
@@ -116,7 +116,7 @@ impl Proposal {
                 record.halted = None;
                 revive(record, at);
                 for name in containers {
-                    replace(record, name, at, Waits::Successor);
+                    replace(record, name, at, Waits::Successor, StopCause::Restart);
                 }
             }
         }
@@ -155,7 +155,9 @@ fn end_and_come_back(record: &mut PodRecord, at: &Stamp, which: impl Fn(&Contain
     let PodRecord { pod, containers, .. } = record;
     for spec in pod.containers.iter().filter(|spec| which(spec)) {
         if let Some(container) = containers.get_mut(&spec.name).filter(|container| may_live(container)) {
-            container.stop.get_or_insert_with(|| StopIntent::of(spec, pod, at.clone(), Waits::Successor));
+            container
+                .stop
+                .get_or_insert_with(|| StopIntent::of(spec, pod, at.clone(), Waits::Successor, StopCause::Change));
         }
     }
 }
@@ -230,7 +232,7 @@ pub(crate) fn restart_for_resize(record: &mut PodRecord, before: &Allocation, at
     });
     let lives = |name: &ContainerName| record.containers.get(name).is_some_and(|rec| may_live(rec));
     let names: Vec<_> = restarted.map(|spec| spec.name.clone()).filter(lives).collect();
-    names.iter().for_each(|name| replace(record, name, at, Waits::Successor));
+    names.iter().for_each(|name| replace(record, name, at, Waits::Successor, StopCause::Change));
 }
 
 /// One container asked for new processes of all: those of the others are replaced at once, its own after its back-off.
@@ -239,14 +241,14 @@ pub(crate) fn replace_others(record: &mut PodRecord, asker: &ContainerName, at: 
     let kept = |container: &&Container| container.kind != ContainerKind::Ephemeral;
     let names: Vec<_> = record.pod.containers.iter().filter(kept).map(|container| container.name.clone()).collect();
     for name in names.iter().filter(|name| *name != asker) {
-        replace(record, name, at, Waits::Pod);
+        replace(record, name, at, Waits::Pod, StopCause::Companion(asker.clone()));
     }
     record.initialized = false;
 }
 
 /// What was started with something else is replaced, and its crashes are not held against its successor.
 fn replace_for_change(record: &mut PodRecord, name: &ContainerName, at: &Stamp, waits: Waits) {
-    replace(record, name, at, waits);
+    replace(record, name, at, waits, StopCause::Change);
     if let Some(container) = record.containers.get_mut(name) {
         container.backoff = None;
     }
@@ -254,13 +256,13 @@ fn replace_for_change(record: &mut PodRecord, name: &ContainerName, at: &Stamp, 
 
 /// Makes the newest attempt of a container out of date; what runs of it is stopped the way it wants to be. One that is
 /// never started again is not for this either.
-pub(crate) fn replace(record: &mut PodRecord, name: &ContainerName, at: &Stamp, waits: Waits) {
+pub(crate) fn replace(record: &mut PodRecord, name: &ContainerName, at: &Stamp, waits: Waits, cause: StopCause) {
     let spec = record.pod.containers.iter().find(|container| container.name == *name);
     let container = record.containers.entry(name.clone()).or_default();
     container.epoch += 1;
     container.finished &= spec.is_some_and(|spec| spec.kind == ContainerKind::Ephemeral);
     if let (Some(spec), true) = (spec, may_live(container)) {
-        let intent = container.stop.get_or_insert_with(|| StopIntent::of(spec, &record.pod, at.clone(), waits));
+        let intent = container.stop.get_or_insert_with(|| StopIntent::of(spec, &record.pod, at.clone(), waits, cause));
         if waits == Waits::Pod {
             intent.waits = waits;
         }

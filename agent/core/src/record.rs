@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use barepod_model::{
-    Attempt, BootId, BootTime, ContainerName, Hook, Notify, Pod, Reason, Resources, Stamp, StopPlan, Termination,
+    Attempt, BootId, BootTime, ContainerName, Hook, Notify, Pod, Reason, Resources, Stamp, StopCause, StopPlan,
+    Termination,
 };
 use serde::{Deserialize, Serialize};
 
@@ -238,6 +239,9 @@ pub struct StopIntent {
     pub hook: Option<Hook>,
     /// Who waits for its end.
     pub waits: Waits,
+    /// Why.
+    #[serde(default)]
+    pub cause: Option<Box<StopCause>>,
 }
 
 /// Who waits for a stop to be over, before it starts.

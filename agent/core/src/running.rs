@@ -9,7 +9,9 @@
 
 use std::sync::Arc;
 
-use barepod_model::{Attempt, BootTime, Container as Spec, HookKind, Pod, ProbeKind, Reason, Resources, Stamp};
+use barepod_model::{
+    Attempt, BootTime, Container as Spec, HookKind, Pod, ProbeKind, Reason, Resources, Stamp, StopCause,
+};
 
 use crate::container::{Scene, is_outdated};
 use crate::context::Ctx;
@@ -161,7 +163,8 @@ impl Running {
             }
         };
         scene.tell(ctx, Severity::Warning, reason, message.to_owned());
-        rec.stop = Some(StopIntent::of(spec, scene.wanted, ctx.stamp(), Waits::Successor));
+        let cause = StopCause::Silence(message.to_owned());
+        rec.stop = Some(StopIntent::of(spec, scene.wanted, ctx.stamp(), Waits::Successor, cause));
     }
 
     /// Whether the answer to this run of a probe is waited for.
@@ -215,7 +218,12 @@ impl Running {
             (ProbeKind::Startup | ProbeKind::Liveness, Verdict::Bad) => {
                 let probe = if kind == ProbeKind::Startup { &spec.startup } else { &spec.liveness };
                 let own = probe.as_ref().and_then(|probe| probe.termination_grace);
-                let mut intent = StopIntent::of(spec, scene.wanted, ctx.stamp(), Waits::Successor);
+                let output = match outcome {
+                    ProbeOutcome::Failure(output) => output.clone(),
+                    ProbeOutcome::Success | ProbeOutcome::Warning(_) | ProbeOutcome::Unavailable(_) => String::new(),
+                };
+                let cause = StopCause::Probe { kind, output };
+                let mut intent = StopIntent::of(spec, scene.wanted, ctx.stamp(), Waits::Successor, cause);
                 if let Some(own) = own {
                     intent.grace = Grace::effective(own, &spec.stop).length;
                 }
@@ -246,11 +254,12 @@ impl Running {
                         spec.into_iter().for_each(|spec| rec.settle_readiness(spec, ctx.now.boot));
                     }
                     (Some(message), spec) => {
+                        let cause = StopCause::Hook(message.clone());
                         let message = format!("the postStart hook failed: {message}");
                         scene.tell(ctx, Severity::Warning, Reason::FailedPostStartHook, message);
                         if let Some(spec) = spec {
                             rec.stop.get_or_insert_with(|| {
-                                StopIntent::of(spec, scene.wanted, ctx.stamp(), Waits::Successor)
+                                StopIntent::of(spec, scene.wanted, ctx.stamp(), Waits::Successor, cause)
                             });
                         }
                     }
@@ -350,11 +359,12 @@ impl Running {
             return;
         }
         let grace = order.ends.since(order.began).as_secs_f32();
+        let why = order.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
         scene.tell(
             ctx,
             Severity::Normal,
             Reason::Killing,
-            format!("stopping attempt {} within {grace} s", self.attempt),
+            format!("stopping attempt {} within {grace} s{why}", self.attempt),
         );
         if let Some(own) = order.extended_from {
             let message = format!("the preset's minimum grace counts, not the pod's {} s", own.as_secs_f32());
@@ -482,13 +492,14 @@ impl ContainerRecord {
 
 impl StopIntent {
     /// To stop what runs as `spec` says, with the full grace.
-    pub(crate) fn of(spec: &Spec, pod: &Pod, since: Stamp, waits: Waits) -> Self {
+    pub(crate) fn of(spec: &Spec, pod: &Pod, since: Stamp, waits: Waits, cause: StopCause) -> Self {
         Self {
             since,
             grace: Grace::effective(pod.grace, &spec.stop).length,
             plan: spec.stop.clone(),
             hook: spec.lifecycle.pre_stop.clone(),
             waits,
+            cause: Some(Box::new(cause)),
         }
     }
 }
@@ -499,7 +510,8 @@ fn stop_order(rec: &ContainerRecord, scene: Scene<'_>, ctx: &Ctx<'_>) -> Option<
         let pod = Grace::effective(scene.wanted.grace, &intent.plan);
         let extended_from = pod.extended_from.filter(|_| pod.length == intent.grace);
         let grace = Grace { length: intent.grace, extended_from, firm: false };
-        StopOrder::new(&intent.since, &ctx.stamp(), grace, &intent.plan, intent.hook.clone())
+        let order = StopOrder::new(&intent.since, &ctx.stamp(), grace, &intent.plan, intent.hook.clone());
+        StopOrder { cause: intent.cause.clone(), ..order }
     });
     match (own, scene.ending) {
         (Some(own), Some(ending)) => Some(own.and(ending)),
@@ -516,11 +528,12 @@ fn unheard(ctx: &Ctx<'_>) -> Heard {
 /// Where nothing says how an attempt that nobody wants is to be stopped.
 fn default_intent(scene: Scene<'_>, since: Stamp) -> StopIntent {
     match scene.spec {
-        Some(spec) => StopIntent::of(spec, scene.wanted, since, Waits::Successor),
+        Some(spec) => StopIntent::of(spec, scene.wanted, since, Waits::Successor, StopCause::Change),
         None => {
             let plan = barepod_model::StopPlan::default();
             let grace = Grace::effective(scene.wanted.grace, &plan).length;
-            StopIntent { since, grace, plan, hook: None, waits: Waits::Successor }
+            let cause = Some(Box::new(StopCause::Change));
+            StopIntent { since, grace, plan, hook: None, waits: Waits::Successor, cause }
         }
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! This is known for as long as the host is up, and kept by whoever makes the core: see [`Core::with_shutdown`].
 
-use barepod_model::{PodUid, Reason, RestartPolicy, Source};
+use barepod_model::{PodUid, Reason, RestartPolicy, Source, StopCause};
 
 use crate::admission::Blocker;
 use crate::container::{State, is_outdated};
@@ -98,7 +98,8 @@ impl PodMachine {
         let names: Vec<_> =
             specs.filter(|spec| !self.must_outlive_others(spec)).map(|spec| spec.name.clone()).collect();
         for name in &names {
-            proposal::replace(&mut self.record, name, &ctx.stamp(), crate::Waits::Successor);
+            let cause = if self.others.goes_down { StopCause::Shutdown } else { StopCause::Halt };
+            proposal::replace(&mut self.record, name, &ctx.stamp(), crate::Waits::Successor, cause);
         }
     }
 }

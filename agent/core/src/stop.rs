@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use barepod_model::{BootTime, Hook, Stamp, StopPlan, StopStage};
+use barepod_model::{BootTime, Hook, Stamp, StopCause, StopPlan, StopStage};
 
 use crate::planted::{self, Fault};
 use crate::retry::Retry;
@@ -38,6 +38,8 @@ pub(crate) struct StopOrder {
     pub(crate) stages: Vec<StopStage>,
     /// The pod's own grace, where the preset's minimum is longer and counts.
     pub(crate) extended_from: Option<Duration>,
+    /// Why.
+    pub(crate) cause: Option<Box<StopCause>>,
 }
 
 /// How long a stop may take.
@@ -82,6 +84,7 @@ impl StopOrder {
             asked: true,
             stages: plan.stages.clone(),
             extended_from: grace.extended_from,
+            cause: None,
         }
     }
 
@@ -286,6 +289,7 @@ mod tests {
             asked: true,
             stages,
             extended_from: None,
+            cause: None,
         }
     }
 

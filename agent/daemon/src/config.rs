@@ -1,8 +1,10 @@
 //! `/etc/barepod/barepod.yaml`. Every key is optional, an unknown one is refused.
 
 mod eviction;
+mod force;
 pub(crate) mod resources;
 mod shown;
+mod words;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,6 +14,8 @@ use std::time::Duration;
 use barepod_core::BackoffFigures;
 use barepod_model::Bytes;
 use serde::Deserialize;
+
+pub(crate) use force::{Force, force};
 
 /// The configuration as it is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,12 +70,12 @@ pub(crate) enum ConfigError {
     /// It cannot be read.
     #[error("the configuration cannot be read")]
     Read(#[source] std::io::Error),
-    /// It is not what it should be; the message has line and column.
-    #[error("{}: {message}", path.display())]
-    Parse { path: PathBuf, message: String },
+    /// It is not what it should be.
+    #[error("{}:{place}: {message}", path.display())]
+    Parse { path: PathBuf, place: String, message: String },
     /// A value breaks a rule.
-    #[error("{}: {key}: {message}", path.display())]
-    Value { path: PathBuf, key: &'static str, message: String },
+    #[error("{}:{line}: {key}: {message}", path.display())]
+    Value { path: PathBuf, line: usize, key: &'static str, message: String },
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -115,11 +119,30 @@ fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         return Ok(Config::default());
     }
     let raw: Raw = serde_saphyr::from_str(text).map_err(|error| {
-        let message = error.to_string();
-        let suggestion = suggestion(&message).unwrap_or_default();
-        ConfigError::Parse { path: path.to_owned(), message: message + &suggestion }
+        let (place, message) = words::of(&error.to_string());
+        ConfigError::Parse { path: path.to_owned(), place, message }
     })?;
-    let value = |key, message: String| ConfigError::Value { path: path.to_owned(), key, message };
+    let place = |(key, message)| ConfigError::Value { path: path.to_owned(), line: line_of(text, key), key, message };
+    check(raw).map_err(place)
+}
+
+/// The line on which a key stands, or, if it is missing, the one that it belongs below.
+fn line_of(text: &str, key: &str) -> usize {
+    let line = key.rsplit('.').find_map(|part| line_with(text, part));
+    line.unwrap_or(1)
+}
+
+fn line_with(text: &str, key: &str) -> Option<usize> {
+    let has_it = |line: &str| {
+        let code = line.split(" #").next().unwrap_or(line);
+        !code.trim_start().starts_with('#')
+            && code.split([' ', '{', ',', '"', '\'']).any(|word| word.trim_end_matches(':') == key)
+    };
+    text.lines().position(has_it).map(|at| at + 1)
+}
+
+fn check(raw: Raw) -> Result<Config, (&'static str, String)> {
+    let value = |key: &'static str, message: String| (key, message);
     let defaults = Config::default();
     let cgroup = raw.cgroup.unwrap_or(defaults.cgroup);
     if cgroup.is_empty() || cgroup.split('/').any(|part| part.is_empty() || part == "..") {
@@ -147,7 +170,7 @@ fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         }
     }
     let backoff = backoff(&raw.crash_loop_back_off, defaults.backoff).map_err(|m| value("crashLoopBackOff", m))?;
-    let resources = resources::parse(&raw.resources).map_err(|(key, message)| value(key, message))?;
+    let resources = resources::parse(&raw.resources)?;
     Ok(Config {
         cgroup,
         socket_group: raw.socket_group,
@@ -161,17 +184,6 @@ fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         resources,
         seccomp_default: raw.seccomp_default.unwrap_or(defaults.seccomp_default),
     })
-}
-
-/// What was meant by a key that there is not. The message names it, and those that there are:
-/// ``unknown field `a`, expected one of b, c``.
-fn suggestion(message: &str) -> Option<String> {
-    let (_, named) = message.split_once("unknown field `")?;
-    let (unknown, known) = named.lines().next()?.split_once("`, expected ")?;
-    let known = known.trim_start_matches("one of ").split([',', ' ', '`']).filter(|word| !word.is_empty());
-    let distance = |key: &str| strsim::osa_distance(&unknown.to_lowercase(), &key.to_lowercase());
-    let nearest = known.map(|key| (distance(key), key)).min()?;
-    (nearest.0 <= 1 + nearest.1.len() / 4).then(|| format!("; did you mean {:?}?", nearest.1))
 }
 
 /// A resolver takes three.
@@ -259,6 +271,43 @@ mod tests {
             assert_eq!(error.contains("did you mean"), said.is_some(), "{error}");
             assert!(error.contains(&said.unwrap_or_default()), "{error}");
         }
+    }
+
+    /// As people get them wrong, each on the second line of its file.
+    const WRONG: [&str; 24] = [
+        "cgroups: barepod",
+        "cgroup: /barepod",
+        "socketgroup: barepod",
+        "crashLoopBackoff: {initialSeconds: 1}",
+        "crashLoopBackOff: {initialSeconds: 10s}",
+        "crashLoopBackOff: {initialSeconds: 500}",
+        "containerLogMaxSize: 10MB",
+        "containerLogMaxFiles: 1",
+        "containerLogMaxFiles: five",
+        "probeAddress: localhost",
+        "clusterDNS: 10.96.0.10",
+        "clusterDNS: [kube-dns]",
+        "nodeLabels: [disk]",
+        "nodeLabels: {disk: very fast}",
+        "seccompDefault: RuntimeDefault",
+        "maxPods: 110",
+        "resources: {maxPods: many}",
+        "resources: {podPidsLimit: 0}",
+        "resources: {systemReserved: {gpu: '1'}}",
+        "resources: {evictionHard: {memory: 100Mi}}",
+        "resources: {evictionHard: {memory.available: 101%}}",
+        "resources: {evictionSoft: {memory.available: 1Gi}}",
+        "resources: {cpuManagerPolicy: static}",
+        "cgroup: a\n  b: c",
+    ];
+
+    #[test]
+    fn every_wrong_file_is_answered_with_the_line_and_what_to_write_instead() {
+        let said = |text: &&str| {
+            let error = parse_text(&format!("# a change\n{text}\n")).expect_err(text);
+            format!("{text}\n    {}\n", error.replace('\n', "\n    "))
+        };
+        insta::assert_snapshot!(WRONG.iter().map(said).collect::<String>());
     }
 
     #[test]

@@ -28,11 +28,13 @@ use crate::booking::{self, Bookings};
 use crate::clock;
 use crate::config::Config;
 use crate::grpc::{self, Access, Gauge, Machine, Service};
-use crate::hands::{Confining, Hands, Host, LogRules, MountTable, Processes};
+use crate::hands::{Confining, Hands, Host, MountTable, Processes};
 use crate::journal::Journal;
 use crate::notify::Notifier;
 use crate::policy::Rules;
 use crate::prober::Prober;
+use crate::reload::Reload;
+use crate::settings::Settings;
 use crate::shutdown::Marker;
 use crate::source::{ClusterSource, FileSource};
 use crate::storage;
@@ -60,14 +62,14 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     let journal = Journal::open(dirs.state.join("history/events.jsonl")).context("events cannot be kept")?;
     let (board, journal) = (Arc::new(Board::new()), Arc::new(journal));
     let audit = Audit::open(dirs.log.join("audit.log")).context("no audit log can be kept")?;
-    let (prober, keeper) = Prober::new(args.prober_binary(), account(&HostAccounts), config.probe_address);
+    let settings = Settings::new(config.clone());
+    let (prober, keeper) = Prober::new(args.prober_binary(), account(&HostAccounts), settings.clone());
     let host = Arc::new(Host {
         dirs: dirs.clone(),
         groups,
         ledger,
         shim_binary: args.shim_binary(),
-        logs: LogRules { max_size: config.log_max_size, max_files: config.log_max_files },
-        cluster_dns: config.cluster_dns.clone(),
+        settings: settings.clone(),
         boot_id: boot_id.clone(),
         board: Arc::clone(&board),
         journal: Arc::clone(&journal),
@@ -77,7 +79,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         memory: whole::amounts(&dirs.state).memory,
         limits: std::sync::Mutex::default(),
         cpus: std::sync::Mutex::default(),
-        confining: Confining::new(dirs.config.join("seccomp"), config.seccomp_default),
+        confining: Confining::new(dirs.config.join("seccomp")),
     });
     let reader = Arc::new(Reader::new(&dirs, config.node_labels.clone())?);
     let access = Access::new(config.socket_group.as_deref(), config.bridge_user.as_deref())?;
@@ -90,13 +92,12 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     let hands = Hands::new(Arc::clone(&host), supervisor.clone(), tasks.clone());
     let cores = whole::cores(Path::new("/sys/devices/system/cpu"));
     let capacity = config.resources.capacity(whole::amounts(&dirs.state), cores);
-    let pressure = config.resources.pressure.clone();
     let others = booking::load(&dirs.state);
     board.put_others(others.clone());
     let mut core = Core::new(boot_id.clone(), config.backoff)
-        .with_capacity(capacity.clone())
+        .with_capacity(capacity)
         .with_others(others)
-        .with_pressure(pressure.clone());
+        .with_pressure(config.resources.pressure.clone());
     let marker = Marker::new(&dirs.run, &boot_id);
     if marker.is_set() {
         core = core.with_shutdown();
@@ -107,7 +108,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
 
     tasks.spawn(keeper.run(stop.clone()));
     tasks.spawn(storage::watch(Arc::clone(&host), supervisor.clone(), stop.clone()));
-    tasks.spawn(survey::watch(Arc::clone(&host), pressure, supervisor.clone(), stop.clone()));
+    tasks.spawn(survey::watch(Arc::clone(&host), supervisor.clone(), stop.clone()));
 
     tasks.spawn(rules.clone().run(stop.clone()));
 
@@ -120,15 +121,26 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     };
     let machine = Machine {
         reader: Arc::clone(&reader),
-        capacity,
+        settings: settings.clone(),
         state: dirs.state.clone(),
         boot_id: boot_id.clone(),
         board: Arc::clone(&board),
     };
+    let socket = dirs.run.join("barepod.sock");
+    let reload = Reload {
+        file: args.config_file(),
+        was_there: args.config_file().exists(),
+        dirs: dirs.clone(),
+        settings: settings.clone(),
+        access: access.clone(),
+        socket: socket.clone(),
+        reader: Arc::clone(&reader),
+        supervisor: supervisor.clone(),
+        journal: Arc::clone(&journal),
+    };
     let (source, files) = FileSource::new(dirs.manifests(), reader, supervisor.clone(), rules.clone(), shown);
     tasks.spawn(source.run(stop.clone()));
 
-    let socket = dirs.run.join("barepod.sock");
     let listener = grpc::bind(&socket, &access).with_context(|| format!("cannot listen on {}", socket.display()))?;
     let service = Service {
         supervisor: supervisor.clone(),
@@ -139,7 +151,8 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         gauge: Arc::new(Gauge::new(Arc::clone(&host))),
         access: access.clone(),
         audit,
-        config: Arc::new((args.config_file(), config)),
+        config_file: args.config_file(),
+        settings,
         rules,
         board,
         journal,
@@ -151,7 +164,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     tasks.close();
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), socket = %socket.display(), "ready");
-    attend(&supervisor).await?;
+    attend(&supervisor, reload).await?;
     stop.cancel();
     if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
         tracing::debug!("calls were cut off at the end");
@@ -160,8 +173,8 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
     Ok(())
 }
 
-/// Tells the service manager that all is well, until a signal asks to end.
-async fn attend(supervisor: &Handle) -> Result<()> {
+/// Tells the service manager that all is well, until a signal asks to end. SIGHUP has the configuration read again.
+async fn attend(supervisor: &Handle, mut reload: Reload) -> Result<()> {
     let notifier = Notifier::from_env();
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
@@ -178,8 +191,11 @@ async fn attend(supervisor: &Handle) -> Result<()> {
         tokio::select! {
             _ = term.recv() => break,
             _ = int.recv() => break,
-            // A closed terminal ends nothing; the configuration is read at the start only.
-            _ = hangup.recv() => tracing::warn!("SIGHUP: the configuration is not read again; restart the daemon for that"),
+            _ = hangup.recv() => {
+                notifier.tell("RELOADING=1");
+                reload.run().await;
+                notifier.tell("READY=1");
+            }
             () = beat => {
                 // Through the supervisor's own channel: a main loop that hangs is not alive.
                 supervisor.pulse().await;

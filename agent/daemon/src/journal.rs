@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use barepod_core::{Event, PodView, Severity};
-use barepod_model::{Source, WallTime};
+use barepod_model::{PodUid, Reason, Source, WallTime};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
@@ -32,6 +32,8 @@ pub(crate) struct Journal {
     history: Lines,
 }
 
+/// In the place of a pod's UID.
+const HOST: &str = "host";
 /// About ten events for each of 200 pods.
 const CAPACITY: usize = 2048;
 /// An event has some 300 bytes: two files hold more than that many.
@@ -53,13 +55,29 @@ impl Journal {
     /// Keeps an event, drops the oldest beyond the capacity, and logs it.
     pub(crate) fn add(&self, event: Event, view: Option<&PodView>) {
         let name = view.and_then(|v| v.name.as_ref());
-        let entry = Arc::new(Entry {
+        self.keep(Entry {
             time: WallTime(jiff::Timestamp::now()),
             namespace: name.map(|(namespace, _)| namespace.to_string()).unwrap_or_default(),
             pod: name.map(|(_, name)| name.to_string()).unwrap_or_default(),
             source: view.and_then(|view| view.pod.as_ref()).map(|pod| pod.source),
             event,
         });
+    }
+
+    /// Keeps an event of the host itself. It has no pod, and is where Kubernetes has those of what is in no namespace.
+    pub(crate) fn add_host(&self, severity: Severity, reason: Reason, message: String) {
+        let pod = PodUid::new(HOST).expect("a UID");
+        self.keep(Entry {
+            time: WallTime(jiff::Timestamp::now()),
+            namespace: "default".to_owned(),
+            pod: String::new(),
+            source: None,
+            event: Event { pod, container: None, severity, reason, message },
+        });
+    }
+
+    fn keep(&self, entry: Entry) {
+        let entry = Arc::new(entry);
         log(&entry);
         let kept = Arc::clone(&entry);
         self.history.add(move || serde_json::to_string(&*kept));
@@ -94,8 +112,6 @@ fn log(entry: &Entry) {
 
 #[cfg(test)]
 mod tests {
-    use barepod_model::{PodUid, Reason};
-
     use super::*;
 
     fn event(number: usize) -> Event {

@@ -20,6 +20,8 @@ mod notify;
 mod object;
 mod policy;
 mod prober;
+mod reload;
+mod settings;
 mod shutdown;
 mod source;
 mod storage;

@@ -26,17 +26,18 @@ const PERIOD: Duration = Duration::from_secs(10);
 const MOMENT: Duration = Duration::from_secs(1);
 
 /// Looks until `stop`.
-pub(crate) async fn watch(host: Arc<Host>, rules: PressureRules, supervisor: Handle, stop: CancellationToken) {
+pub(crate) async fn watch(host: Arc<Host>, supervisor: Handle, stop: CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => {}
-        () = keep_looking(&host, &rules, &supervisor) => {}
+        () = keep_looking(&host, &supervisor) => {}
     }
 }
 
-async fn keep_looking(host: &Arc<Host>, rules: &PressureRules, supervisor: &Handle) {
+async fn keep_looking(host: &Arc<Host>, supervisor: &Handle) {
     loop {
         let (_, mut changes) = host.board.watch();
-        if let Some(survey) = look(host, rules).await {
+        let config = host.settings.now();
+        if let Some(survey) = look(host, &config.resources.pressure).await {
             supervisor.tell(Input::Surveyed { survey: Box::new(survey) }).await;
         }
         tokio::select! {

@@ -37,4 +37,4 @@ pub use limits::{InForce, Unenforced};
 pub use measured::Measured;
 pub use pressure::{Awaited, Pressure, Stalled, host_pressure};
 pub use rules::Rules;
-pub use usage::Usage;
+pub use usage::{MemoryFigures, Usage};

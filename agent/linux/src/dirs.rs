@@ -53,10 +53,16 @@ impl Dirs {
         self.config.join("manifests")
     }
 
+    /// The claims' directories, in one for each namespace.
+    #[must_use]
+    pub fn claims(&self) -> PathBuf {
+        self.state.join("volumes")
+    }
+
     /// A claim's directory; kept when pods go.
     #[must_use]
     pub fn claim(&self, namespace: &Namespace, claim: &str) -> PathBuf {
-        self.state.join("volumes").join(namespace.as_str()).join(claim)
+        self.claims().join(namespace.as_str()).join(claim)
     }
 
     /// What goes when the pod goes.

@@ -52,6 +52,6 @@ pub use reason::Reason;
 pub use redacted::{Contents, Env, Manifest};
 pub use request::{CapabilityRequest, ContainerRequest, RequestError, Resolved, UserRequest};
 pub use resources::{Amounts, HugePageSize, HugePages, OnResize, QosClass, ResizePolicy, Resources, total};
-pub use status::{ExitStatus, Phase, Termination};
+pub use status::{ExitStatus, Phase, StopCause, Termination};
 pub use stop::{StopPlan, StopStage};
 pub use time::{BootId, BootTime, Stamp, WallTime};

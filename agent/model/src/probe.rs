@@ -15,6 +15,18 @@ pub enum ProbeKind {
     Liveness,
 }
 
+impl ProbeKind {
+    /// As a manifest calls it, without `Probe`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProbeKind::Startup => "startup",
+            ProbeKind::Readiness => "readiness",
+            ProbeKind::Liveness => "liveness",
+        }
+    }
+}
+
 /// How a probe asks. Ports are numbers here: names have been looked up among the container's ports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProbeHandler {

@@ -232,6 +232,12 @@ reasons! {
     ShimReplaced,
     /// Something is not as asked but the container runs, e.g. a missing capability.
     Degraded,
+    /// The daemon's configuration was read again.
+    ConfigReloaded,
+    /// The file of the daemon's configuration cannot be used: what held holds.
+    ConfigInvalid,
+    /// The file of the daemon's configuration says something that a running daemon cannot change.
+    ConfigNeedsRestart,
     /// The pod is gone.
     Deleted,
     /// A restart was asked for.

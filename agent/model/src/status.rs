@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Reason, Stamp};
+use crate::{ContainerName, ProbeKind, Reason, Stamp};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,61 @@ pub struct Termination {
     pub started: Option<Stamp>,
     /// When it ended, or when that became known.
     pub finished: Stamp,
+    /// Why it was stopped; nothing if it ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Box<StopCause>>,
+}
+
+/// Why an attempt was stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopCause {
+    /// A probe failed as often as it may.
+    Probe {
+        /// Which.
+        kind: ProbeKind,
+        /// What it said last.
+        output: String,
+    },
+    /// Its postStart hook failed, so.
+    Hook(String),
+    /// Its service has not said what it should have, which was this.
+    Silence(String),
+    /// Somebody wanted new processes.
+    Restart,
+    /// Somebody wanted nothing of its pod to run.
+    Halt,
+    /// Its pod was changed.
+    Change,
+    /// Its pod was wanted no longer.
+    Deletion,
+    /// Its pod failed as a whole, for this reason and with these words.
+    Failure(Reason, String),
+    /// The host goes down.
+    Shutdown,
+    /// What it stands beside has ended.
+    Over,
+    /// A rule of this container wanted new processes of all.
+    Companion(ContainerName),
+}
+
+impl fmt::Display for StopCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StopCause::Probe { kind, output } => {
+                write!(f, "its {} probe failed: {}", kind.as_str(), output.trim())
+            }
+            StopCause::Hook(message) => write!(f, "its postStart hook failed: {}", message.trim()),
+            StopCause::Silence(message) => f.write_str(message),
+            StopCause::Restart => f.write_str("a restart was asked for"),
+            StopCause::Halt => f.write_str("its pod was stopped"),
+            StopCause::Change => f.write_str("its pod was changed"),
+            StopCause::Deletion => f.write_str("its pod was deleted"),
+            StopCause::Failure(reason, message) => write!(f, "{reason}: {message}"),
+            StopCause::Shutdown => f.write_str("the host goes down"),
+            StopCause::Over => f.write_str("what it stands beside has ended"),
+            StopCause::Companion(name) => write!(f, "a rule of container {name}, which ended, restarts all"),
+        }
+    }
 }
 
 /// Kubernetes' pod phase.

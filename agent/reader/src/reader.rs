@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock};
 
 use barepod_api::v1;
 use barepod_linux::Dirs;
@@ -102,7 +103,7 @@ pub struct Reader {
     catalogue: Catalogue,
     state: PathBuf,
     claims: PathBuf,
-    labels: BTreeMap<String, String>,
+    labels: RwLock<BTreeMap<String, String>>,
 }
 
 impl Reader {
@@ -116,7 +117,7 @@ impl Reader {
         for fault in catalogue.add_dir(&dirs.config.join("presets")) {
             tracing::error!("a preset is left out: {fault}");
         }
-        Ok(Self { catalogue, state: dirs.state.clone(), claims: dirs.state.join("volumes"), labels })
+        Ok(Self { catalogue, state: dirs.state.clone(), claims: dirs.claims(), labels: RwLock::new(labels) })
     }
 
     /// Reads a file's text; nothing if it has errors.
@@ -136,7 +137,12 @@ impl Reader {
     /// The host as it is now.
     #[must_use]
     pub fn facts(&self) -> HostFacts {
-        facts::gather(&self.state, &self.labels)
+        facts::gather(&self.state, &self.labels.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The host has these labels from now on.
+    pub fn set_labels(&self, labels: BTreeMap<String, String>) {
+        *self.labels.write().unwrap_or_else(PoisonError::into_inner) = labels;
     }
 
     /// Makes pods of a file's pods, with what they refer to looked up in `objects`; nothing if one has errors. `living`

@@ -64,6 +64,7 @@ pub(crate) fn pod_of_input(input: &Input) -> Option<PodUid> {
         | Input::Surveyed { .. }
         | Input::Shutdown { .. }
         | Input::Booked { .. }
+        | Input::Ruled { .. }
         | Input::Wake => None,
     }
 }

@@ -1,11 +1,14 @@
 //! What is made from something else and checked in; drift is an error.
 //!
 //! Rust code from the `.proto` files, so that a build needs no generator: compiled by protox, so that no `protoc` has to be
-//! installed. The JSON Schema of presets, and the table of their keys. The table of what is done with each field of a Pod.
+//! installed. The JSON Schema of presets, and the tables of their keys and of those of the configuration. The table of what is
+//! done with each field of a Pod.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+
+use crate::keys;
 
 /// Messages that carry an environment or a header: their `Debug` is written by hand and shows names only.
 const SECRET_MESSAGES: [&str; 3] = ["Start", "Exec", "Header"];
@@ -107,7 +110,11 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
         }
     }
     put(&root, FIELDS, &barepod_manifest::fields::page(), check)?;
-    presets(&root, check)
+    let schema = serde_json::to_string_pretty(&barepod_presets::json_schema())?;
+    put(&root, "configs/presets/preset.schema.json", &format!("{schema}\n"), check)?;
+    put_table(&root, "configs/presets/README.md", &barepod_presets::markdown(), check)?;
+    let configuration = std::fs::read_to_string(root.join("configs/barepod.yaml")).context("configs/barepod.yaml")?;
+    put_table(&root, "configs/README.md", &keys::table(&configuration)?, check)
 }
 
 /// Writes a file, or compares it.
@@ -123,15 +130,12 @@ fn put(root: &Path, file: &str, text: &str, check: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What follows from the types of a preset file.
-fn presets(root: &Path, check: bool) -> anyhow::Result<()> {
-    const README: &str = "configs/presets/README.md";
+/// Writes, or compares, a table of keys: the end of a page of which the rest is written by hand.
+fn put_table(root: &Path, page: &str, table: &str, check: bool) -> anyhow::Result<()> {
     const BEGIN: &str = "<!-- keys: made by `cargo xtask gen` -->\n";
-    let schema = serde_json::to_string_pretty(&barepod_presets::json_schema())?;
-    put(root, "configs/presets/preset.schema.json", &format!("{schema}\n"), check)?;
-    let present = std::fs::read_to_string(root.join(README)).context(README)?;
-    let Some((by_hand, _)) = present.split_once(BEGIN) else { bail!("{README} has no line {BEGIN:?}") };
-    put(root, README, &format!("{by_hand}{BEGIN}\n{}", barepod_presets::markdown().trim_end().to_owned() + "\n"), check)
+    let present = std::fs::read_to_string(root.join(page)).with_context(|| page.to_owned())?;
+    let Some((by_hand, _)) = present.split_once(BEGIN) else { bail!("{page} has no line {BEGIN:?}") };
+    put(root, page, &format!("{by_hand}{BEGIN}\n{}\n", table.trim_end()), check)
 }
 
 fn generate(root: &Path, item: &Generated) -> anyhow::Result<String> {

@@ -8,6 +8,7 @@ mod conformance;
 mod demo;
 mod deny;
 mod generate;
+mod keys;
 mod package;
 mod peers;
 mod repository;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::console::{self, Step};
 use super::session::{Said, Session};
 use super::{Block, Page, Placed};
-use crate::host::{Host, HostError, SOON};
+use crate::host::{Host, HostError, SOON, signal};
 use crate::wait::wait_for;
 
 /// The policy of a host as packages install it.
@@ -119,6 +119,10 @@ fn manage(host: &mut Host, verb: &str) -> Result<(), String> {
         "stop" => host.stop_daemon(),
         "start" => host.start(),
         "restart" => host.stop_daemon().and_then(|()| host.start()),
+        "reload" => match host.daemon_pid() {
+            Some(pid) => signal(pid, "HUP").map_err(HostError::from),
+            None => return Err("there is no daemon to reload".to_owned()),
+        },
         "kill -s KILL" => host.kill_daemon(),
         _ => return Err(format!("nobody here knows how to {verb} a unit")),
     };

@@ -102,3 +102,34 @@ fn why_a_container_stopped_is_told_after_the_daemon_s_death_as_before() -> Resul
     assert!(described.contains("attempt 0 ended with signal 9") && described.contains("Last state:"), "{described}");
     Ok(())
 }
+
+#[test]
+fn why_a_container_was_stopped_is_told_with_what_its_probe_said_and_with_who_wanted_it() -> Result {
+    let host = Host::started("crashLoopBackOff: {initialSeconds: 0, maxSeconds: 0}\n")?;
+    let mut pod = pods::idle("db");
+    let probe = "test ! -e /tmp/sick || { echo replication is 9 s behind; exit 1; }";
+    pod["spec"]["containers"][0]["livenessProbe"] =
+        json!({"exec": {"command": ["sh", "-c", probe]}, "periodSeconds": 1, "failureThreshold": 1});
+    host.apply_object(&pod)?;
+    host.ready("db")?;
+    let line = |host: &Host, heading: &str, end: &str| {
+        host.until(format!("{heading} to end with {end:?}"), SOON, |host| {
+            let text = host.barepod(&["describe", "db"]).ok()?;
+            let line = text.lines().find(|line| line.trim_start().starts_with(heading))?;
+            line.ends_with(end).then_some(())
+        })
+    };
+    let last = |host: &Host, end: &str| line(host, "Last state:", end);
+    host.barepod(&["exec", "db", "--", "touch", "/tmp/sick"])?;
+    last(&host, "; stopped because its liveness probe failed: exit code 1: replication is 9 s behind")?;
+    let events = host.barepod(&["events", "db"])?;
+    let killing = events.lines().find(|line| line.contains("Killing: stopping attempt 0 within 20 s"));
+    assert!(killing.is_some_and(|line| line.ends_with("replication is 9 s behind")), "{events}");
+    host.ready("db")?;
+    host.barepod(&["restart", "db"])?;
+    last(&host, "; stopped because a restart was asked for")?;
+    host.ready("db")?;
+    host.barepod(&["stop", "db"])?;
+    line(&host, "Stopped:", "because its pod was stopped")?;
+    Ok(())
+}

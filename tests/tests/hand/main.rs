@@ -4,6 +4,7 @@ mod audit;
 mod config;
 mod copy;
 mod doctor;
+mod get;
 mod halt;
 mod manifests;
 mod run;

@@ -16,21 +16,26 @@ mod policy;
 mod port;
 mod preset;
 mod run;
+mod selectors;
 mod session;
 mod top;
 mod version;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
+
+use crate::target;
 
 pub(crate) use condition::{Condition, ConditionVerb};
 pub(crate) use config::{Config, ConfigOutput, ConfigView};
 pub(crate) use describe::Describe;
 pub(crate) use doctor::{Doctor, DoctorOutput};
-pub(crate) use events::Events;
-pub(crate) use get::{Get, Output};
+pub(crate) use events::{EventType, Events};
+pub(crate) use get::Get;
 pub(crate) use host::{Host, Shutdown};
 pub(crate) use kube::{Kube, KubeJoin, KubeVerb};
 pub(crate) use life::{Delete, Halt, Restart};
@@ -41,6 +46,7 @@ pub(crate) use policy::{Policy, PolicyCheck, Source, VerdictOutput};
 pub(crate) use port::{Port, PortList};
 pub(crate) use preset::{Preset, PresetVerb, Subject};
 pub(crate) use run::{Run, RunOutput};
+pub(crate) use selectors::Selectors;
 pub(crate) use session::{Attach, Cp, Exec};
 pub(crate) use top::{Top, TopOutput};
 pub(crate) use version::Version;
@@ -87,11 +93,11 @@ pub(crate) enum Command {
     /// Exit codes: 0 nothing; 1 something; 2 the command line was wrong; 3 a manifest has errors. Objects beside pods are not
     /// compared.
     Diff(Diff),
-    /// Show pods.
+    /// Show pods, events, volumes or presets.
     Get(Get),
-    /// Show all that is known of a pod, with its recent events.
+    /// Show all that is known of pods, with their recent events.
     Describe(Describe),
-    /// Show a container's log.
+    /// Show logs of containers.
     Logs(Logs),
     /// Run a command in a running container.
     Exec(Exec),
@@ -109,7 +115,7 @@ pub(crate) enum Command {
     /// Look at the ports of pods.
     #[command(subcommand)]
     Port(Port),
-    /// Stop a pod's containers gracefully and start them again.
+    /// Stop pods' containers gracefully and start them again.
     Restart(Restart),
     /// Stop pods, so that nothing of them runs until they are started: also after a boot.
     ///
@@ -161,10 +167,43 @@ pub(crate) enum Command {
     Version(Version),
 }
 
+/// Reads a command line.
+///
+/// # Errors
+/// What is wrong with it, for a person.
+pub(crate) fn parse(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Args, clap::Error> {
+    let matches = Args::command().try_get_matches_from(words)?;
+    let args = Args::from_arg_matches(&matches)?;
+    args.command.check().map_err(|message| {
+        let mut command = Args::command();
+        command.build();
+        let verb = matches.subcommand_name().and_then(|verb| command.find_subcommand_mut(verb));
+        match verb {
+            Some(verb) => verb.error(ErrorKind::ValueValidation, message),
+            None => command.error(ErrorKind::ValueValidation, message),
+        }
+    })?;
+    Ok(args)
+}
+
+impl Command {
+    /// What the grammar cannot say.
+    fn check(&self) -> Result<(), String> {
+        match self {
+            Command::Get(args) => args.check(),
+            Command::Delete(args) => args.check(),
+            Command::Describe(args) => target::check(&args.pods, &args.selectors),
+            Command::Restart(args) => target::check(&args.pods, &args.selectors),
+            Command::Stop(args) | Command::Start(args) => target::check(&args.pods, &args.selectors),
+            Command::Logs(args) => target::check(args.pod.as_slice(), &args.selectors),
+            Command::Top(args) => target::check(args.pod.as_slice(), &args.selectors),
+            _ => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCandidates;
+
+use crate::complete;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Preset {
@@ -33,6 +36,17 @@ pub(crate) enum PresetVerb {
     Explain(Subject),
     /// Show all that containers become: arguments, files, steps, probes, stop. Files may hold secrets of the manifest.
     Render(Subject),
+    /// Begin a preset of one's own: a file with the keys that one may want, explained.
+    New {
+        /// Its name: lower case letters, digits and -.
+        name: String,
+        /// Begin as a change of this one.
+        #[arg(long, value_name = "PRESET", add = ArgValueCandidates::new(complete::presets))]
+        extends: Option<String>,
+        /// Print it; write nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Show everything that is wrong with preset files.
     Validate {
         /// Files, or directories of them; the administrator's if none is given.

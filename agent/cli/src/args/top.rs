@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use clap_complete::engine::ArgValueCandidates;
 
+use super::Selectors;
 use crate::complete;
 use crate::top::Order;
 
@@ -11,6 +12,8 @@ pub(crate) struct Top {
     /// One pod.
     #[arg(add = ArgValueCandidates::new(complete::pods))]
     pub(crate) pod: Option<String>,
+    #[command(flatten)]
+    pub(crate) selectors: Selectors,
     /// In all namespaces.
     #[arg(short = 'A', long)]
     pub(crate) all_namespaces: bool,

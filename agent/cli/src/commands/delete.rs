@@ -9,11 +9,11 @@ use super::Client;
 use crate::args::Delete;
 use crate::output::print;
 use crate::refusal::{fail, from_status};
-use crate::target;
+use crate::target::{self, Target};
 
 pub(super) async fn run(mut client: Client, namespace: String, args: Delete) -> Result<ExitCode> {
     let (mut ending, mut refused) = (Vec::new(), false);
-    for (namespace, name) in wanted(&mut client, namespace, &args).await? {
+    for Target { namespace, name } in wanted(&mut client, namespace, &args).await? {
         let grace_seconds = args.grace_period;
         let request = DeleteRequest { namespace, name: name.clone(), uid: String::new(), grace_seconds };
         match client.delete(request).await {
@@ -21,8 +21,8 @@ pub(super) async fn run(mut client: Client, namespace: String, args: Delete) -> 
                 print(&format!("pod/{name} deleted\n"))?;
                 ending.push(answer.into_inner().uid);
             }
-            // Of all pods some may be another's to delete: a cluster's, say. The others go.
-            Err(status) if args.all => {
+            // Of many pods some may be another's to delete: a cluster's, say. The others go.
+            Err(status) if args.all || args.selectors.are_given() => {
                 refused = true;
                 fail(&from_status(status));
             }
@@ -37,15 +37,13 @@ pub(super) async fn run(mut client: Client, namespace: String, args: Delete) -> 
     Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Namespaces and names.
-async fn wanted(client: &mut Client, namespace: String, args: &Delete) -> Result<Vec<(String, String)>> {
-    if !args.all {
-        return Ok(target::names(&args.pods)?.into_iter().map(|name| (namespace.clone(), name)).collect());
-    }
+async fn wanted(client: &mut Client, namespace: String, args: &Delete) -> Result<Vec<Target>> {
     let namespace = if args.all_namespaces { String::new() } else { namespace };
-    let request = ListRequest { namespace, ..ListRequest::default() };
-    let pods = client.list(request).await.map_err(from_status)?.into_inner().pods;
-    Ok(pods.into_iter().map(|pod| (pod.namespace, pod.name)).collect())
+    if !args.all {
+        return target::chosen(client, &namespace, &args.pods, &args.selectors).await;
+    }
+    let pods = target::selected(client, &namespace, &args.selectors).await?;
+    Ok(pods.into_iter().map(|pod| Target { namespace: pod.namespace, name: pod.name }).collect())
 }
 
 async fn until_gone(client: &mut Client, uid: String) -> Result<()> {

@@ -8,22 +8,35 @@ use barepod_api::v1::{Container, Event, EventsRequest, ListRequest, Pod, Said, T
 
 use super::Client;
 use crate::args::Describe;
-use crate::output::{self, Table};
-use crate::refusal::from_status;
-use crate::target;
+use crate::output::{self, Table, print};
+use crate::refusal::{fail, from_status};
+use crate::target::{self, Target};
 
 pub(super) async fn run(mut client: Client, namespace: String, args: Describe) -> Result<ExitCode> {
-    let [name] = &target::names(&args.pod)?[..] else { bail!("describe shows one pod at a time") };
+    let targets = target::chosen(&mut client, &namespace, &args.pods, &args.selectors).await?;
+    let mut failed = false;
+    for (number, target) in targets.iter().enumerate() {
+        match one(&mut client, target).await {
+            Ok(text) => print(&format!("{}{text}", if number > 0 { "\n\n" } else { "" }))?,
+            Err(error) => {
+                failed = true;
+                fail(&error);
+            }
+        }
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn one(client: &mut Client, Target { namespace, name }: &Target) -> Result<String> {
     let request = ListRequest { namespace: namespace.clone(), name: name.clone(), ..ListRequest::default() };
     let pods = client.list(request).await.map_err(from_status)?.into_inner().pods;
     let Some(pod) = pods.first() else {
         bail!("there is no pod {name} in namespace {namespace}; see `barepod get pods -A`")
     };
-    let mut events = events(&mut client, &namespace, name).await?;
+    let mut events = events(client, namespace, name).await?;
     // Others may have had the name before.
     events.retain(|event| event.uid == pod.uid);
-    output::print(&render(pod, &events, output::now()))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(render(pod, &events, output::now()))
 }
 
 async fn events(client: &mut Client, namespace: &str, name: &str) -> Result<Vec<Event>> {
@@ -97,6 +110,9 @@ fn container(container: &Container) -> String {
     if !container.message.is_empty() {
         field("Message", container.message.clone());
     }
+    if !container.cause.is_empty() {
+        field("Stopped", format!("because {}", container.cause));
+    }
     if container.pid != 0 {
         field("PID", container.pid.to_string());
     }
@@ -136,7 +152,8 @@ fn last_state(last: &Termination) -> String {
     let how =
         if last.signal == 0 { format!("exit code {}", last.exit_code) } else { format!("signal {}", last.signal) };
     let message = if last.message.is_empty() { String::new() } else { format!(": {}", last.message) };
-    format!("terminated ({}), {how}, at {}{message}", last.reason, output::time(last.finished.as_ref()))
+    let cause = if last.cause.is_empty() { String::new() } else { format!("; stopped because {}", last.cause) };
+    format!("terminated ({}), {how}, at {}{message}{cause}", last.reason, output::time(last.finished.as_ref()))
 }
 
 fn event_table(events: &[Event], now: i64) -> String {
@@ -155,4 +172,130 @@ fn event_table(events: &[Event], now: i64) -> String {
         ]);
     }
     table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use barepod_api::v1::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Option<Timestamp> {
+        Some(Timestamp { seconds, nanos: 0 })
+    }
+
+    fn text(text: &str) -> String {
+        text.to_owned()
+    }
+
+    fn database() -> Container {
+        let last = Termination {
+            exit_code: 137,
+            signal: 9,
+            reason: text("OOMKilled"),
+            message: text("its memory limit is 1Gi, and it had 1023.98Mi at most"),
+            started: at(100),
+            finished: at(3_000),
+            cause: String::new(),
+        };
+        Container {
+            name: text("postgresql"),
+            image: text("postgres:15"),
+            preset: text("postgresql 15.20"),
+            state: text("running"),
+            ready: true,
+            started: true,
+            restart_count: 1,
+            pid: 4711,
+            since: at(3_060),
+            last: Some(last),
+            said: Some(Said { ready: true, status: text("ready for connections"), main_pid: 4712, ..Said::default() }),
+            ..Container::default()
+        }
+    }
+
+    fn exporter() -> Container {
+        let last = Termination {
+            exit_code: 0,
+            reason: text("Completed"),
+            finished: at(3_500),
+            cause: text("its liveness probe failed: HTTP probe failed with statuscode: 500"),
+            ..Termination::default()
+        };
+        Container {
+            name: text("exporter"),
+            image: text("command:exporter"),
+            preset: text("exporter"),
+            state: text("waiting"),
+            reason: text("CrashLoopBackOff"),
+            message: text("back-off 10s restarting failed container=exporter"),
+            restart_count: 3,
+            last: Some(last),
+            ..Container::default()
+        }
+    }
+
+    #[test]
+    fn a_pod_is_described_with_why_each_container_last_stopped() {
+        let conditions = json!([
+            {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": "containers with unready status: [exporter]"},
+            {"type": "PodScheduled", "status": "True"},
+        ]);
+        let ended = Container {
+            name: text("init"),
+            image: text("host"),
+            preset: text("host"),
+            state: text("terminated"),
+            reason: text("Error"),
+            since: at(90),
+            init: true,
+            cause: text("its pod was changed"),
+            ..Container::default()
+        };
+        let pod = Pod {
+            uid: text("7f7a7c1c-0000-4000-8000-000000000001"),
+            namespace: text("shop"),
+            name: text("db"),
+            source: text("file"),
+            phase: text("CrashLoopBackOff"),
+            generation: 2,
+            created: at(80),
+            containers: vec![ended, database(), exporter()],
+            object: json!({"status": {"conditions": conditions}}).to_string(),
+            ..Pod::default()
+        };
+        let event = |seconds, warning, reason: &str, container: &str, message: &str| Event {
+            time: at(seconds),
+            warning,
+            reason: text(reason),
+            container: text(container),
+            message: text(message),
+            ..Event::default()
+        };
+        let events = [
+            event(
+                3_000,
+                true,
+                "OOMKilling",
+                "postgresql",
+                "the kernel killed its main process for memory: its memory limit is 1Gi, and it had 1023.98Mi at most",
+            ),
+            event(
+                3_500,
+                true,
+                "Unhealthy",
+                "exporter",
+                "Liveness probe failed: HTTP probe failed with statuscode: 500",
+            ),
+        ];
+        insta::assert_snapshot!(render(&pod, &events, 3_600));
+    }
+
+    #[test]
+    fn a_pod_without_containers_and_events_says_so() {
+        let pod =
+            Pod { name: text("db"), namespace: text("default"), stopped: at(100), deletion: at(200), ..Pod::default() };
+        insta::assert_snapshot!(render(&pod, &[], 300));
+    }
 }

@@ -10,12 +10,12 @@ use super::{Client, apply};
 use crate::args::Halt;
 use crate::output::print;
 use crate::refusal::from_status;
-use crate::target;
+use crate::target::{self, Target};
 
 pub(super) async fn stop(mut client: Client, namespace: String, args: Halt) -> Result<ExitCode> {
     let mut stopping = Vec::new();
-    for name in target::names(&args.pods)? {
-        let request = StopRequest { namespace: namespace.clone(), name: name.clone() };
+    for Target { namespace, name } in target::chosen(&mut client, &namespace, &args.pods, &args.selectors).await? {
+        let request = StopRequest { namespace, name: name.clone() };
         let answer = client.stop(request).await.map_err(from_status)?.into_inner();
         stopping.push((name, answer.uid, answer.verb));
     }
@@ -30,8 +30,8 @@ pub(super) async fn stop(mut client: Client, namespace: String, args: Halt) -> R
 
 pub(super) async fn start(mut client: Client, namespace: String, args: Halt) -> Result<ExitCode> {
     let mut starting = Vec::new();
-    for name in target::names(&args.pods)? {
-        let request = StartRequest { namespace: namespace.clone(), name: name.clone() };
+    for Target { namespace, name } in target::chosen(&mut client, &namespace, &args.pods, &args.selectors).await? {
+        let request = StartRequest { namespace, name: name.clone() };
         let answer = client.start(request).await.map_err(from_status)?.into_inner();
         print(&format!("pod/{name} {}\n", if answer.verb == "unchanged" { "is not stopped" } else { &answer.verb }))?;
         starting.push((name, answer.uid));

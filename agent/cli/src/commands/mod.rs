@@ -36,7 +36,7 @@ use tonic::transport::Channel;
 use crate::args::{Args, Command};
 use crate::complete;
 
-type Client = BarepodClient<Channel>;
+pub(crate) type Client = BarepodClient<Channel>;
 
 /// Runs one command.
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
@@ -46,6 +46,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Kube(args) => return kube::run(args).await,
         Command::Nomad(args) => return nomad::run(&socket, args).await,
         Command::Policy(args) => return policy::run(&socket, args).await,
+        Command::Get(args) => return get::run(&socket, namespace, args).await,
         Command::Run(args) => return run::run(&socket, namespace, args).await,
         Command::Validate(args) => return validate::run(&args),
         Command::Diff(args) => return diff::run(&socket, args).await,
@@ -62,7 +63,6 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let client = barepod_api::connect(&socket).await?;
     match command {
         Command::Apply(args) => apply::run(client, args).await,
-        Command::Get(args) => get::run(client, namespace, args).await,
         Command::Describe(args) => describe::run(client, namespace, args).await,
         Command::Logs(args) => logs::run(client, namespace, args).await,
         Command::Attach(args) => attach::run(client, namespace, args).await,
@@ -81,6 +81,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         | Command::Kube(_)
         | Command::Nomad(_)
         | Command::Policy(_)
+        | Command::Get(_)
         | Command::Doctor(_)
         | Command::Validate(_)
         | Command::Diff(_)

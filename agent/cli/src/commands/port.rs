@@ -12,6 +12,8 @@ use crate::output::{Table, print};
 use crate::refusal::from_status;
 use crate::target;
 
+const HEADINGS: [&str; 5] = ["NAMESPACE", "POD", "PORT", "ADDRESS", "DECLARED"];
+
 pub(super) async fn run(client: Client, namespace: String, args: Port) -> Result<ExitCode> {
     match args {
         Port::List(args) => list(client, namespace, args).await,
@@ -30,7 +32,7 @@ async fn list(mut client: Client, namespace: String, args: PortList) -> Result<E
         anyhow::bail!("there is no pod {name} in namespace {namespace}; see `barepod get pods -A`");
     }
     pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-    let mut table = Table::new(&["NAMESPACE", "POD", "PORT", "ADDRESS", "DECLARED"]);
+    let mut table = Table::new(&HEADINGS);
     for pod in &pods {
         let request = ListenersRequest { namespace: pod.namespace.clone(), name: pod.name.clone() };
         let found = client.listeners(request).await.map_err(from_status)?.into_inner().listeners;
@@ -81,7 +83,13 @@ mod tests {
             Pod { namespace: "shop".to_owned(), name: "db".to_owned(), object: object.to_string(), ..Pod::default() };
         let listener = |port, address: &str| Listener { port, address: address.to_owned() };
         let rows = rows(&pod, &[listener(5432, "0.0.0.0"), listener(7000, "127.0.0.1")]);
-        let rows: Vec<_> = rows.iter().map(|row| row[2..].join(" ")).collect();
-        assert_eq!(rows, ["5432 0.0.0.0 sql", "7000 127.0.0.1 -", "9187 nobody listens db"]);
+        let mut table = Table::new(&HEADINGS);
+        rows.into_iter().for_each(|row| table.row(row));
+        insta::assert_snapshot!(table.render(), @r"
+        NAMESPACE   POD   PORT   ADDRESS          DECLARED
+        shop        db    5432   0.0.0.0          sql
+        shop        db    7000   127.0.0.1        -
+        shop        db    9187   nobody listens   db
+        ");
     }
 }

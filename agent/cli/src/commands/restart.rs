@@ -7,13 +7,16 @@ use barepod_api::v1::RestartRequest;
 
 use super::Client;
 use crate::args::Restart;
+use crate::output::print;
 use crate::refusal::from_status;
-use crate::target;
+use crate::target::{self, Target};
 
 pub(super) async fn run(mut client: Client, namespace: String, args: Restart) -> Result<ExitCode> {
-    let name = target::name(&args.pod)?;
-    let request = RestartRequest { namespace, name: name.clone(), container: args.container.unwrap_or_default() };
-    client.restart(request).await.map_err(from_status)?;
-    println!("pod/{name} restarted");
+    let container = args.container.unwrap_or_default();
+    for Target { namespace, name } in target::chosen(&mut client, &namespace, &args.pods, &args.selectors).await? {
+        let request = RestartRequest { namespace, name: name.clone(), container: container.clone() };
+        client.restart(request).await.map_err(from_status)?;
+        print(&format!("pod/{name} restarted\n"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Client;
-use crate::args::{Top, TopOutput};
+use crate::args::{Selectors, Top, TopOutput};
 use crate::output::print;
 use crate::refusal::from_status;
 use crate::terminal;
@@ -24,10 +24,16 @@ pub(super) async fn run(client: Client, namespace: String, args: Top) -> Result<
     let all = args.all_namespaces;
     let wanted = ListRequest {
         namespace: if all { String::new() } else { namespace },
-        name: args.pod.as_deref().map(crate::target::name).transpose()?.unwrap_or_default(),
+        name: args
+            .pod
+            .as_deref()
+            .filter(|_| !args.selectors.are_given())
+            .map(crate::target::name)
+            .transpose()?
+            .unwrap_or_default(),
         uid: String::new(),
     };
-    let watch = Watch { client, wanted, order: args.sort };
+    let watch = Watch { client, wanted, selectors: args.selectors, order: args.sort };
     let period = Duration::from_secs_f64(args.interval);
     if args.once || args.output.is_some() || !stdout().is_terminal() {
         once(watch, period, all, args.output).await
@@ -40,13 +46,15 @@ pub(super) async fn run(client: Client, namespace: String, args: Top) -> Result<
 struct Watch {
     client: Client,
     wanted: ListRequest,
+    selectors: Selectors,
     order: Order,
 }
 
 impl Watch {
     async fn look(&mut self) -> Result<(StatsResponse, Vec<Pod>)> {
         let stats = self.client.stats(StatsRequest { disk: false }).await.map_err(from_status)?.into_inner();
-        let pods = self.client.list(self.wanted.clone()).await.map_err(from_status)?.into_inner().pods;
+        let mut pods = self.client.list(self.wanted.clone()).await.map_err(from_status)?.into_inner().pods;
+        self.selectors.retain(&mut pods);
         Ok((stats, pods))
     }
 }

@@ -119,7 +119,7 @@ fn directories(dirs: &Dirs) -> Vec<PathBuf> {
         paths.sort();
         paths
     };
-    let claims = below(dirs.state.join("volumes")).into_iter().flat_map(below).take(MAX_CLAIMS);
+    let claims = below(dirs.claims()).into_iter().flat_map(below).take(MAX_CLAIMS);
     [dirs.state.clone(), dirs.log.clone()].into_iter().chain(claims).collect()
 }
 

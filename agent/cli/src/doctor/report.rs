@@ -124,3 +124,36 @@ fn line(text: &mut String, finding: &Finding) {
         writeln!(text, "      mend: {command}").ok();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_what_is_what_was_wanted_and_what_mends_it() {
+        let maps = Finding {
+            wants: Some("262144".to_owned()),
+            ..Finding::ok("vm.max_map_count", "65530")
+                .at(Level::Warn, "Elasticsearch maps more files than that")
+                .mended_by("sysctl -w vm.max_map_count=262144")
+        };
+        let of = |preset: &str, pods: &[&str], findings| OfPreset {
+            preset: preset.to_owned(),
+            pods: pods.iter().map(|pod| (*pod).to_owned()).collect(),
+            findings,
+        };
+        let report = Report {
+            host: vec![
+                Finding::ok("kernel", "6.12.0 (Debian GNU/Linux 13)"),
+                Finding::ok("huge pages", "0 of 2Mi").at(Level::Note, "none are reserved, and nobody asks for them"),
+                Finding::ok("cgroup", "hybrid").at(Level::Fail, "limits of memory mean nothing here"),
+            ],
+            presets: vec![
+                of("elasticsearch 9", &["shop/search", "shop/logs"], vec![maps]),
+                of("host", &[], Vec::new()),
+            ],
+        };
+        insta::assert_snapshot!("report", report.text());
+        insta::assert_json_snapshot!("report_json", report);
+    }
+}

@@ -6,7 +6,7 @@ use barepod_api::v1::{ContainerStats, Pod, PodStats, Stall, StatsResponse, Times
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::output::Table;
+use crate::output::{Table, UNKNOWN, size};
 
 /// What is used, at one moment, or since the one before.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -211,8 +211,6 @@ impl Figures {
     }
 }
 
-const UNKNOWN: &str = "-";
-
 /// `0.25`: CPUs.
 fn cores(milli: Option<u64>) -> String {
     milli.map_or_else(|| UNKNOWN.to_owned(), |milli| format!("{}.{:02}", milli / 1000, milli % 1000 / 10))
@@ -220,17 +218,6 @@ fn cores(milli: Option<u64>) -> String {
 
 fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| UNKNOWN.to_owned(), |share| format!("{share:.1}%"))
-}
-
-/// `1.5Gi`, `12Mi`, `0`: three digits say enough.
-fn size(bytes: Option<u64>) -> String {
-    let Some(bytes) = bytes else { return UNKNOWN.to_owned() };
-    let units = [("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)];
-    let Some((unit, shift)) = units.into_iter().find(|(_, shift)| bytes >> shift > 0) else {
-        return bytes.to_string();
-    };
-    let (whole, tenths) = (bytes >> shift, ((bytes % (1 << shift)) * 10) >> shift);
-    if whole < 10 { format!("{whole}.{tenths}{unit}") } else { format!("{whole}{unit}") }
 }
 
 #[cfg(test)]
@@ -309,14 +296,5 @@ mod tests {
         assert_eq!(restarted.pods[0].containers[0].figures.cpu_milli, None);
         let stepped = sample(Some(&now), &before, &pods(), Order::Io);
         assert_eq!(stepped.host.cpu_milli, None, "a clock that went back");
-    }
-
-    #[test]
-    fn sizes_have_three_digits_at_most() {
-        let of = |bytes| size(Some(bytes));
-        assert_eq!(
-            [of(0), of(1023), of(1536), of(10 << 10), of(999 << 20), of(5 << 40)].join(" "),
-            "0 1023 1.5Ki 10Ki 999Mi 5.0Ti"
-        );
     }
 }

@@ -2,11 +2,13 @@
 
 mod bench;
 mod booking;
+mod causes;
 mod conditions;
 mod deletion;
 mod ephemeral;
 mod halt;
 mod hooks;
+mod host_rules;
 mod notify;
 mod policy;
 mod pressure;

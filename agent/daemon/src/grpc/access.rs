@@ -2,6 +2,7 @@
 //! connection's peer credentials, besides the socket's file mode.
 
 use std::ffi::CString;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use barepod_api::v1::Binder;
 use barepod_api::{ActsFor, refusal};
@@ -11,9 +12,12 @@ use tonic::service::Interceptor;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Code, Request, Status};
 
-/// The rule.
+/// Who may. All clones have the same rule.
 #[derive(Debug, Clone)]
-pub(crate) struct Access {
+pub(crate) struct Access(Arc<RwLock<Rule>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Rule {
     group: Option<Gid>,
     /// The user that the bridge runs as.
     bridge: Option<Uid>,
@@ -42,7 +46,17 @@ impl Access {
             Ok(Some(user)) => Ok(user.uid),
             Ok(None) | Err(_) => Err(Unknown::Bridge(name.to_owned())),
         });
-        Ok(Self { group: group.transpose()?, bridge: bridge.transpose()? })
+        Ok(Self::from(Rule { group: group.transpose()?, bridge: bridge.transpose()? }))
+    }
+
+    /// Has the other one's rule from now on.
+    pub(crate) fn follow(&self, other: &Access) {
+        let rule = other.rule();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = rule;
+    }
+
+    fn rule(&self) -> Rule {
+        *self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a request is the bridge's, who alone may speak for a cluster.
@@ -90,19 +104,26 @@ impl Access {
 
     /// Whether a request comes from the user that the bridge runs as.
     pub(super) fn is_bridge<T>(&self, request: &Request<T>) -> bool {
-        self.bridge == Some(Uid::from_raw(peer_uid(request)))
+        self.rule().bridge == Some(Uid::from_raw(peer_uid(request)))
     }
 
     /// Owner group of the socket.
     pub(crate) fn group(&self) -> Option<Gid> {
-        self.group
+        self.rule().group
     }
 
     fn allows(&self, uid: Uid, gid: Gid) -> bool {
+        let Rule { group, bridge } = self.rule();
         uid.is_root()
             || uid == geteuid()
-            || self.bridge == Some(uid)
-            || self.group.is_some_and(|group| gid == group || is_member(uid, group))
+            || bridge == Some(uid)
+            || group.is_some_and(|group| gid == group || is_member(uid, group))
+    }
+}
+
+impl From<Rule> for Access {
+    fn from(rule: Rule) -> Self {
+        Self(Arc::new(RwLock::new(rule)))
     }
 }
 
@@ -156,7 +177,8 @@ mod tests {
 
     #[test]
     fn members_of_the_group_are_allowed() {
-        let access = Access { group: Some(Gid::from_raw(65_532)), bridge: None };
+        let access = Access::new(None, None).unwrap();
+        access.follow(&Access::from(Rule { group: Some(Gid::from_raw(65_532)), bridge: None }));
         assert!(access.allows(Uid::from_raw(65_533), Gid::from_raw(65_532)));
         assert!(!access.allows(Uid::from_raw(65_533), Gid::from_raw(65_533)));
     }

@@ -89,8 +89,14 @@ fn set_state(message: &mut v1::Container, state: &ContainerState) {
             message.reason = end.reason.to_string();
             message.message.clone_from(&end.message);
             message.since = Some(stamp(&end.finished));
+            message.cause = cause(end);
         }
     }
+}
+
+/// Why it was stopped, for people.
+fn cause(end: &Termination) -> String {
+    end.cause.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
 fn said(said: &Said) -> v1::Said {
@@ -116,6 +122,7 @@ fn termination(end: &Termination) -> v1::Termination {
         message: end.message.clone(),
         started: end.started.as_ref().map(stamp),
         finished: Some(stamp(&end.finished)),
+        cause: cause(end),
     }
 }
 

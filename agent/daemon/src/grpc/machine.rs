@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use barepod_api::v1;
-use barepod_core::{Capacity, Pressure};
+use barepod_core::Pressure;
 use barepod_model::BootId;
 use barepod_reader::Reader;
 use nix::sys::sysinfo::sysinfo;
@@ -12,14 +12,15 @@ use nix::sys::utsname::uname;
 
 use super::amounts;
 use crate::board::Board;
+use crate::settings::Settings;
 use crate::whole;
 
 /// What is known of it, and where the rest is found.
 #[derive(Debug, Clone)]
 pub(crate) struct Machine {
     pub(crate) reader: Arc<Reader>,
-    /// What pods may have of it.
-    pub(crate) capacity: Capacity,
+    /// What of it pods may have.
+    pub(crate) settings: Settings,
     /// Where barepod's state lies: the disk that counts.
     pub(crate) state: PathBuf,
     pub(crate) boot_id: BootId,
@@ -39,18 +40,20 @@ impl Machine {
         let kernel = uname().ok().and_then(|uts| uts.release().to_str().map(str::to_owned)).unwrap_or_default();
         let presets = self.reader.presets().map(|(name, images)| v1::Preset { name: name.to_owned(), images });
         let others = self.board.others();
+        let all = whole::amounts(&self.state);
+        let capacity = self.settings.now().resources.capacity(all, Vec::new());
         v1::HostResponse {
             architecture: facts.labels.get("kubernetes.io/arch").cloned().unwrap_or_default(),
             name: facts.name,
             addresses: facts.addresses.iter().map(ToString::to_string).collect(),
             labels: facts.labels.into_iter().collect(),
-            capacity: Some(amounts::to_message(whole::amounts(&self.state))),
-            allocatable: Some(amounts::to_message(self.capacity.amounts.less(others.amounts))),
+            capacity: Some(amounts::to_message(all)),
+            allocatable: Some(amounts::to_message(capacity.amounts.less(others.amounts))),
             booked: Some(v1::Booking {
                 amounts: Some(amounts::to_message(others.amounts)),
                 ports: others.ports.into_iter().map(u32::from).collect(),
             }),
-            max_pods: self.capacity.pods.and_then(|pods| u32::try_from(pods).ok()).unwrap_or(0),
+            max_pods: capacity.pods.and_then(|pods| u32::try_from(pods).ok()).unwrap_or(0),
             presets: presets.collect(),
             boot_id: self.boot_id.0.clone(),
             machine_id: word("/etc/machine-id"),

@@ -5,6 +5,7 @@ pub(crate) mod amounts;
 mod attach;
 mod cluster;
 mod condition;
+mod config;
 mod convert;
 mod exec;
 mod follow;
@@ -18,6 +19,7 @@ mod shutdown;
 mod signal;
 mod stats;
 mod stream;
+mod volumes;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -49,10 +51,19 @@ pub(crate) fn bind(path: &Path, access: &Access) -> io::Result<UnixListener> {
         Ok(()) | Err(_) => {}
     }
     let listener = UnixListener::bind(path)?;
-    nix::unistd::chown(path, None, access.group())?;
+    give_to(path, access)?;
     // Who connects is checked once more by credentials: see `Access`.
     fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     Ok(listener)
+}
+
+/// Lets the group connect that may.
+///
+/// # Errors
+/// The socket is not there, or not the daemon's.
+pub(crate) fn give_to(socket: &Path, access: &Access) -> io::Result<()> {
+    let group = access.group().unwrap_or_else(nix::unistd::getegid);
+    Ok(nix::unistd::chown(socket, None, Some(group))?)
 }
 
 /// Serves until `stop`, then lets running calls end.

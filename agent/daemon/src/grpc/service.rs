@@ -15,16 +15,16 @@ use super::access::{acts_for, peer};
 use super::gate::Gate;
 use super::stream::{Answers, answer};
 use super::{
-    Access, Gauge, Machine, attach, cluster, condition, convert, exec, follow, listeners, logs, policy, shutdown,
-    signal,
+    Access, Gauge, Machine, attach, cluster, condition, config, convert, exec, follow, listeners, logs, policy,
+    shutdown, signal, volumes,
 };
 use crate::audit::{Audit, Note};
 use crate::board::Board;
 use crate::booking::Bookings;
-use crate::config::{self, Config};
 use crate::hands::Host;
 use crate::journal::Journal;
 use crate::policy::Rules;
+use crate::settings::Settings;
 use crate::shutdown::Marker;
 use crate::source::{ClusterSource, FileError, Files, ObjectOutcome, PodOutcome};
 use crate::supervisor::{self, Handle};
@@ -40,8 +40,9 @@ pub(crate) struct Service {
     pub(crate) gauge: Arc<Gauge>,
     pub(crate) access: Access,
     pub(crate) audit: Audit,
-    /// What is in force, and where it was read.
-    pub(crate) config: Arc<(PathBuf, Config)>,
+    /// Where the configuration is read.
+    pub(crate) config_file: PathBuf,
+    pub(crate) settings: Settings,
     pub(crate) rules: Rules,
     pub(crate) board: Arc<Board>,
     pub(crate) journal: Arc<Journal>,
@@ -227,6 +228,12 @@ impl Barepod for Service {
         Ok(Response::new(answer(move |sink| follow::events(journal, filter, gate, sink))))
     }
 
+    async fn volumes(&self, request: Request<v1::VolumesRequest>) -> Answer<v1::VolumesResponse> {
+        let gate = self.gate(&request);
+        let found = volumes::list(&self.host, request.into_inner(), move |namespace| gate.sees_namespace(namespace));
+        Ok(Response::new(v1::VolumesResponse { volumes: found.await }))
+    }
+
     async fn policy(&self, _: Request<v1::PolicyRequest>) -> Answer<v1::PolicyResponse> {
         Ok(Response::new(policy::show(&self.rules.held())))
     }
@@ -318,10 +325,7 @@ impl Barepod for Service {
 
     async fn config(&self, request: Request<v1::ConfigRequest>) -> Answer<v1::ConfigResponse> {
         self.access.bridge(&request)?;
-        let (file, config) = (&self.config.0, &self.config.1);
-        let is_stale = config::read(file).ok().as_ref() != Some(config);
-        let (file, config) = (file.display().to_string(), config.shown().to_string());
-        Ok(Response::new(v1::ConfigResponse { file, config, is_stale }))
+        Ok(Response::new(config::show(&self.config_file, &self.settings.now())))
     }
 
     async fn version(&self, _: Request<v1::VersionRequest>) -> Answer<v1::VersionResponse> {

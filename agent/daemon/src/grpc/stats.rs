@@ -123,7 +123,7 @@ fn runs(view: &PodView) -> bool {
 }
 
 /// A thread of its own, since it steps back for good.
-async fn in_the_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(super) async fn in_the_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, measured) = oneshot::channel();
     let work = move || {
         if let Err(error) = barepod_sys::priority::step_back() {

@@ -24,25 +24,29 @@ const SYS_ADMIN: u32 = 21;
 #[derive(Debug)]
 pub(crate) struct Confining {
     profiles: PathBuf,
-    /// `seccompDefault`.
-    by_default: bool,
     kernel: (u32, u32),
     /// barepod's own filter, by what the container may do.
     made: Mutex<HashMap<Vec<u32>, Filter>>,
 }
 
 impl Confining {
-    /// Profiles lie below `profiles`. `by_default`: who asks for no profile gets barepod's own.
-    pub(crate) fn new(profiles: PathBuf, by_default: bool) -> Self {
+    /// Profiles lie below `profiles`.
+    pub(crate) fn new(profiles: PathBuf) -> Self {
         let release = nix::sys::utsname::uname().ok().and_then(|name| version(name.release().to_str()?));
-        Self { profiles, by_default, kernel: release.unwrap_or_default(), made: Mutex::default() }
+        Self { profiles, kernel: release.unwrap_or_default(), made: Mutex::default() }
     }
 
-    /// What holds for every process of a container; `warn` hears what its author should know.
+    /// What holds for every process of a container. `by_default`: who asks for no profile gets barepod's own. `warn` hears
+    /// what its author should know.
     ///
     /// # Errors
     /// A profile that is not there or is not what it should be.
-    pub(super) fn of(&self, container: &Container, warn: impl FnOnce(&str)) -> Result<wire::Confinement, StartFailure> {
+    pub(super) fn of(
+        &self,
+        container: &Container,
+        by_default: bool,
+        warn: impl FnOnce(&str),
+    ) -> Result<wire::Confinement, StartFailure> {
         let launch = &container.launch;
         let mut wanted =
             wire::Confinement { app_armor: app_armor(&launch.confinement.app_armor)?, ..Default::default() };
@@ -59,7 +63,7 @@ impl Confining {
         let situation = Situation { capabilities: &launch.capabilities, kernel: self.kernel };
         let filter = match &launch.confinement.seccomp {
             Seccomp::Unconfined => return Ok(wanted),
-            Seccomp::Unset if !self.by_default => return Ok(wanted),
+            Seccomp::Unset if !by_default => return Ok(wanted),
             Seccomp::Unset | Seccomp::RuntimeDefault => self.default(&situation),
             Seccomp::Localhost(name) => seccomp::localhost(&self.profiles, name, &situation),
         };

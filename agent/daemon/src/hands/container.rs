@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 use super::launch::Draft;
 use super::ledger::chain;
-use super::oom::OomWatch;
+use super::oom::{self, OomWatch};
 use super::{Host, confine, last_words, launch, renewal, translate};
 use crate::hands::host::Process;
 use crate::supervisor::Handle;
@@ -73,6 +73,8 @@ pub(super) struct ContainerTask {
     held: Held,
     /// How the main process of the newest attempt ended.
     ended: Option<ExitStatus>,
+    /// And, if the kernel killed it for memory, how much there was.
+    starved: Option<String>,
     /// Of this attempt nothing is left, as the shim has said.
     emptied: Option<Attempt>,
     /// The newest attempt that ran here.
@@ -183,6 +185,7 @@ impl ContainerTask {
             starting: None,
             held: Held::default(),
             ended: None,
+            starved: None,
             emptied: None,
             newest: None,
             next: NextStart::None,
@@ -408,6 +411,9 @@ impl ContainerTask {
                 let (status, oom, finished) = translate::exit(exited.exit.as_ref(), &self.host.boot_id);
                 self.ended = Some(status);
                 let key = self.attempt_key(exited.attempt);
+                if oom && !status.is_success() {
+                    self.starved(key.attempt);
+                }
                 self.supervisor.tell(Input::Exited { key, status, oom, finished }).await;
             }
             event::Event::Emptied(emptied) => self.emptied(Attempt(emptied.attempt)).await,
@@ -427,6 +433,14 @@ impl ContainerTask {
             event::Event::Dismissed(_) => self.cleared().await,
             event::Event::LogStats(stats) => tracing::debug!(container = %self.key, ?stats, "log"),
         }
+    }
+
+    /// The group is there until all of it has ended: then nobody knows any more what was in it.
+    fn starved(&mut self, attempt: Attempt) {
+        let words = oom::words(self.host.groups.memory_figures(&self.key, attempt));
+        let message = format!("the kernel killed its main process for memory: {words}");
+        self.host.warn(&self.key, Reason::OOMKilling, &message);
+        self.starved = Some(words);
     }
 
     /// Asks what it speaks now, once.
@@ -483,7 +497,8 @@ impl ContainerTask {
         self.held = Held::default();
         self.emptied = Some(attempt);
         let status = self.ended.take();
-        let message = self.last_words(attempt, status).await;
+        let starved = self.starved.take().unwrap_or_default();
+        let message = Some(self.last_words(attempt, status).await).filter(|words| !words.is_empty()).unwrap_or(starved);
         self.supervisor.tell(Input::Emptied { key: self.attempt_key(attempt.0), message }).await;
         self.remove_leaf(attempt);
     }

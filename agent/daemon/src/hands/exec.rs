@@ -69,7 +69,7 @@ pub(crate) async fn exec(
     let process = host.process(key).ok_or_else(|| ExecError::NotRunning(key.container.to_string()))?;
     let launched = &container.launch;
     // What there is to say has been said when the container began.
-    let confinement = host.confining.of(container, |_| ());
+    let confinement = host.confining.of(container, host.settings.now().seccomp_default, |_| ());
     let request = wire::Exec {
         target_pid: process.pid,
         target_start_ticks: process.start_ticks,

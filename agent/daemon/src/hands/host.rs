@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{Read as _, Seek as _};
-use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +21,7 @@ use super::Confining;
 use crate::board::Board;
 use crate::journal::Journal;
 use crate::prober::Prober;
+use crate::settings::Settings;
 
 /// A main process that runs, as far as one may join it.
 #[derive(Debug, Clone, Copy)]
@@ -32,13 +32,6 @@ pub(crate) struct Process {
     pub(crate) start_ticks: u64,
 }
 
-/// How logs are kept.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LogRules {
-    pub(crate) max_size: Bytes,
-    pub(crate) max_files: u32,
-}
-
 /// The host as the daemon acts on it.
 #[derive(Debug)]
 pub(crate) struct Host {
@@ -46,9 +39,7 @@ pub(crate) struct Host {
     pub(crate) groups: Groups,
     pub(crate) ledger: Ledger,
     pub(crate) shim_binary: PathBuf,
-    pub(crate) logs: LogRules,
-    /// The cluster's name servers.
-    pub(crate) cluster_dns: Vec<IpAddr>,
+    pub(crate) settings: Settings,
     pub(crate) boot_id: BootId,
     pub(crate) board: Arc<Board>,
     pub(crate) journal: Arc<Journal>,

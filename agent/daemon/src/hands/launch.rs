@@ -15,6 +15,7 @@ use barepod_shim::wire;
 
 use super::ledger::chain;
 use super::{Host, confine, notify};
+use crate::config::Config;
 
 /// Attempts whose logs are kept, the newest included.
 const KEPT_LOGS: u32 = 5;
@@ -33,6 +34,8 @@ pub(super) struct Draft {
     witness: Witness,
     /// How often the kernel's list of mounts had changed by then.
     mounts: u64,
+    /// What was in force.
+    held: Arc<Config>,
     /// Whether a process may stand by for it.
     standby: bool,
 }
@@ -47,16 +50,18 @@ impl Draft {
         };
         let (attempt, container_key) = (key.attempt, key.container_key());
         let mounts = host.mounts.generation();
-        let mut placements = volumes::prepare_container(&host.dirs, pod, container, attempt, &host.cluster_dns)
+        let held = host.settings.now();
+        let mut placements = volumes::prepare_container(&host.dirs, pod, container, attempt, &held.cluster_dns)
             .map_err(|e| config(&e))?;
         if container.launch.notify.is_some() {
             placements.push(notify::placement(&host.dirs.shim(&container_key)).map_err(|e| create(&e))?);
         }
         let sandbox = sandbox::ensure(&host.dirs, pod).map_err(|e| create(&e))?;
         let (view, witness) = view_of(host, &container_key, &container.launch, &placements, &sandbox)?;
-        let log = log(host, pod, &container_key);
-        let confinement =
-            host.confining.of(container, |message| host.warn(&container_key, Reason::Degraded, message))?;
+        let log = log(host, &held, pod, &container_key);
+        let confinement = host
+            .confining
+            .of(container, held.seccomp_default, |message| host.warn(&container_key, Reason::Degraded, message))?;
         let leaf = host.groups.make_leaf(&container_key, attempt).map_err(|e| create(&e))?;
         let mut start = start(container, attempt, cgroup(&leaf), view, log, Kept { sandbox: &sandbox, confinement });
         start.oom_score_adj = host.oom_score_adj(pod, container);
@@ -64,7 +69,7 @@ impl Draft {
         start.argv = arguments(&container.launch, &placements).map_err(|e| config(&e))?;
         let (key, pod, launch) = (key.clone(), Arc::clone(pod), container.launch.clone());
         let standby = may_stand_by(&pod, container);
-        Ok(Self { key, pod, launch, placements, start, witness, mounts, standby })
+        Ok(Self { key, pod, launch, placements, start, witness, mounts, held, standby })
     }
 
     /// Whether this start can be drafted while the attempt before runs: not if both would write to one layer, nor where
@@ -79,6 +84,7 @@ impl Draft {
         self.key == *key
             && Arc::ptr_eq(&self.pod, pod)
             && host.mounts.generation() == self.mounts
+            && Arc::ptr_eq(&self.held, &host.settings.now())
             && self.witness.holds()
     }
 
@@ -216,11 +222,11 @@ fn arguments(launch: &Launch, placements: &[Placement]) -> std::io::Result<Vec<S
     Ok(arguments)
 }
 
-fn log(host: &Host, pod: &Pod, key: &ContainerKey) -> wire::Log {
+fn log(host: &Host, config: &Config, pod: &Pod, key: &ContainerKey) -> wire::Log {
     wire::Log {
         directory: host.dirs.log_of(pod, key).display().to_string(),
-        max_bytes: host.logs.max_size.0,
-        max_files: host.logs.max_files,
+        max_bytes: config.log_max_size.0,
+        max_files: config.log_max_files,
         when_refused: wire::log::WhenRefused::DropOldest.into(),
         min_rotate_ns: LEAST_ROTATION_NS,
     }

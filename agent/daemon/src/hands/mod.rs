@@ -34,7 +34,7 @@ use crate::supervisor::Handle;
 
 pub(crate) use confine::Confining;
 pub(crate) use exec::{ExecError, Executed, Stdio, exec};
-pub(crate) use host::{Host, LogRules, MountTable, Process, Processes};
+pub(crate) use host::{Host, MountTable, Process, Processes};
 
 /// Carries effects out.
 #[derive(Debug)]

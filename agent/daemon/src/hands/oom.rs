@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barepod_linux::cgroup::Leaf;
+use barepod_linux::cgroup::{Leaf, MemoryFigures};
 use barepod_model::{Attempt, ContainerKey, Reason};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::io::Interest;
@@ -55,10 +55,31 @@ async fn tell(host: &Arc<Host>, key: &ContainerKey, attempt: Attempt, news: &New
         let lives = host.process(key).is_some_and(|process| process.attempt == attempt);
         if now > told && lives {
             let count = now - told;
-            let message = format!("the kernel killed {count} of its processes for memory; its main process runs on");
+            let words = words(host.groups.memory_figures(key, attempt));
+            let message =
+                format!("the kernel killed {count} of its processes for memory; its main process runs on: {words}");
             host.warn(key, Reason::OOMKilling, &message);
         }
         told = now;
+    }
+}
+
+/// What there was when the kernel killed, for people.
+pub(super) fn words(MemoryFigures { limit, peak }: MemoryFigures) -> String {
+    let limit = limit.map_or_else(
+        || "it has no memory limit, and the host had no more".to_owned(),
+        |limit| format!("its memory limit is {}", size(limit)),
+    );
+    peak.map_or(limit.clone(), |peak| format!("{limit}, and it had {} at most", size(peak)))
+}
+
+/// As people say it; all of a limit that is a whole number.
+fn size(bytes: u64) -> String {
+    let (unit, shift) = if bytes >> 30 > 0 { ("Gi", 30) } else { ("Mi", 20) };
+    let hundredths = (u128::from(bytes) * 100) >> shift;
+    match (hundredths / 100, hundredths % 100) {
+        (whole, 0) => format!("{whole}{unit}"),
+        (whole, part) => format!("{whole}.{part:02}{unit}"),
     }
 }
 
@@ -107,5 +128,22 @@ impl News {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_figures_are_those_that_people_have_written_and_would_write() {
+        let said = |limit, peak| words(MemoryFigures { limit, peak });
+        assert_eq!(
+            said(Some(32 << 20), Some((32 << 20) - 4096)),
+            "its memory limit is 32Mi, and it had 31.99Mi at most"
+        );
+        assert_eq!(said(Some(1 << 30), None), "its memory limit is 1Gi");
+        let unlimited = "it has no memory limit, and the host had no more, and it had 1.50Gi at most";
+        assert_eq!(said(None, Some(3 << 29)), unlimited);
     }
 }

@@ -9,13 +9,14 @@ mod backoff;
 mod conversation;
 mod waiting;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use barepod_model::{HttpGet, HttpScheme};
 use barepod_prober_wire::{self as wire, ask::Question};
 use tokio::sync::{mpsc, oneshot};
+
+use crate::settings::Settings;
 
 pub(crate) use conversation::Keeper;
 
@@ -45,14 +46,14 @@ struct Asked {
 #[derive(Debug, Clone)]
 pub(crate) struct Prober {
     asks: mpsc::UnboundedSender<Asked>,
-    address: IpAddr,
+    settings: Settings,
 }
 
 impl Prober {
-    /// The way, and who keeps a prober at its end. `address` is asked where a probe names no host.
-    pub(crate) fn new(program: PathBuf, account: (u32, u32), address: IpAddr) -> (Self, Keeper) {
+    /// The way, and who keeps a prober at its end. The settings say who is asked where a probe names no host.
+    pub(crate) fn new(program: PathBuf, account: (u32, u32), settings: Settings) -> (Self, Keeper) {
         let (asks, questions) = mpsc::unbounded_channel();
-        (Self { asks, address }, Keeper::new(program, account, questions))
+        (Self { asks, settings }, Keeper::new(program, account, questions))
     }
 
     /// `httpGet` of a probe.
@@ -101,7 +102,7 @@ impl Prober {
     }
 
     fn host(&self, given: Option<&str>) -> String {
-        given.map_or_else(|| self.address.to_string(), str::to_owned)
+        given.map_or_else(|| self.settings.now().probe_address.to_string(), str::to_owned)
     }
 }
 
@@ -131,6 +132,7 @@ fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn what_strangers_said_is_bounded_and_moves_no_terminal() {
@@ -148,7 +150,8 @@ mod tests {
     #[tokio::test]
     async fn who_names_no_host_means_the_configured_address() {
         let (asks, mut questions) = mpsc::unbounded_channel();
-        let prober = Prober { asks, address: "10.1.2.3".parse().unwrap() };
+        let config = Config { probe_address: "10.1.2.3".parse().unwrap(), ..Config::default() };
+        let prober = Prober { asks, settings: Settings::new(config) };
         let timeout = Duration::from_secs(1);
 
         let (first, second) =

@@ -17,7 +17,30 @@ pub struct Usage {
     pub pids: Option<u64>,
 }
 
+/// What an attempt had of memory at most, and what it was allowed; `None` where this host does not say, or allows all it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MemoryFigures {
+    /// Bytes: the smaller one of the container's limit and its pod's.
+    pub limit: Option<u64>,
+    /// Bytes it had at most.
+    pub peak: Option<u64>,
+}
+
 impl Groups {
+    /// What an attempt had of memory, for those who ask why the kernel killed in its group. It may have ended, as long as its
+    /// group is there.
+    #[must_use]
+    pub fn memory_figures(&self, key: &ContainerKey, attempt: Attempt) -> MemoryFigures {
+        let leaf = self.leaf(key, attempt);
+        let peak = match &leaf.legacy_memory {
+            Some(memory) => memory.join("memory.max_usage_in_bytes"),
+            // Since Linux 5.19.
+            None => leaf.unified.join("memory.peak"),
+        };
+        let limits = [self.measured_container(key, attempt).memory_limit, self.measured_pod(&key.pod).memory_limit];
+        MemoryFigures { limit: limits.into_iter().flatten().min(), peak: files::read_number(&peak).ok().flatten() }
+    }
+
     /// What a container uses, over all its attempts.
     ///
     /// # Errors

@@ -11,10 +11,17 @@ use crate::args::Subject;
 use crate::output::print;
 
 pub(super) async fn run(surroundings: &Surroundings<'_>, catalogue: &Catalogue, what: Subject) -> Result<ExitCode> {
+    let (text, sound) = explained(surroundings, catalogue, &what).await?;
+    print(&text)?;
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What there is to say, and whether nothing was wrong.
+async fn explained(surroundings: &Surroundings<'_>, catalogue: &Catalogue, what: &Subject) -> Result<(String, bool)> {
     let mut text = String::new();
     // Of a preset alone it is asked what it computes, not whether a manifest is complete.
     let alone = what.name.as_deref().is_some_and(|name| !name.starts_with("pod/"));
-    let sound = pods::each(surroundings, catalogue, &what, |request| {
+    let sound = pods::each(surroundings, catalogue, what, |request| {
         let explained = if alone {
             catalogue.explain_alone(request, &LocalHost)?
         } else {
@@ -24,8 +31,7 @@ pub(super) async fn run(surroundings: &Surroundings<'_>, catalogue: &Catalogue, 
         Ok(explained.resolved)
     })
     .await?;
-    print(&text)?;
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok((text, sound))
 }
 
 fn one(request: &ContainerRequest, explained: &Explanation) -> String {
@@ -69,4 +75,29 @@ fn tuned(setting: &Setting) -> String {
 fn said(warning: &RequestError) -> String {
     let hint = warning.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
     format!("\n  note: {}: {}{hint} [{}]\n", warning.field, warning.message, warning.reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::commands::preset::tests::of_administrator;
+
+    #[tokio::test]
+    async fn each_setting_is_explained_with_its_formula_and_who_decides() {
+        let (dir, catalogue) = of_administrator();
+        let subject = Subject {
+            name: Some("patient".to_owned()),
+            filename: Vec::new(),
+            memory: Some("1Gi".to_owned()),
+            cpu: None,
+            env: vec!["COUNTER_STEP=5".to_owned()],
+            args: Vec::new(),
+        };
+        let surroundings = Surroundings { socket: Path::new("/"), namespace: "default" };
+        let (text, sound) = explained(&surroundings, &catalogue, &subject).await.unwrap();
+        assert!(sound);
+        insta::assert_snapshot!(text.replace(&dir.path().display().to_string(), "/etc/barepod/presets"));
+    }
 }
