@@ -1,7 +1,8 @@
 //! The VM harness itself: what later tests on cgroup v2 and systemd rely on.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use barepod_tests::vm::{Outcome, Recipe, Vm, VmError};
@@ -26,27 +27,27 @@ fn a_guest_boots_with_systemd_and_all_controllers_of_cgroup_v2() -> Result<(), V
     for wanted in ["cpuset", "cpu", "io", "memory", "hugetlb", "pids"] {
         assert!(controllers.split_whitespace().any(|name| name == wanted), "{wanted} in {controllers:?}");
     }
-    somebody_may_sit_at_the_console(&vm)?;
+    somebody_may_sit_at_the_console(vm.sit_down()?, vm.console()).unwrap();
     vm.shutdown()
 }
 
-fn somebody_may_sit_at_the_console(vm: &Vm) -> Result<(), VmError> {
-    let mut seat = vm.sit_down()?;
-    seat.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+fn somebody_may_sit_at_the_console(mut seat: UnixStream, kept: &Path) -> io::Result<()> {
+    seat.set_read_timeout(Some(Duration::from_secs(120)))?;
     let (mut shown, mut buffer) = (String::new(), [0; 4096]);
     let mut until = |seat: &mut UnixStream, wanted: &str| {
         while !shown.contains(wanted) {
-            let length = seat.read(&mut buffer).unwrap_or_else(|error| panic!("{error} before {wanted:?}: {shown}"));
+            let length = seat.read(&mut buffer).map_err(|error| io::Error::other(format!("{error}; {shown}")))?;
             shown.push_str(&String::from_utf8_lossy(&buffer[..length]));
         }
+        io::Result::Ok(())
     };
-    seat.write_all(b"\r").unwrap();
-    until(&mut seat, "login:");
-    seat.write_all(b"root\r").unwrap();
-    until(&mut seat, "root@guest");
-    seat.write_all(b"echo sea$((1+1))ted\r").unwrap();
-    until(&mut seat, "sea2ted");
-    let kept = fs_err::read_to_string(vm.console()).unwrap();
+    seat.write_all(b"\r")?;
+    until(&mut seat, "login:")?;
+    seat.write_all(b"root\r")?;
+    until(&mut seat, "root@guest")?;
+    seat.write_all(b"echo sea$((1+1))ted\r")?;
+    until(&mut seat, "sea2ted")?;
+    let kept = std::fs::read_to_string(kept)?;
     assert!(kept.contains("sea2ted"), "all of it is in the console's file: {kept}");
     Ok(())
 }
