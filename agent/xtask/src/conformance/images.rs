@@ -83,6 +83,8 @@ fn tree(trees: &Path, name: &str, config: &Value) -> anyhow::Result<std::path::P
     }
     fs_err::remove_file(tree.join("bin/sh"))?;
     fs_err::copy(SHELL, tree.join("bin/sh"))?;
+    // agnhost has it by this name.
+    symlink("sh", tree.join("bin/bash"))?;
     fs_err::write(tree.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n")?;
     fs_err::write(tree.join("etc/group"), "root:x:0:\n")?;
     fs_err::write(trees.join(format!("{name}.json")), json!({"config": config}).to_string())?;
