@@ -210,10 +210,21 @@ impl Estate {
     fn told_kubernetes(&self, more: u64) -> Result {
         let theirs = self.held.iter().filter(|held| held.side == Side::Nomad).map(|held| held.memory).sum::<u64>();
         let left = self.all - theirs - more;
-        self.cluster.until("the node to have what Nomad leaves", |cluster| {
+        let told = self.cluster.until("the node to have what Nomad leaves", |cluster| {
             (allocatable(cluster)?.abs_diff(left) < GRAIN).then_some(())
-        })?;
-        Ok(())
+        });
+        told.map_err(|error| format!("{error}\n--- Nomad has:\n{}", self.allocations()).into())
+    }
+
+    /// What Nomad says of all allocations here.
+    fn allocations(&self) -> String {
+        let node = self.nomad.node().and_then(|node| node["ID"].as_str().map(str::to_owned)).unwrap_or_default();
+        let all = self.nomad.get(&format!("/v1/node/{node}/allocations")).unwrap_or_default();
+        let line = |one: &Value| {
+            let states = &one["TaskStates"];
+            format!("{} {} {} {states}\n", one["JobID"], one["DesiredStatus"], one["ClientStatus"])
+        };
+        all.as_array().into_iter().flatten().map(line).collect()
     }
 
     fn take_back(&mut self, held: &Held) -> Result {

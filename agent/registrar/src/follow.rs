@@ -11,8 +11,9 @@ use tokio::sync::watch;
 
 use crate::{Client, ClientError};
 
-/// How long Nomad holds a request back when nothing happens.
-const WAIT: Duration = Duration::from_secs(300);
+/// How long Nomad holds a request back when nothing happens. What it forgets (a purge, its garbage collection) is nothing to it: the
+/// index of a node's allocations is the highest of those that are left. So all is looked at again so soon.
+const WAIT: Duration = Duration::from_secs(20);
 /// At most so often is a list asked for that changes all the time.
 const PACE: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -60,7 +61,11 @@ impl Complaint {
 }
 
 /// Follows one list for ever. What could not be asked for stays as it was.
-pub(crate) async fn list<T: DeserializeOwned>(client: Arc<Client>, path: String, tell: watch::Sender<Option<T>>) {
+pub(crate) async fn list<T: DeserializeOwned + PartialEq>(
+    client: Arc<Client>,
+    path: String,
+    tell: watch::Sender<Option<T>>,
+) {
     let (mut index, mut pauses, mut complaint) = (0, Pauses::default(), Complaint::default());
     let what = "what Nomad has is not heard";
     loop {
@@ -68,12 +73,14 @@ pub(crate) async fn list<T: DeserializeOwned>(client: Arc<Client>, path: String,
             Ok(answer) => {
                 complaint.is_over(what);
                 pauses = Pauses::default();
-                let is_new = answer.index != index;
-                // Servers that were set up anew count from the beginning.
-                index = if answer.index < index { 0 } else { answer.index };
-                if is_new || tell.borrow().is_none() {
-                    tell.send_replace(Some(answer.value));
-                }
+                // It may be a lower one: of servers that were set up anew, and of a list that has become shorter.
+                index = answer.index;
+                let now = Some(answer.value);
+                tell.send_if_modified(|held| {
+                    let is_new = *held != now;
+                    *held = now;
+                    is_new
+                });
                 tokio::time::sleep(PACE).await;
             }
             // An agent that begins is slow, and no worse for it.
