@@ -104,10 +104,15 @@ fn container(pod: &PodMachine, name: &ContainerName, spec: Option<&Spec>, ctx: &
     };
     let runs = matches!(state, ContainerState::Running { .. });
     let attempt = machine.live().or(rec.attempt);
+    // A restart is counted once its process is there: a count that comes before would stand beside the end of the one before.
+    let restarts = match &machine.state {
+        State::Starting { attempt, .. } => attempt.0.saturating_sub(1),
+        State::Recovering | State::Idle | State::Running(_) | State::Draining { .. } => attempt.map_or(0, |it| it.0),
+    };
     Some(ContainerView {
         name: name.clone(),
         attempt,
-        restart_count: attempt.map_or(0, |attempt| attempt.0),
+        restart_count: restarts,
         state,
         live: !machine.is_idle(),
         last,

@@ -89,6 +89,8 @@ fn the_first_restart_is_at_once_and_the_second_waits_ten_seconds_from_the_exit()
     assert!(bench.starts().is_empty());
     bench.pass(1);
     assert_eq!(bench.starts(), [main_key(&db, 2)]);
+    assert_eq!(bench.container(&db).restart_count, 1, "it is counted when it is there");
+    bench.started(&main_key(&db, 2));
     assert_eq!(bench.container(&db).restart_count, 2);
 }
 

@@ -45,15 +45,21 @@ pub(crate) struct Options {
     /// Writes tests/CONFORMANCE.md from the results at this commit, and runs nothing more than what lacks one
     #[arg(long)]
     write: bool,
+    /// With --write: from the results at this earlier commit, and runs nothing; what explains them is written after they are known
+    #[arg(long, value_name = "COMMIT", requires = "write")]
+    of: Option<String>,
 }
 
 /// Runs what has no result yet, and says how it went.
 pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<()> {
     setup::run(repository, setup::Purpose::Test)?;
     peers::build(repository, &[CONFORMANCE, CONFORMANCE_IMAGES])?;
-    build::at(repository, build::Speed::Debug)?;
     let suite = Suite::new()?;
     let all = suite.specs(options.focus.as_deref())?;
+    if let Some(commit) = &options.of {
+        return page::write(repository, &all, &Results::at(repository, commit)?);
+    }
+    build::at(repository, build::Speed::Debug)?;
     let mine = part(&all, options.shard);
     let mut results = Results::of(repository)?;
     let wanted: Vec<&Spec> = mine.iter().filter(|spec| options.again || results.get(spec).is_none()).collect();

@@ -76,7 +76,7 @@ fn page(commit: &str, specs: &[Spec], results: &Results, explanations: &BTreeMap
     let day = days.max().map_or_else(|| "never".to_owned(), |last| last.strftime("%Y-%m-%d").to_string());
     let mut page = format!(
         "# Kubernetes' own conformance tests\n\nWritten by `cargo xtask conformance --write`: the end to end suite of Kubernetes \
-         {KUBERNETES_VERSION} against its own control plane and one node of barepod, at commit `{commit}`, {day}, {}. How, and \
+         {KUBERNETES_VERSION} against its own control plane and two nodes of barepod, at commit `{commit}`, {day}, {}. How, and \
          what stands for its images, is in [README.md](README.md#conformance).\n\n{}",
         machine(),
         summary(specs, results)

@@ -4,12 +4,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::spec::{Outcome, Spec};
 use crate::repository::Repository;
+
+/// Where those of all commits are.
+fn directory(repository: &Repository) -> PathBuf {
+    repository.cache().join("conformance")
+}
 
 /// The results of one commit.
 pub(super) struct Results {
@@ -33,13 +38,21 @@ impl Results {
     /// Those of the commit that is checked out. Those of a checkout that differs from its commit are kept to be looked at,
     /// and never taken for results.
     pub(super) fn of(repository: &Repository) -> anyhow::Result<Self> {
-        let all = repository.cache().join("conformance");
+        let all = directory(repository);
         if repository.is_dirty()? {
             println!("conformance: the checkout differs from its commit: all is run, and no page is written");
             return Self::open(all.join("changed"), None);
         }
         let commit = repository.commit()?;
         Self::open(all.join(&commit), Some(commit))
+    }
+
+    /// Those of another commit, as `git rev-parse` names it.
+    pub(super) fn at(repository: &Repository, commit: &str) -> anyhow::Result<Self> {
+        let commit = repository.ask("git", &["rev-parse", "--verify", &format!("{commit}^{{commit}}")])?;
+        let directory = directory(repository).join(&commit);
+        ensure!(directory.is_dir(), "there are no results of the commit {commit}: {} is missing", directory.display());
+        Self::open(directory, Some(commit))
     }
 
     pub(super) fn open(directory: PathBuf, commit: Option<String>) -> anyhow::Result<Self> {
