@@ -270,15 +270,15 @@ impl Estate {
 
 #[test]
 fn filled_to_the_brim_from_both_sides_nothing_is_booked_twice() -> Result {
-    let placements = match tier() {
-        Tier::Everyday => 8,
-        Tier::All => 200,
+    // Of all orders the everyday one is that which found the first fault; the reserved tier goes on looking.
+    let (placements, seed) = match tier() {
+        Tier::Everyday => (8, 27_283),
+        Tier::All => (200, u64::from(std::process::id())),
     };
+    let seed = std::env::var("BAREPOD_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(seed);
     let (cluster, nomad) = both()?;
     let all = cluster.until("the node to say what it has", allocatable)? / GRAIN * GRAIN;
     let mut estate = Estate { cluster, nomad, all, held: Vec::new() };
-    let seed = std::env::var("BAREPOD_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
     println!("seed {seed}");
     let mut dice = Dice(seed);
     let ports = [free_port()?, free_port()?, free_port()?];
