@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use barepod_api::v1::{LogStream, LogsRequest, Timestamp};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
+use tonic::Code;
 
 use crate::daemon::Daemon;
 use crate::stop;
@@ -18,6 +19,8 @@ use crate::wire::driver::TaskConfig;
 
 /// Pause before a log, or a FIFO, is asked for again.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The same where the policy says no: it may say something else one day.
+const DENIED_PAUSE: Duration = Duration::from_secs(60);
 /// How long what was written last is looked for once the task has ended.
 const TAIL: Duration = Duration::from_secs(2);
 
@@ -98,10 +101,11 @@ impl Pump {
         let mut fifo = self.open().await;
         loop {
             let ended = self.task.ended().is_some();
+            let mut pause = PAUSE;
             match ended {
                 // The daemon has written down all there is.
                 true => drop(tokio::time::timeout(TAIL, self.follow(&mut fifo)).await),
-                false => self.follow(&mut fifo).await,
+                false => pause = self.follow(&mut fifo).await,
             }
             if ended {
                 return;
@@ -109,7 +113,7 @@ impl Pump {
             // Until there is another attempt, or the daemon is back.
             tokio::select! {
                 _ = self.task.wait() => {}
-                () = tokio::time::sleep(PAUSE) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
@@ -124,10 +128,10 @@ impl Pump {
         }
     }
 
-    /// Passes lines on until the log ends.
-    async fn follow(&mut self, fifo: &mut pipe::Sender) {
+    /// Passes lines on until the log ends; how long to wait then.
+    async fn follow(&mut self, fifo: &mut pipe::Sender) -> Duration {
         let pod = &self.task.kept.pod;
-        let Ok(container) = stop::container(&self.daemon, &self.task) else { return };
+        let Ok(container) = stop::container(&self.daemon, &self.task) else { return PAUSE };
         let request = LogsRequest {
             namespace: pod.namespace.clone(),
             name: pod.name.clone(),
@@ -141,12 +145,17 @@ impl Pump {
             ..LogsRequest::default()
         };
         let mut client = self.daemon.stream_client();
-        let Ok(answer) = client.client.logs(request).await else { return };
-        let (mut stream, mut lines) = (answer.into_inner(), Lines::after(self.last));
+        let answer = match client.client.logs(request).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) if status.code() == Code::PermissionDenied => return DENIED_PAUSE,
+            Err(_) => return PAUSE,
+        };
+        let (mut stream, mut lines) = (answer, Lines::after(self.last));
         while let Ok(Some(message)) = stream.message().await {
             let passed = lines.take(&message.data, &mut self.last);
             self.write(fifo, &passed).await;
         }
+        PAUSE
     }
 
     async fn write(&self, fifo: &mut pipe::Sender, mut data: &[u8]) {

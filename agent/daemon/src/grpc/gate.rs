@@ -71,23 +71,55 @@ impl Gate {
         place: (&str, &str),
         exec: Option<(&str, &Container)>,
     ) -> Result<(), String> {
-        // Every pod may be counted, and so seen.
-        if self.acts_for == Some(ActsFor::Nomad) && source != Source::Nomad && verb != Verb::Get {
-            return self.rules.held().may(&Subject { source: Source::Nomad, user: None }, verb, place, exec);
+        let held = self.rules.held();
+        let is_exempt = self.user.uid == 0 || self.user.uid == geteuid().as_raw();
+        // Every pod may be counted, and so seen. Of who has no such exemption it is nothing: to act for somebody else gives no rights.
+        if is_exempt && self.acts_for == Some(ActsFor::Nomad) && source != Source::Nomad && verb != Verb::Get {
+            return held.may(&Subject { source: Source::Nomad, user: None }, verb, place, exec);
         }
         let is_bridges = match verb {
             Verb::Get => true,
             Verb::Logs | Verb::Exec | Verb::Attach | Verb::Condition => source == Source::Kubernetes,
             Verb::Apply | Verb::Delete | Verb::Restart | Verb::Stop => false,
         };
-        if self.user.uid == 0 || self.user.uid == geteuid().as_raw() || (self.is_bridge && is_bridges) {
+        if is_exempt || (self.is_bridge && is_bridges) {
             return Ok(());
         }
-        let held = self.rules.held();
         held.may(&Subject { source, user: Some(self.user.clone()) }, verb, place, exec)
     }
 }
 
 fn forbidden(message: String) -> Status {
     refusal(Code::PermissionDenied, Reason::Forbidden.as_str(), message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOMADS: &str = r#"apiVersion: barepod.dev/v1alpha1
+kind: Policy
+rules:
+  - name: jobs
+    subjects: {sources: [nomad], namespaces: ["*"]}
+    verbs: [logs]
+    allow: {}
+"#;
+
+    #[test]
+    fn to_act_for_nomad_takes_rights_from_root_and_gives_none_to_anybody() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("policy.yaml");
+        std::fs::write(&file, NOMADS).unwrap();
+        let rules = Rules::load(file);
+        let may = |uid: u32, acts_for, verb| {
+            let gate = Gate::new(&rules, User { uid, groups: vec![uid] }, false, acts_for);
+            gate.ask(Source::File, verb, ("default", "pod default/db"), None).is_ok()
+        };
+        let nomad = Some(ActsFor::Nomad);
+        assert!(may(0, None, Verb::Delete) && may(0, nomad, Verb::Get));
+        assert!(may(0, nomad, Verb::Logs), "the rule for Nomad");
+        assert!(!may(0, nomad, Verb::Delete));
+        assert!(!may(65_533, nomad, Verb::Logs), "the rule is not for a user who says that he is Nomad");
+    }
 }

@@ -23,7 +23,7 @@ fn render(status: &Status, now: Timestamp) -> Report {
     let Some(settings) = &status.settings else {
         shown.nothing("this host was not set up for a Nomad cluster; `barepod nomad setup` does that");
         if let Ok(host) = &status.host
-            && host.booked != v1::Booking::default()
+            && (host.booked.amounts.unwrap_or_default() != v1::Amounts::default() || !host.booked.ports.is_empty())
         {
             tell_booked(&mut shown, host);
             shown.todo("nobody keeps that up to date: `barepod nomad reset` gives it back");
