@@ -228,6 +228,7 @@ impl Estate {
     }
 
     fn take_back(&mut self, held: &Held) -> Result {
+        self.held.retain(|other| other.name != held.name);
         match held.side {
             Side::Kubernetes => {
                 self.cluster.kubectl(&["delete", "pod", &held.name])?;
@@ -235,11 +236,9 @@ impl Estate {
             }
             Side::Nomad => {
                 self.nomad.stop(&held.name, true)?;
-                self.held.retain(|other| other.name != held.name);
                 self.told_kubernetes(0)?;
             }
         }
-        self.held.retain(|other| other.name != held.name);
         Ok(())
     }
 

@@ -21,6 +21,7 @@ mod client;
 pub mod decide;
 mod follow;
 pub mod job;
+mod jobs;
 pub mod node;
 mod registrar;
 mod settings;

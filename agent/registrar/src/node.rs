@@ -2,6 +2,7 @@
 
 use barepod_api::v1;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::{Client, ClientError};
 
@@ -98,6 +99,11 @@ pub struct NodeCpu {
 impl Node {
     /// The node of the agent that is asked.
     pub(crate) async fn find(client: &Client) -> Result<Self, NodeError> {
+        Self::find_as(client).await
+    }
+
+    /// The same, as far as `T` wants to know it.
+    pub(crate) async fn find_as<T: DeserializeOwned>(client: &Client) -> Result<T, NodeError> {
         let agent = Agent::ask(client).await?;
         let none = || NodeError::NoClient(client.settings().address.clone());
         let id = agent.node_id().filter(|id| !id.is_empty()).ok_or_else(none)?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use barepod_api::v1::barepod_client::BarepodClient;
 use barepod_api::{ACCOUNTED, v1};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,8 @@ use tonic::{Code, Status};
 use crate::booked::{Allocation, booked};
 use crate::decide::{Action, Books, Present, decide};
 use crate::follow::{self, Complaint, Pauses, Pods};
-use crate::job::{Job, Place, prefix};
+use crate::job::{Job, Place};
+use crate::jobs;
 use crate::node::{Node, NodeError, Scale};
 use crate::token::TokenWatch;
 use crate::verdict::{Plan, Verdict};
@@ -139,7 +140,7 @@ impl Registrar {
     async fn serve(&mut self, mut place: Place, mut pods: watch::Receiver<Option<Pods>>) {
         let mut tasks = JoinSet::new();
         let (tell, mut jobs) = watch::channel::<Option<Vec<Present>>>(None);
-        let path = format!("/v1/jobs?namespace={}&prefix={}&meta=true", place.namespace, prefix(&place.node));
+        let path = jobs::listed(&self.client, &place.node);
         tasks.spawn(follow::list(Arc::clone(&self.client), path, tell));
         let (tell, mut allocations) = watch::channel::<Option<Vec<Allocation>>>(None);
         let path = format!("/v1/node/{}/allocations", place.node.id);
@@ -211,7 +212,7 @@ impl Registrar {
         let mut fault = None;
         for action in actions {
             let done = match action {
-                Action::Purge(id) => self.purge(place, &id).await.map_err(RoundError::from),
+                Action::Purge(id) => self.purge(&id).await.map_err(RoundError::from),
                 Action::Count(job) => self.tell(&pods, &job, &Told::counted(&job.id)).await.map_err(RoundError::from),
                 // A pod that changes all the time is no reason to ask Nomad's servers all the time.
                 Action::Place(job) if self.refused.get(&job.id) == Some(&job.generation) => Ok(()),
@@ -234,12 +235,9 @@ impl Registrar {
         Ok(())
     }
 
-    async fn purge(&mut self, place: &Place, id: &str) -> Result<(), ClientError> {
-        let path = format!("/v1/job/{id}?namespace={}&purge=true", place.namespace);
-        match self.client.delete::<Value>(&path).await {
-            Ok(_) => tracing::info!(job = id, "its pod is gone, and it is purged"),
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error),
+    async fn purge(&mut self, id: &str) -> Result<(), ClientError> {
+        if jobs::purge(&self.client, id).await? {
+            tracing::info!(job = id, "its pod is gone, and it is purged");
         }
         self.compared.remove(id);
         Ok(())

@@ -9,8 +9,9 @@ use serde::Deserialize;
 
 use crate::booked::DRIVER;
 use crate::decide::Present;
-use crate::job::{NODE, prefix};
-use crate::node::Node;
+use crate::job::NODE;
+use crate::jobs;
+use crate::node::{Node, NodeError};
 use crate::settings::FILE;
 use crate::setup::configuration;
 use crate::wanted::{Stance, Told, stance, told};
@@ -58,6 +59,8 @@ pub struct Host {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Seen {
+    #[serde(flatten)]
+    node: Node,
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -98,18 +101,16 @@ pub async fn status(root: &Path, socket: &Path) -> Result<Status, SettingsError>
 
 async fn ask(settings: &Settings) -> Result<Nomad, String> {
     let client = Client::new(settings.clone()).map_err(|error| error.with_remedy())?;
-    let node = Node::find(&client).await.map_err(|error| match error {
-        crate::node::NodeError::Client(error) => error.with_remedy(),
+    let seen = Node::find_as(&client).await.map_err(|error| match error {
+        NodeError::Client(error) => error.with_remedy(),
         other => other.to_string(),
     })?;
-    seen(&client, &node).await.map_err(|error| error.with_remedy())
+    nomad(&client, seen).await.map_err(|error| error.with_remedy())
 }
 
-async fn seen(client: &Client, node: &Node) -> Result<Nomad, ClientError> {
-    let Seen { name, status, scheduling_eligibility, drivers } = client.get(&format!("/v1/node/{}", node.id)).await?;
-    let namespace = &client.settings().namespace;
-    let path = format!("/v1/jobs?namespace={namespace}&prefix={}&meta=true", prefix(node));
-    let jobs: Vec<Present> = client.get(&path).await?;
+async fn nomad(client: &Client, seen: Seen) -> Result<Nomad, ClientError> {
+    let Seen { node, name, status, scheduling_eligibility, drivers } = seen;
+    let jobs: Vec<Present> = client.get(&jobs::listed(client, &node)).await?;
     let token_end = match client.settings().token_file {
         Some(_) => client.get::<Token>("/v1/acl/token/self").await?.expiration_time,
         None => None,

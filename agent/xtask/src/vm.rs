@@ -85,22 +85,24 @@ fn sit(mut seat: UnixStream) -> anyhow::Result<()> {
     // It ends with this process at the latest: nothing interrupts a read of a terminal.
     std::thread::spawn(move || {
         // A new line, so that there is a prompt.
-        pass(&mut &b"\r"[..], &mut keys).and_then(|()| pass(&mut io::stdin().lock(), &mut keys)).ok();
+        pass(&mut &b"\r"[..], &mut keys, None)
+            .and_then(|()| pass(&mut io::stdin().lock(), &mut keys, Some(LEAVE)))
+            .ok();
         keys.shutdown(Shutdown::Both).ok();
     });
-    let shown = pass(&mut seat, &mut io::stdout().lock());
+    let shown = pass(&mut seat, &mut io::stdout().lock(), None);
     drop(raw);
     println!();
     Ok(shown?)
 }
 
-/// Byte by byte as they come, until the end or the key by which one leaves.
-fn pass(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+/// Byte by byte as they come, until the end or this byte.
+fn pass(from: &mut impl Read, to: &mut impl Write, until: Option<u8>) -> io::Result<()> {
     let mut buffer = [0; 4096];
     loop {
         let length = from.read(&mut buffer)?;
         let read = &buffer[..length];
-        let leaves = read.iter().position(|byte| *byte == LEAVE);
+        let leaves = read.iter().position(|byte| Some(*byte) == until);
         to.write_all(&read[..leaves.unwrap_or(length)])?;
         to.flush()?;
         if length == 0 || leaves.is_some() {
@@ -134,12 +136,13 @@ mod tests {
 
     #[test]
     fn all_is_passed_on_until_the_key_by_which_one_leaves() {
-        let passed = |bytes: &[u8]| {
+        let passed = |bytes: &[u8], until| {
             let mut to = Vec::new();
-            pass(&mut &*bytes, &mut to).unwrap();
+            pass(&mut &*bytes, &mut to, until).unwrap();
             to
         };
-        assert_eq!(passed(b"ls\r"), b"ls\r");
-        assert_eq!(passed(b"ls\x1dmore"), b"ls");
+        assert_eq!(passed(b"ls\r", Some(LEAVE)), b"ls\r");
+        assert_eq!(passed(b"ls\x1dmore", Some(LEAVE)), b"ls");
+        assert_eq!(passed(b"ls\x1dmore", None), b"ls\x1dmore", "the guest may show any byte");
     }
 }

@@ -103,8 +103,7 @@ pub(super) fn fragment(wanted: &Wanted) -> Result<Step, HostError> {
     Ok(Step::of(changed, format!("{}: the agent's configuration of it", path.display())))
 }
 
-/// Takes that file away, if it is ours. The driver's link stays: without a word of it, it is not started with anything that it
-/// needs, and jobs that run pods need it.
+/// Takes that file away, if it is ours. The driver's link stays: an agent without it finds none of the tasks again that it runs.
 pub(super) fn remove_fragment(nomad_config: &Path) -> Result<Step, HostError> {
     let path = nomad_config.join(FRAGMENT);
     let write = |source| HostError::Write { path: path.clone(), source };

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use barepod_api::v1;
 use barepod_credentials::files;
-use serde_json::Value;
 
 use super::{HostError, Step, configuration, host};
 use crate::decide::Present;
-use crate::job::{NODE, prefix};
-use crate::node::Node;
+use crate::job::NODE;
+use crate::jobs;
+use crate::node::{Node, NodeError};
 use crate::settings::{FILE, TOKEN};
-use crate::{Client, ClientError, Settings, SettingsError};
+use crate::{Client, Settings, SettingsError};
 
 /// What is to be taken back.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ pub async fn reset(unwanted: &Unwanted) -> Result<Vec<Step>, ResetError> {
     let settings = Settings::read(&file);
     let mut steps = vec![removed(&file, "where barepod-bridge finds Nomad")?];
     if let Some(known) = settings.transpose() {
-        steps.push(jobs(known).await);
+        steps.push(uncounted(known).await);
     }
     steps.push(removed(&configuration(&unwanted.root).join(TOKEN), "the token of this host")?);
     steps.push(host::remove_fragment(&unwanted.nomad_config)?);
@@ -65,12 +65,11 @@ fn removed(path: &Path, what: &str) -> Result<Step, HostError> {
 }
 
 /// The jobs of this host's pods. Their pods run on.
-async fn jobs(settings: Result<Settings, SettingsError>) -> Step {
+async fn uncounted(settings: Result<Settings, SettingsError>) -> Step {
     let purged = async {
         let settings = settings.map_err(io::Error::other)?;
-        let namespace = settings.namespace.clone();
         let client = Client::new(settings).map_err(io::Error::other)?;
-        purge(&client, &namespace).await.map_err(io::Error::other)
+        purge(&client).await.map_err(io::Error::other)
     };
     match purged.await {
         Ok(number) => Step::of(number > 0, format!("{number} jobs in Nomad that counted pods of this host")),
@@ -81,18 +80,12 @@ async fn jobs(settings: Result<Settings, SettingsError>) -> Step {
     }
 }
 
-async fn purge(client: &Client, namespace: &str) -> Result<usize, crate::node::NodeError> {
+async fn purge(client: &Client) -> Result<usize, NodeError> {
     let node = Node::find(client).await?;
-    let path = format!("/v1/jobs?namespace={namespace}&prefix={}&meta=true", prefix(&node));
-    let present: Vec<Present> = client.get(&path).await?;
+    let present: Vec<Present> = client.get(&jobs::listed(client, &node)).await?;
     let mut number = 0;
     for job in present.iter().filter(|job| job.says(NODE) == Some(&node.id)) {
-        let path = format!("/v1/job/{}?namespace={namespace}&purge=true", job.id);
-        match client.delete::<Value>(&path).await {
-            Ok(_) => number += 1,
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(ClientError::into(error)),
-        }
+        number += usize::from(jobs::purge(client, &job.id).await?);
     }
     Ok(number)
 }
