@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use barepod_api::v1::{ListRequest, Pod};
 
-use crate::args::Selectors;
+use crate::args::{Chosen, Selectors};
 use crate::commands::Client;
 use crate::refusal::from_status;
 use crate::select::POD_FIELDS;
@@ -76,6 +76,11 @@ pub(crate) async fn chosen(
         say_none(namespace);
     }
     Ok(pods.into_iter().map(|pod| Target { namespace: pod.namespace, name: pod.name }).collect())
+}
+
+/// The same, of a line that must have the one or the other.
+pub(crate) async fn meant(client: &mut Client, namespace: &str, line: &Chosen) -> Result<Vec<Target>> {
+    chosen(client, namespace, &line.pods, &line.selectors).await
 }
 
 /// The pods of a namespace, or of all if it is empty, that are selected, in the order of their names.

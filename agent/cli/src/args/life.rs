@@ -2,21 +2,14 @@
 
 use clap_complete::engine::ArgValueCandidates;
 
-use super::Selectors;
+use super::{Chosen, Selectors};
 use crate::complete;
 use crate::target;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Restart {
-    /// `NAME...`, `pod NAME...` or `pod/NAME...`.
-    #[arg(
-        required_unless_present_any = ["selector", "field_selector"],
-        value_name = "POD",
-        add = ArgValueCandidates::new(complete::pods)
-    )]
-    pub(crate) pods: Vec<String>,
     #[command(flatten)]
-    pub(crate) selectors: Selectors,
+    pub(crate) chosen: Chosen,
     /// One container; all if it is left out.
     #[arg(short, long, value_name = "NAME")]
     pub(crate) container: Option<String>,
@@ -24,15 +17,8 @@ pub(crate) struct Restart {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Halt {
-    /// `NAME...`, `pod NAME...` or `pod/NAME...`.
-    #[arg(
-        required_unless_present_any = ["selector", "field_selector"],
-        value_name = "POD",
-        add = ArgValueCandidates::new(complete::pods)
-    )]
-    pub(crate) pods: Vec<String>,
     #[command(flatten)]
-    pub(crate) selectors: Selectors,
+    pub(crate) chosen: Chosen,
     /// Return at once instead of waiting until they have stopped, or are ready.
     #[arg(long)]
     pub(crate) no_wait: bool,

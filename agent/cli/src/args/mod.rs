@@ -1,5 +1,6 @@
 //! The command line's grammar: here the verbs, and what all of them take; what each takes, in a module of its own.
 
+mod chosen;
 mod condition;
 mod config;
 mod describe;
@@ -30,6 +31,7 @@ use clap_complete::Shell;
 
 use crate::target;
 
+pub(crate) use chosen::Chosen;
 pub(crate) use condition::{Condition, ConditionVerb};
 pub(crate) use config::{Config, ConfigOutput, ConfigView};
 pub(crate) use describe::Describe;
@@ -192,9 +194,9 @@ impl Command {
         match self {
             Command::Get(args) => args.check(),
             Command::Delete(args) => args.check(),
-            Command::Describe(args) => target::check(&args.pods, &args.selectors),
-            Command::Restart(args) => target::check(&args.pods, &args.selectors),
-            Command::Stop(args) | Command::Start(args) => target::check(&args.pods, &args.selectors),
+            Command::Describe(args) => args.chosen.check(),
+            Command::Restart(args) => args.chosen.check(),
+            Command::Stop(args) | Command::Start(args) => args.chosen.check(),
             Command::Logs(args) => target::check(args.pod.as_slice(), &args.selectors),
             Command::Top(args) => target::check(args.pod.as_slice(), &args.selectors),
             _ => Ok(()),

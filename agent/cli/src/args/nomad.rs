@@ -17,7 +17,8 @@ pub(crate) enum Nomad {
     /// Exit codes: 0 all is well; 1 something is to be done, or this host was not set up.
     Status(NomadPlace),
     /// Take back what `setup` has written on this host, with the jobs that count its pods, and give what Nomad's own tasks have back
-    /// to pods. All pods run on. The namespace and the policy stay: other hosts use them.
+    /// to pods. All pods run on. The driver's link stays, for the tasks that there are; so do the namespace and the policy, which
+    /// other hosts use.
     Reset(NomadReset),
 }
 

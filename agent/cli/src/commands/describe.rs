@@ -13,7 +13,7 @@ use crate::refusal::{fail, from_status};
 use crate::target::{self, Target};
 
 pub(super) async fn run(mut client: Client, namespace: String, args: Describe) -> Result<ExitCode> {
-    let targets = target::chosen(&mut client, &namespace, &args.pods, &args.selectors).await?;
+    let targets = target::meant(&mut client, &namespace, &args.chosen).await?;
     let mut failed = false;
     for (number, target) in targets.iter().enumerate() {
         match one(&mut client, target).await {

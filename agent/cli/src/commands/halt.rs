@@ -14,7 +14,7 @@ use crate::target::{self, Target};
 
 pub(super) async fn stop(mut client: Client, namespace: String, args: Halt) -> Result<ExitCode> {
     let mut stopping = Vec::new();
-    for Target { namespace, name } in target::chosen(&mut client, &namespace, &args.pods, &args.selectors).await? {
+    for Target { namespace, name } in target::meant(&mut client, &namespace, &args.chosen).await? {
         let request = StopRequest { namespace, name: name.clone() };
         let answer = client.stop(request).await.map_err(from_status)?.into_inner();
         stopping.push((name, answer.uid, answer.verb));
@@ -30,7 +30,7 @@ pub(super) async fn stop(mut client: Client, namespace: String, args: Halt) -> R
 
 pub(super) async fn start(mut client: Client, namespace: String, args: Halt) -> Result<ExitCode> {
     let mut starting = Vec::new();
-    for Target { namespace, name } in target::chosen(&mut client, &namespace, &args.pods, &args.selectors).await? {
+    for Target { namespace, name } in target::meant(&mut client, &namespace, &args.chosen).await? {
         let request = StartRequest { namespace, name: name.clone() };
         let answer = client.start(request).await.map_err(from_status)?.into_inner();
         print(&format!("pod/{name} {}\n", if answer.verb == "unchanged" { "is not stopped" } else { &answer.verb }))?;
