@@ -1,6 +1,7 @@
 //! `kubectl logs` against a node: through the API server, by the kubelet port, from the daemon's logs, in kubelet's words.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Stdio;
 
 use barepod_tests::cluster::{Credentials, Recipe};
@@ -231,6 +232,15 @@ const TABLE: &[(&str, &str, &[&str], u16)] = &[
     ("GET", "/logs/syslog", &["log"], 405),
     ("GET", "/containerLogs/default/calm/main", &["proxy"], 200),
     ("POST", "/containerLogs/default/calm/main", &["proxy"], 405),
+    // No upgrade is asked for.
+    ("GET", "/exec/default/calm/main?command=true&output=1", &["proxy"], 400),
+    ("POST", "/exec/default/calm/main?command=true&output=1", &["proxy"], 400),
+    ("GET", "/attach/default/calm/main?output=1", &["proxy"], 400),
+    ("POST", "/attach/default/calm/main?output=1", &["proxy"], 400),
+    ("GET", "/portForward/default/calm", &["proxy"], 400),
+    ("POST", "/portForward/default/calm", &["proxy"], 400),
+    ("GET", "/run/default/calm/main?cmd=true", &["proxy"], 405),
+    ("POST", "/run/default/calm/main?cmd=true", &["proxy"], 200),
     ("POST", "/checkpoint/default/calm/main", &["checkpoint"], 500),
     ("POST", "/checkpoint/default/calm/nobody", &["checkpoint"], 404),
     ("GET", "/debug/pprof/profile", &["proxy"], 405),
@@ -242,10 +252,12 @@ const TABLE: &[(&str, &str, &[&str], u16)] = &[
     ("GET", "/healthz%2F..%2Fpods", &["healthz", "proxy"], 404),
 ];
 
-/// As the authorizer has it.
-fn verb(method: &str) -> &'static str {
+/// As the authorizer has it. Where something is done, who may read may not.
+fn verb(method: &str, path: &str) -> &'static str {
+    let is_done = ["/exec/", "/attach/", "/portForward/", "/run/"].iter().any(|root| path.starts_with(root));
     match method {
-        "GET" => "get",
+        "GET" if !is_done => "get",
+        "GET" => "create",
         "POST" => "create",
         "PUT" => "update",
         _ => "delete",
@@ -288,7 +300,7 @@ fn nobody_is_answered_but_who_is_known_and_may() -> Result {
             assert_eq!(ask(&who)?, (401, "Unauthorized".to_owned()), "{method} {path}: {what}");
         }
         let forbidden = |user: &str| {
-            let (verb, all) = (verb(method), subresources.join(" "));
+            let (verb, all) = (verb(method, path), subresources.join(" "));
             format!("Forbidden (user={user}, verb={verb}, resource=nodes, subresource(s)=[{all}])\n")
         };
         for user in ["stranger", "others"] {
@@ -300,7 +312,7 @@ fn nobody_is_answered_but_who_is_known_and_may() -> Result {
             let wanted = if subresources.contains(&only) { answer } else { 403 };
             assert_eq!(ask(&plane.credentials(&user, None)?)?.0, wanted, "{method} {path} by {user}");
         }
-        let wanted = if method == "GET" && subresources.contains(&"proxy") { answer } else { 403 };
+        let wanted = if verb(method, path) == "get" && subresources.contains(&"proxy") { answer } else { 403 };
         assert_eq!(ask(&plane.credentials("reader", None)?)?.0, wanted, "{method} {path} by reader");
         assert_eq!(ask(&own)?.0, answer, "{method} {path}");
     }
@@ -337,5 +349,18 @@ fn nobody_is_answered_but_who_is_known_and_may() -> Result {
         serde_json::from_str(&plane.kubectl(&["get", "--raw", "/api/v1/nodes/host-1/proxy/configz"])?)?;
     assert_eq!(configuration["kubeletconfig"]["authentication"]["anonymous"]["enabled"], false);
     assert_eq!(plane.kubectl(&["get", "--raw", "/api/v1/nodes/host-1/proxy/healthz"])?, "ok");
+
+    // And by kubectl's.
+    let mut proxy = plane.command(plane.admin(), &["proxy", "--port=0"])?;
+    let mut proxy = Owned::spawn(proxy.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+    let mut said = String::new();
+    BufReader::new(proxy.stdout().ok_or("no output")?).read_line(&mut said)?;
+    let address = said.trim().strip_prefix("Starting to serve on ").ok_or_else(|| said.clone())?;
+    let mut connection = TcpStream::connect(address)?;
+    let question = "GET /api/v1/nodes/host-1/proxy/containerLogs/default/calm/main HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    connection.write_all(question.as_bytes())?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
     Ok(())
 }

@@ -1,16 +1,17 @@
 //! What a node measures, as those who watch a cluster ask for it: kubelet's summary, cAdvisor's series, `kubectl top` and an
 //! autoscaler by way of the real metrics-server.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use barepod_tests::cluster::{Recipe, SOON};
-use barepod_tests::joined::{ADDRESS, Joined, NODE, shell};
+use barepod_tests::joined::{ADDRESS, Joined, NODE, PORT, shell};
 use barepod_tests::peers::METRICS_SERVER;
 use barepod_tests::pods::IDLE;
 use barepod_tests::process::{Owned, tail};
-use barepod_tests::steady_port;
+use barepod_tests::{steady_port, wait_for};
 use serde_json::{Value, json};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -122,46 +123,35 @@ fn page(text: &str) -> Result<Page> {
 }
 
 impl Page {
-    /// The one value of a family whose labels hold all these.
-    fn one(&self, family: &str, labels: &[&str]) -> Result<f64> {
+    /// The one series of a family whose labels hold all these.
+    fn series(&self, family: &str, labels: &[&str]) -> Result<&str> {
         let fits = |series: &&String| {
             series.split('{').next() == Some(family) && labels.iter().all(|label| series.contains(label))
         };
         let found: Vec<_> = self.series.keys().filter(fits).collect();
         let [one] = found[..] else { return Err(format!("{family}{labels:?} is {found:?}").into()) };
-        Ok(self.series[one])
+        Ok(one)
+    }
+
+    fn one(&self, family: &str, labels: &[&str]) -> Result<f64> {
+        Ok(self.series[self.series(family, labels)?])
     }
 }
 
-/// Series that the common dashboards of kubelet and cAdvisor ask for, of what a process of the host has.
-const DASHBOARDS: [&str; 12] = [
-    "container_cpu_usage_seconds_total",
-    "container_cpu_cfs_periods_total",
-    "container_cpu_cfs_throttled_periods_total",
-    "container_memory_working_set_bytes",
-    "container_memory_usage_bytes",
-    "container_memory_rss",
-    "container_memory_cache",
-    "container_memory_failures_total",
-    "container_spec_memory_limit_bytes",
-    "container_start_time_seconds",
-    "container_oom_events_total",
-    "machine_memory_bytes",
-];
-
 #[test]
-fn dashboards_find_their_series() -> Result {
+fn pages_of_prometheus_say_of_whom_their_figures_are() -> Result {
     let cluster = Joined::start()?;
     cluster.approve_serving_certificate()?;
     cluster.apply(&busy("busy"))?;
     cluster.ready("busy")?;
 
     let cadvisor = page(&ask(&cluster, "/metrics/cadvisor")?)?;
-    let missing: BTreeSet<_> = DASHBOARDS.iter().filter(|name| !cadvisor.kinds.contains_key(**name)).collect();
-    assert!(missing.is_empty(), "{missing:?}");
     let main = [r#"namespace="default""#, r#"pod="busy""#, r#"container="main""#];
     assert!(cadvisor.one("container_cpu_usage_seconds_total", &main)? > 0.0);
     assert_eq!(cadvisor.one("container_spec_memory_limit_bytes", &main)?, f64::from(200 << 20));
+    let (quota, period) =
+        (cadvisor.one("container_spec_cpu_quota", &main)?, cadvisor.one("container_spec_cpu_period", &main)?);
+    assert_eq!(quota / period, 0.3);
     assert_eq!(cadvisor.kinds["container_cpu_usage_seconds_total"], "counter");
     let of_pod = [r#"pod="busy""#, r#"container="""#];
     assert!(cadvisor.one("container_memory_working_set_bytes", &of_pod)? > 0.0);
@@ -185,6 +175,191 @@ fn dashboards_find_their_series() -> Result {
     let slis = page(&ask(&cluster, "/metrics/slis")?)?;
     assert_eq!(slis.one("kubernetes_healthcheck", &[r#"name="syncloop""#])?, 1.0);
     assert!(page(&ask(&cluster, "/metrics/probes")?)?.one("process_start_time_seconds", &[])? > 0.0);
+    Ok(())
+}
+
+/// A directory on which something lies that has none of its files.
+struct Covered<'a>(&'a Path);
+
+impl<'a> Covered<'a> {
+    fn over(directory: &'a Path) -> Result<Self> {
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(directory).status()?;
+        assert!(mounted.success() && std::fs::read_dir(directory)?.next().is_none(), "{}", directory.display());
+        Ok(Self(directory))
+    }
+}
+
+impl Drop for Covered<'_> {
+    fn drop(&mut self) {
+        assert!(Command::new("umount").arg(self.0).status().is_ok_and(|status| status.success()));
+    }
+}
+
+#[test]
+fn a_group_that_cannot_be_read_leaves_a_hole_and_the_rest_is_there() -> Result {
+    let cluster = Joined::start()?;
+    cluster.approve_serving_certificate()?;
+    for name in ["busy", "other"] {
+        cluster.apply(&busy(name))?;
+        cluster.ready(name)?;
+    }
+    let before = page(&ask(&cluster, "/metrics/cadvisor")?)?;
+    let of = |pod: &str| [format!("pod=\"{pod}\""), "container=\"main\"".to_owned()];
+    let main = of("busy");
+    let memory = |page: &Page, of: &[String; 2]| {
+        page.one("container_memory_working_set_bytes", &of.each_ref().map(String::as_str))
+    };
+    assert!(memory(&before, &main)? > 0.0);
+
+    let pod = cluster.get(&["pod", "busy"]).ok_or("no pod")?;
+    let uid = pod["metadata"]["uid"].as_str().ok_or("no UID")?;
+    let group = cluster.host.cgroup_of("memory").join(format!("pod{uid}/main"));
+    let _covered = Covered::over(&group)?;
+    let after = page(&ask(&cluster, "/metrics/cadvisor")?)?;
+    assert!(memory(&after, &main).is_err(), "it was read after all");
+    assert!(after.one("container_cpu_usage_seconds_total", &main.each_ref().map(String::as_str))? > 0.0);
+    assert!(memory(&after, &of("other"))? > 0.0);
+    let summary: Value = serde_json::from_str(&ask(&cluster, "/stats/summary")?)?;
+    let main = named(&named(&summary["pods"], "busy")?["containers"], "main")?;
+    assert!(main["memory"]["workingSetBytes"].is_null() && number(main, "/cpu/usageCoreNanoSeconds")? > 0, "{main}");
+    assert_eq!(page(&ask(&cluster, "/metrics/resource")?)?.one("resource_scrape_error", &[])?, 0.0);
+    Ok(())
+}
+
+/// The name of who scrapes.
+const SCRAPER: &str = "prometheus";
+
+/// A real Prometheus that scrapes the node's port itself, as kube-prometheus sets it up.
+struct Scraper {
+    _process: Owned,
+    url: String,
+    log: PathBuf,
+}
+
+impl Scraper {
+    fn start(cluster: &Joined) -> Result<Self> {
+        let plane = &cluster.plane;
+        let rules = json!([{"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]}]);
+        let rbac = "rbac.authorization.k8s.io";
+        let objects = [
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": SCRAPER, "namespace": "default"}}),
+            json!({
+                "apiVersion": format!("{rbac}/v1"), "kind": "ClusterRole", "metadata": {"name": SCRAPER}, "rules": rules,
+            }),
+            json!({
+                "apiVersion": format!("{rbac}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": SCRAPER},
+                "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": SCRAPER},
+                "subjects": [{"kind": "ServiceAccount", "name": SCRAPER, "namespace": "default"}],
+            }),
+        ];
+        plane.kubectl_apply(&objects.map(|object| object.to_string()).join("\n---\n"))?;
+        let (token, authority) = (plane.path("scraper.token"), plane.path("ca-for-prometheus.crt"));
+        std::fs::write(&token, plane.kubectl(&["create", "token", SCRAPER])?.trim())?;
+        std::fs::write(&authority, plane.ca())?;
+        let jobs = ["/metrics", "/metrics/cadvisor", "/metrics/probes", "/metrics/resource"].map(|path| {
+            json!({
+                "job_name": format!("kubelet{}", path.replace('/', "-")),
+                "scheme": "https",
+                "metrics_path": path,
+                "authorization": {"credentials_file": token},
+                "tls_config": {"ca_file": authority},
+                "static_configs": [{"targets": [PORT.to_string()], "labels": {"job": "kubelet"}}],
+                "relabel_configs": [{"source_labels": ["__metrics_path__"], "target_label": "metrics_path"}],
+            })
+        });
+        let config = plane.path("prometheus.yml");
+        let text = json!({"global": {"scrape_interval": "2s", "scrape_timeout": "2s"}, "scrape_configs": jobs});
+        std::fs::write(&config, text.to_string())?;
+        let (port, log) = (steady_port(ADDRESS.into())?, plane.path("prometheus.log"));
+        let mut command = Command::new("/usr/bin/prometheus");
+        command.arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--storage.tsdb.path={}", plane.path("prometheus").display()));
+        command.arg(format!("--web.listen-address={ADDRESS}:{port}"));
+        let file = File::create(&log)?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        Ok(Self { _process: Owned::spawn(&mut command)?, url: format!("http://{ADDRESS}:{port}"), log })
+    }
+
+    /// What a query finds: a line for each series.
+    fn finds(&self, query: &str) -> Result<Vec<String>> {
+        let output = Command::new("/usr/bin/promtool").args(["query", "instant", &self.url, query]).output()?;
+        if !output.status.success() {
+            return Err(format!("{query}: {}", String::from_utf8_lossy(&output.stderr)).into());
+        }
+        Ok(String::from_utf8(output.stdout)?.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
+    }
+}
+
+/// A row of the list: what for, the query, and why it finds nothing.
+struct Asked {
+    what: &'static str,
+    query: &'static str,
+    nothing: &'static str,
+}
+
+fn dashboards() -> Result<Vec<Asked>> {
+    let rows = include_str!("../dashboards.tsv").lines().filter(|line| !line.starts_with('#'));
+    rows.map(|row| match row.split('\t').collect::<Vec<_>>()[..] {
+        [what, query, nothing] => Ok(Asked { what, query, nothing }),
+        _ => Err(format!("three columns are wanted: {row:?}").into()),
+    })
+    .collect()
+}
+
+/// A disk of the host as a PersistentVolume, and its claim.
+fn disk(at: &Path) -> [Value; 2] {
+    let spec = json!({"accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": "disk-1"});
+    let (mut volume, mut claim) = (spec.clone(), spec);
+    volume["capacity"] = json!({"storage": "1Gi"});
+    volume["hostPath"] = json!({"path": at, "type": "Directory"});
+    volume.as_object_mut().map(|spec| spec.remove("volumeName"));
+    claim["resources"] = json!({"requests": {"storage": "1Gi"}});
+    [
+        json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "disk-1"}, "spec": volume}),
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "disk"}, "spec": claim}),
+    ]
+}
+
+#[test]
+fn a_prometheus_that_scrapes_the_node_answers_what_common_dashboards_and_alerts_ask() -> Result {
+    let cluster = Joined::start()?;
+    cluster.approve_serving_certificate()?;
+    // The cluster's own network has but a loopback, of which nobody counts anything.
+    let ip = ["link", "add", "uplink", "type", "veth", "peer", "name", "switch"];
+    assert!(Command::new("ip").args(ip).status()?.success());
+    let place = cluster.host.path("srv/disk");
+    std::fs::create_dir_all(&place)?;
+    for object in disk(&place) {
+        cluster.apply(&object)?;
+    }
+    let mut pod = busy("busy");
+    pod["metadata"]["annotations"] = json!({"barepod.dev/io-weight": "200"});
+    let probe = json!({"exec": {"command": ["/bin/true"]}, "periodSeconds": 1});
+    (pod["spec"]["containers"][0]["readinessProbe"], pod["spec"]["containers"][0]["livenessProbe"]) =
+        (probe.clone(), probe);
+    pod["spec"]["volumes"] = json!([
+        {"name": "data", "emptyDir": {}}, {"name": "disk", "persistentVolumeClaim": {"claimName": "disk"}},
+    ]);
+    cluster.apply(&pod)?;
+    cluster.ready("busy")?;
+    let scraper = Scraper::start(&cluster)?;
+    let words = || tail(&std::fs::read_to_string(&scraper.log).unwrap_or_default(), 20);
+
+    let rows = dashboards()?;
+    assert!(rows.len() > 40, "the list is read");
+    let mut missing: Vec<_> = rows.iter().filter(|row| row.nothing.is_empty()).collect();
+    // A rate needs two scrapes.
+    let found = wait_for("every query to find something", 2 * SOON, || {
+        missing.retain(|row| !scraper.finds(row.query).is_ok_and(|found| !found.is_empty()));
+        missing.is_empty().then_some(())
+    });
+    found.map_err(|error| {
+        let missing: Vec<_> = missing.iter().map(|row| format!("{}: {}", row.what, row.query)).collect();
+        format!("{error}; these find nothing:\n{}\n{}", missing.join("\n"), words())
+    })?;
+    for Asked { what, query, nothing } in rows.iter().filter(|row| !row.nothing.is_empty()) {
+        assert_eq!(scraper.finds(query)?, Vec::<String>::new(), "{what} is there, though the list says: {nothing}");
+    }
     Ok(())
 }
 
@@ -242,7 +417,7 @@ fn metrics_manifests(port: u16) -> String {
 }
 
 /// The real metrics-server, beside the cluster; and its log.
-fn metrics_server(cluster: &Joined) -> Result<(Owned, std::path::PathBuf)> {
+fn metrics_server(cluster: &Joined) -> Result<(Owned, PathBuf)> {
     let plane = &cluster.plane;
     let port = steady_port(ADDRESS.into())?;
     let kubeconfig = plane.kubeconfig_of_user_at(MEASURER, None, &plane.server())?.display().to_string();
@@ -269,7 +444,7 @@ fn metrics_server(cluster: &Joined) -> Result<(Owned, std::path::PathBuf)> {
 }
 
 /// Waits for something that metrics-server has to do with; with its last words.
-fn until<T>(cluster: &Joined, log: &std::path::Path, what: &str, look: impl FnMut(&Joined) -> Option<T>) -> Result<T> {
+fn until<T>(cluster: &Joined, log: &Path, what: &str, look: impl FnMut(&Joined) -> Option<T>) -> Result<T> {
     let mut look = look;
     let words = || tail(&std::fs::read_to_string(log).unwrap_or_default(), 20);
     let found = cluster.plane.until(what, 2 * SOON, |_| look(cluster));

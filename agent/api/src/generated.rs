@@ -297,6 +297,34 @@ pub struct ContainerStats {
     pub image: ::prost::alloc::string::String,
     #[prost(string, tag = "7")]
     pub cgroup: ::prost::alloc::string::String,
+    /// of all its attempts since the daemon began
+    #[prost(message, repeated, tag = "8")]
+    pub probes: ::prost::alloc::vec::Vec<ProbeStats>,
+    /// of its CPU limit, in each period
+    #[prost(uint64, optional, tag = "9")]
+    pub cpu_quota_us: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "10")]
+    pub cpu_period_us: ::core::option::Option<u64>,
+}
+/// How often a container was asked by one of its probes, and how long that took.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProbeStats {
+    /// Startup, Readiness, Liveness
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub successful: u64,
+    #[prost(uint64, tag = "3")]
+    pub failed: u64,
+    /// nothing was decided
+    #[prost(uint64, tag = "4")]
+    pub unknown: u64,
+    /// all of them together
+    #[prost(double, tag = "5")]
+    pub seconds: f64,
+    /// how many took no longer than each bound of a Prometheus histogram's usual ones
+    #[prost(uint64, repeated, tag = "6")]
+    pub within: ::prost::alloc::vec::Vec<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VolumeStats {
@@ -368,6 +396,11 @@ pub struct Usage {
     /// bytes to them
     #[prost(uint64, optional, tag = "24")]
     pub io_written: ::core::option::Option<u64>,
+    /// how often it read from block devices
+    #[prost(uint64, optional, tag = "25")]
+    pub io_reads: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "26")]
+    pub io_writes: ::core::option::Option<u64>,
 }
 /// PSI: how long some, or all, of its tasks waited.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
@@ -418,6 +451,15 @@ pub struct Interface {
     pub sent: u64,
     #[prost(uint64, tag = "5")]
     pub send_errors: u64,
+    #[prost(uint64, tag = "6")]
+    pub received_packets: u64,
+    /// packets
+    #[prost(uint64, tag = "7")]
+    pub receive_dropped: u64,
+    #[prost(uint64, tag = "8")]
+    pub sent_packets: u64,
+    #[prost(uint64, tag = "9")]
+    pub send_dropped: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Amounts {

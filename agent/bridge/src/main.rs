@@ -5,10 +5,11 @@ mod args;
 mod kubelet;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use barepod_credentials::{Kubeconfig, NodeName, User};
-use barepod_kubelet::KubeletPort;
+use barepod_kubelet::{Dealt, KubeletPort};
 use barepod_node::{Access, FeatureGate, Files, Settings};
 use barepod_registrar::Registrar;
 use clap::Parser as _;
@@ -64,7 +65,10 @@ async fn bridge(args: Args) -> anyhow::Result<()> {
                 let settings = kubelet::settings(&args, &name)?;
                 // Of its own connection, so that nothing that is streamed holds up the node.
                 let daemon = barepod_api::reach(&args.socket);
-                let port = KubeletPort::new(&settings, daemon, access.client(), access.serving())?;
+                let standing = access.standing();
+                let dealings = move || Dealt { client_ends: standing.client_ends(), answers: standing.answers() };
+                let (client, serving) = (access.client(), access.serving());
+                let port = KubeletPort::new(&settings, daemon, client, Arc::new(dealings), serving)?;
                 (port.listening(), Some(tokio::spawn(port.run(stop.clone()))))
             }
         };

@@ -67,7 +67,8 @@ fn data_paths(pod: &Pod) -> impl Iterator<Item = &PathBuf> {
 
 /// A volume as far as a process that has it depends on it: without the contents that it may see change.
 fn place(volume: &Volume) -> Volume {
-    let mut volume = volume.clone();
+    // What its claim is called is for those who look at it.
+    let mut volume = Volume { claim: None, ..volume.clone() };
     match &mut volume.kind {
         VolumeKind::Projected(projected) => {
             projected.files.clear();

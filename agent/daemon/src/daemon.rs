@@ -21,6 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::answers::Answers;
 use crate::args::Args;
 use crate::audit::Audit;
 use crate::board::Board;
@@ -80,6 +81,7 @@ pub(crate) async fn run(args: &Args, config: Config) -> Result<()> {
         limits: std::sync::Mutex::default(),
         cpus: std::sync::Mutex::default(),
         confining: Confining::new(dirs.config.join("seccomp")),
+        answers: Answers::default(),
     });
     let reader = Arc::new(Reader::new(&dirs, config.node_labels.clone())?);
     let access = Access::new(config.socket_group.as_deref(), config.bridge_user.as_deref())?;

@@ -4,6 +4,7 @@
 //! on; the next daemon finds them by their shims.
 
 mod allotment;
+mod answers;
 mod args;
 mod audit;
 mod board;

@@ -16,8 +16,8 @@ pub struct Asked {
     pub verb: &'static str,
     /// What of the node is authorized, for this path.
     pub subresources: &'static [&'static str],
-    /// The same for the row of the table that is carried out, if there is one.
-    pub carried_out: Option<&'static [&'static str]>,
+    /// Verb and subresources of the row of the table that is carried out, if there is one.
+    pub carried_out: Option<(&'static str, &'static [&'static str])>,
     /// What the path names.
     pub names: Vec<String>,
     /// What the query asks of a log, if that can be.
@@ -36,9 +36,9 @@ pub fn asked(method: &str, uri: &str) -> Option<Asked> {
         all.into_iter().flatten().chain(&target.check).filter(|name| !name.is_empty()).cloned().collect()
     });
     Some(Asked {
-        verb: verb(&method),
+        verb: verb(&method, &path),
         subresources: subresources(&path),
-        carried_out: route.map(|route| subresources(route.pattern)),
+        carried_out: route.map(|route| (verb(&method, route.pattern), subresources(route.pattern))),
         names: names.unwrap_or_default(),
         log: logs::options(&Query::of(uri.query())).ok(),
     })

@@ -38,14 +38,22 @@ const SUBRESOURCES: [(&str, &[&str]); 10] = [
 
 /// What of the node a path is: any of these will do.
 pub(crate) fn subresources(path: &str) -> &'static [&'static str] {
-    let is_at = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let found = SUBRESOURCES.iter().find(|(root, _)| is_at(root));
+    let found = SUBRESOURCES.iter().find(|(root, _)| is_at(path, root));
     found.map_or(&["proxy"], |(_, subresources)| subresources)
 }
 
-/// What a method is to the authorizer; one that is none of these nobody is allowed but who may do all.
-pub(crate) fn verb(method: &Method) -> &'static str {
+/// Where something is done whatever the method.
+const DONE: [&str; 4] = ["/exec", "/attach", "/run", "/portForward"];
+
+fn is_at(path: &str, root: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What a method is to the authorizer; one that is none of these nobody is allowed but who may do all. A command that comes by
+/// WebSocket comes as GET: unlike kubelet, who may only read the node may not run one.
+pub(crate) fn verb(method: &Method, path: &str) -> &'static str {
     match *method {
+        Method::GET if DONE.iter().any(|root| is_at(path, root)) => "create",
         Method::GET => "get",
         Method::POST => "create",
         Method::PUT => "update",
@@ -82,7 +90,7 @@ impl Authorization {
     /// # Errors
     /// No, or nobody knows.
     pub(crate) async fn may(&self, user: &User, method: &Method, path: &str) -> Result<(), Denied> {
-        let (verb, subresources) = (verb(method), subresources(path));
+        let (verb, subresources) = (verb(method, path), subresources(path));
         for &subresource in subresources {
             match self.allowed(user, verb, subresource).await {
                 Some(true) => return Ok(()),
@@ -181,7 +189,17 @@ mod tests {
 
     #[test]
     fn a_method_that_is_none_of_the_apis_has_no_verb() {
-        let verbs = [Method::GET, Method::POST, Method::HEAD, Method::OPTIONS].map(|method| verb(&method));
+        let verbs = [Method::GET, Method::POST, Method::HEAD, Method::OPTIONS].map(|method| verb(&method, "/pods"));
         assert_eq!(verbs, ["get", "create", "", ""]);
+    }
+
+    #[test]
+    fn who_may_only_read_the_node_may_run_nothing_there() {
+        for path in ["/exec/a/b/c", "/exec/a/b/u/c", "/attach/a/b/c", "/portForward/a/b", "/run/a/b/c", "/exec"] {
+            assert_eq!(verb(&Method::GET, path), "create", "{path}");
+        }
+        for path in ["/containerLogs/a/b/c", "/executed", "/pods", "/runningpods"] {
+            assert_eq!(verb(&Method::GET, path), "get", "{path}");
+        }
     }
 }

@@ -21,6 +21,7 @@ mod authentication;
 mod authorization;
 mod cache;
 mod connection;
+mod dealings;
 mod guests;
 mod handlers;
 mod listener;
@@ -37,6 +38,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 pub use asked::{Asked, asked};
+pub use dealings::{Dealings, Dealt};
 pub use listener::{KubeletPort, PortError};
 
 /// The daemon, as this crate uses it.

@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection;
+use crate::dealings::Dealings;
 use crate::guests::Guests;
-use crate::port::Port;
+use crate::port::{Known, Port};
 use crate::tls::{self, Shown};
 use crate::{Daemon, Settings};
 
@@ -40,8 +41,8 @@ pub struct KubeletPort {
 }
 
 impl KubeletPort {
-    /// With the daemon that it speaks for, the node's client of the API server, and the node's serving certificate: until there
-    /// is one, one that it has signed itself is shown, as kubelet does.
+    /// With the daemon that it speaks for, the node's client of the API server with what is known of its use, and the node's
+    /// serving certificate: until there is one, one that it has signed itself is shown, as kubelet does.
     ///
     /// # Errors
     /// A certificate cannot be used.
@@ -49,11 +50,13 @@ impl KubeletPort {
         settings: &Settings,
         daemon: Daemon,
         client: kube::Client,
+        dealings: Dealings,
         serving: watch::Receiver<Option<Identity>>,
     ) -> Result<Self, PortError> {
         let own =
             Identity::self_signed(&settings.node, &[settings.address]).map_err(|error| PortError(error.into()))?;
-        let port = Port::new(settings, daemon, client).map_err(|error| PortError(error.into()))?;
+        let known = Known { dealings, serving: serving.clone() };
+        let port = Port::new(settings, daemon, client, known).map_err(|error| PortError(error.into()))?;
         let shown = Shown::new(&own).map_err(|error| PortError(error.into()))?;
         let config = tls::config(shown.clone(), port.hints()).map_err(|error| PortError(error.into()))?;
         let address = SocketAddr::new(settings.address, settings.port);

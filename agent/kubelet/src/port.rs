@@ -3,14 +3,17 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use barepod_api::StreamClient;
+use barepod_credentials::Identity;
 use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use hyper::{Request, StatusCode};
+use tokio::sync::watch;
 
 use crate::answer::{Answer, text};
 use crate::authentication::Authentication;
 use crate::authorization::{Authorization, Denied};
 use crate::connection::Peer;
+use crate::dealings::Dealings;
 use crate::measure::Rates;
 use crate::measure::own::Requests;
 use crate::measure::summary::Whose;
@@ -18,12 +21,19 @@ use crate::query::Query;
 use crate::route::{NoRoute, Place, Route, decoded, find};
 use crate::{Daemon, Settings, handlers, measure, streams};
 
+/// What the node knows of its own standing in the cluster.
+pub(crate) struct Known {
+    pub(crate) dealings: Dealings,
+    pub(crate) serving: watch::Receiver<Option<Identity>>,
+}
+
 /// The port's insides.
 pub(crate) struct Port {
     pub(crate) settings: Settings,
     daemon: Daemon,
     authentication: Authentication,
     authorization: Authorization,
+    pub(crate) known: Known,
     pub(crate) requests: Requests,
     rates: Mutex<(Rates<Whose>, u64)>,
 }
@@ -33,11 +43,12 @@ impl Port {
         settings: &Settings,
         daemon: Daemon,
         client: kube::Client,
+        known: Known,
     ) -> Result<Self, crate::authentication::NoAuthority> {
         let authentication = Authentication::new(settings.client_authority.as_deref(), client.clone())?;
         let authorization = Authorization::new(settings.node.to_string(), client);
         let (settings, requests, rates) = (settings.clone(), Requests::default(), Mutex::default());
-        Ok(Self { settings, daemon, authentication, authorization, requests, rates })
+        Ok(Self { settings, daemon, authentication, authorization, known, requests, rates })
     }
 
     /// Whose certificates clients may show.
@@ -101,7 +112,7 @@ impl Port {
             Place::Metrics => measure::page(measure::own::page(&self).await),
             Place::Cadvisor => measure::page(measure::cadvisor::page(&self).await),
             Place::Resource => measure::page(measure::resource::page(&self).await),
-            Place::Probes => measure::page(Ok(measure::own::probes())),
+            Place::Probes => measure::page(measure::probes::page(&self).await),
             Place::Slis => measure::page(Ok(measure::own::slis(&self).await)),
             Place::Configz => handlers::about::config(&self.settings),
             Place::Statusz => handlers::about::status(request.headers()),

@@ -29,14 +29,23 @@ pub struct HostUsage {
 pub struct Interface {
     /// Its name.
     pub name: String,
+    /// What came in.
+    pub received: Traffic,
+    /// What went out.
+    pub sent: Traffic,
+}
+
+/// What went through an interface in one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
     /// Bytes.
-    pub received: u64,
-    /// Errors while receiving.
-    pub receive_errors: u64,
-    /// Bytes.
-    pub sent: u64,
-    /// Errors while sending.
-    pub send_errors: u64,
+    pub bytes: u64,
+    /// Packets.
+    pub packets: u64,
+    /// Packets that were bad.
+    pub errors: u64,
+    /// Packets for which there was no room.
+    pub dropped: u64,
 }
 
 /// Looks below `proc`, normally `/proc`.
@@ -95,14 +104,20 @@ fn interfaces(table: &str, routes: &str) -> Vec<Interface> {
     let read = |line: &str| {
         let (name, figures) = line.split_once(':')?;
         let figures: Vec<u64> = figures.split_whitespace().map_while(|word| word.parse().ok()).collect();
-        let [received, _, receive_errors, _, _, _, _, _, sent, _, send_errors, ..] = figures[..] else { return None };
-        Some(Interface { name: name.trim().to_owned(), received, receive_errors, sent, send_errors })
+        let (received, sent) = (traffic(figures.get(..8)?)?, traffic(figures.get(8..)?)?);
+        Some(Interface { name: name.trim().to_owned(), received, sent })
     };
     let mut all: Vec<_> = table.lines().filter_map(read).filter(|interface| interface.name != "lo").collect();
     let mut words = routes.lines().map(|line| line.split_whitespace());
     let default = words.find_map(|mut words| words.next().filter(|_| words.next() == Some("00000000")));
     all.sort_by_key(|interface| Some(interface.name.as_str()) != default);
     all
+}
+
+/// `bytes packets errs drop ...`.
+fn traffic(figures: &[u64]) -> Option<Traffic> {
+    let [bytes, packets, errors, dropped, ..] = *figures else { return None };
+    Some(Traffic { bytes, packets, errors, dropped })
 }
 
 #[cfg(test)]
@@ -121,7 +136,7 @@ mod tests {
             (
                 "net/dev",
                 "Inter-| Receive\n face |bytes\n    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n\
-                 wlan0: 5 1 2 0 0 0 0 0 6 1 3 0 0 0 0 0\n  eth0: 7 1 0 0 0 0 0 0 8 1 0 0 0 0 0 0\n",
+                 wlan0: 5 1 2 4 0 0 0 0 6 7 3 8 0 0 0 0\n  eth0: 7 1 0 0 0 0 0 0 8 1 0 0 0 0 0 0\n",
             ),
             ("net/route", "Iface\tDestination\nwlan0\t0001A8C0\neth0\t00000000\n"),
         ] {
@@ -138,7 +153,8 @@ mod tests {
         let names: Vec<_> = found.interfaces.iter().map(|interface| interface.name.as_str()).collect();
         assert_eq!(names, ["eth0", "wlan0"]);
         let wlan = &found.interfaces[1];
-        assert_eq!((wlan.received, wlan.receive_errors, wlan.sent, wlan.send_errors), (5, 2, 6, 3));
+        assert_eq!(wlan.received, Traffic { bytes: 5, packets: 1, errors: 2, dropped: 4 });
+        assert_eq!(wlan.sent, Traffic { bytes: 6, packets: 7, errors: 3, dropped: 8 });
         assert_eq!(host_usage(Path::new("/no/such/proc")), HostUsage::default());
     }
 }

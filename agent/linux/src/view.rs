@@ -30,6 +30,6 @@ mod witness;
 #[cfg(test)]
 mod real;
 
-pub use host_dirs::{Host, HostDirs, HostMount, Kind, Node};
+pub use host_dirs::{Host, HostDirs, HostMount, Kind, Node, is_local};
 pub use plan::{Manner, Place, Placement, Request, ViewError, plan};
 pub use witness::{Witness, plan_witnessed};

@@ -170,7 +170,8 @@ impl ParsedPod {
                 }
                 waiting_volume(missing)
             });
-            Volume { name: parsed.name.clone(), kind }
+            let claim = parsed.kind.claim().map(str::to_owned);
+            Volume { name: parsed.name.clone(), claim, kind }
         };
         self.volumes.iter().map(one).collect()
     }

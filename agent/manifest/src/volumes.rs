@@ -42,6 +42,14 @@ impl ParsedKind {
             ParsedKind::Known(_) | ParsedKind::Claim { .. } => false,
         }
     }
+
+    /// The claim that it is.
+    pub(crate) fn claim(&self) -> Option<&str> {
+        match self {
+            ParsedKind::Claim { claim, .. } => Some(claim),
+            ParsedKind::Known(_) | ParsedKind::Projection(_) => None,
+        }
+    }
 }
 
 /// Reads `spec.volumes`.

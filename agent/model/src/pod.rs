@@ -249,6 +249,9 @@ pub struct Container {
 pub struct Volume {
     /// Its name in the pod.
     pub name: String,
+    /// The PersistentVolumeClaim that it is, by its name in the pod's namespace.
+    #[serde(default)]
+    pub claim: Option<String>,
     /// What it is.
     pub kind: VolumeKind,
 }

@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use credentials::{Access, AccessError, ConnectionError, Files, connect};
+pub use credentials::{Access, AccessError, ConnectionError, Files, Standing, connect};
 pub use settings::{FeatureGate, NoFeatureGate, Settings, Taint};
 
 /// The daemon, as this crate uses it.

@@ -119,7 +119,7 @@ impl List<'_> {
     }
 
     fn volume(&mut self, field: &str, volume: &Volume, containers: &[Container]) {
-        let Volume { name, kind } = volume;
+        let Volume { name, claim: _, kind } = volume;
         match kind {
             VolumeKind::EmptyDir { memory: _, huge_pages: _, size_limit: _ } => {
                 self.add(field, Power::Volume(VolumeType::EmptyDir));

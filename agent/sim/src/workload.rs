@@ -71,7 +71,11 @@ fn volume(rng: &mut Rng) -> Volume {
     let contents = Contents(rng.below(0..100).to_string().into_bytes());
     let files = vec![ProjectedFile { path: "file".into(), contents, mode: 0o644 }];
     let missing = rng.chance(300).then(|| "configmap \"c\" not found".to_owned());
-    Volume { name: "config".to_owned(), kind: VolumeKind::Projected(Projected { files, in_memory: true, missing }) }
+    Volume {
+        name: "config".to_owned(),
+        claim: None,
+        kind: VolumeKind::Projected(Projected { files, in_memory: true, missing }),
+    }
 }
 
 fn missing(rng: &mut Rng) -> Option<String> {

@@ -41,7 +41,7 @@ const POSTGRESQL: Package = Package {
     reason: "the service that is run, crashed and healed",
 };
 
-const PACKAGES: [Package; 21] = [
+const PACKAGES: [Package; 23] = [
     Package {
         file: "dpkg-shlibdeps",
         name: "dpkg-dev",
@@ -92,6 +92,8 @@ const PACKAGES: [Package; 21] = [
     Package { file: "supervisord", name: "supervisor", purpose: Purpose::Bench, reason: "a peer" },
     Package { file: "conmon", name: "conmon", purpose: Purpose::Bench, reason: "a peer" },
     Package { file: "runc", name: "runc", purpose: Purpose::Bench, reason: "a peer" },
+    Package { file: "socat", name: "socat", purpose: Purpose::Bench, reason: "a peer" },
+    Package { file: "openssl", name: "openssl", purpose: Purpose::Bench, reason: "its certificate" },
     Package { file: "fio", name: "fio", purpose: Purpose::Bench, reason: "measures the data path" },
 ];
 

@@ -8,7 +8,11 @@ pub(crate) fn port_requests(data: &[u8]) {
     let Some((method, target)) = line.split_once(' ') else { return };
     let Some(asked) = asked(method, target) else { return };
     if let Some(carried_out) = asked.carried_out {
-        assert_eq!(asked.subresources, carried_out, "{line:?} is allowed as one thing and carried out as another");
+        assert_eq!(
+            (asked.verb, asked.subresources),
+            carried_out,
+            "{line:?} is allowed as one thing and carried out as another"
+        );
         assert!(matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE"), "{line:?} has no verb");
     }
     for name in &asked.names {

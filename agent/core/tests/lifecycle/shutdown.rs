@@ -18,7 +18,7 @@ fn depending(mut pod: Pod, on: &str) -> Pod {
 
 fn with_claim(mut pod: Pod) -> Pod {
     let kind = VolumeKind::Claim { claim: "data".to_owned(), read_only: false };
-    pod.volumes.push(Volume { name: "data".to_owned(), kind });
+    pod.volumes.push(Volume { name: "data".to_owned(), claim: None, kind });
     pod
 }
 

@@ -40,7 +40,7 @@ fn limited() -> Pod {
 
 fn with_volume(limit: Option<Bytes>) -> Volume {
     let kind = VolumeKind::EmptyDir { memory: false, huge_pages: None, size_limit: limit };
-    Volume { name: "scratch".to_owned(), kind }
+    Volume { name: "scratch".to_owned(), claim: None, kind }
 }
 
 #[test]

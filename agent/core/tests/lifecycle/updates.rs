@@ -154,7 +154,10 @@ fn projecting(pod: &Pod, text: &str, missing: Option<&str>) -> Pod {
     let contents = Contents(text.into());
     let files = vec![ProjectedFile { path: "file".into(), contents, mode: 0o644 }];
     let projected = Projected { files, in_memory: false, missing: missing.map(Into::into) };
-    Pod { volumes: vec![Volume { name: "config".into(), kind: VolumeKind::Projected(projected) }], ..pod.clone() }
+    Pod {
+        volumes: vec![Volume { name: "config".into(), claim: None, kind: VolumeKind::Projected(projected) }],
+        ..pod.clone()
+    }
 }
 
 fn prepares(bench: &Bench) -> usize {
@@ -184,6 +187,20 @@ fn new_contents_of_a_volume_are_made_and_touch_no_process() {
     bench.apply(&projecting(&db, "new", None));
     assert_eq!((prepares(&bench), bench.signals().len(), bench.starts().len()), (1, 0, 0));
     assert_eq!(bench.view(&db).reason, None);
+}
+
+#[test]
+fn a_claim_of_which_the_name_is_known_only_now_touches_no_process() {
+    let kind = VolumeKind::Claim { claim: "pvc-1".into(), read_only: false };
+    let with = |claim| {
+        let volumes = vec![Volume { name: "data".into(), claim, kind: kind.clone() }];
+        Pod { volumes, ..pod("a", "db") }
+    };
+    let mut bench = Bench::new();
+    bench.run(&with(None));
+    bench.log.clear();
+    bench.apply(&with(Some("data-db-0".into())));
+    assert_eq!((bench.signals().len(), bench.starts().len()), (0, 0));
 }
 
 #[test]

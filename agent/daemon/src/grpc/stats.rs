@@ -10,6 +10,7 @@ use barepod_api::v1;
 use barepod_core::{ContainerState, ContainerView, PodView};
 use barepod_linux::cgroup::{Measured, Pressure, Stalled};
 use barepod_linux::host_usage::{HostUsage, Interface, host_usage};
+use barepod_linux::view::{self, HostDirs as _};
 use barepod_linux::volumes::{DiskUse, disk_usage};
 use barepod_model::{Container, ContainerKey, Pod, PodUid, VolumeKind};
 use jiff::Timestamp;
@@ -76,10 +77,14 @@ impl Gauge {
         let key = ContainerKey { pod: view.uid.clone(), container: of.name.clone() };
         let wanted = view.pod.as_deref().and_then(|pod| pod.containers.iter().find(|it| it.name == of.name));
         let (rootfs, logs) = disk.and_then(|disk| disk.containers.get(of.name.as_str()).copied()).unzip();
+        let measured = self.host.groups.measured_container(&key, attempt);
         Some(v1::ContainerStats {
             name: of.name.to_string(),
             started: Some(stamp(started)),
-            usage: Some(usage(&self.host.groups.measured_container(&key, attempt))),
+            usage: Some(usage(&measured)),
+            cpu_quota_us: measured.cpu_quota_us,
+            cpu_period_us: measured.cpu_period_us,
+            probes: self.host.answers.of(&key),
             rootfs,
             logs,
             image: wanted.map(|container| container.image.clone()).unwrap_or_default(),
@@ -145,18 +150,23 @@ fn on_disk(host: &Host, pod: &Pod) -> Disk {
         let logs = fs(&host.dirs.log, taken(&host.dirs.log_of(pod, &key)));
         (container.name.to_string(), (layer, logs))
     });
+    let mounts = view::Host.mounts().unwrap_or_default();
     let volumes = pod.volumes.iter().filter_map(|volume| {
-        let name = volume.name.clone();
+        let (name, claim) = (volume.name.clone(), volume.claim.clone().unwrap_or_default());
         match &volume.kind {
             VolumeKind::EmptyDir { memory: false, huge_pages: None, .. } => {
                 let used = taken(&host.dirs.empty_dir(&pod.uid, &volume.name));
-                Some(v1::VolumeStats { name, fs: Some(fs(&host.dirs.state, used)), claim: String::new() })
+                Some(v1::VolumeStats { name, fs: Some(fs(&host.dirs.state, used)), claim })
             }
             // Nobody counts the files of a database for this: what its file system says is enough, as for a local volume of
             // kubelet's.
-            VolumeKind::Claim { claim, .. } => {
-                let place = host.dirs.claim(&pod.namespace, claim);
-                Some(v1::VolumeStats { name, fs: Some(fs(&place, None)), claim: claim.clone() })
+            VolumeKind::Claim { claim: own, .. } => {
+                let place = host.dirs.claim(&pod.namespace, own);
+                Some(v1::VolumeStats { name, fs: Some(fs(&place, None)), claim })
+            }
+            // A disk that is a PersistentVolume. A path that the pod names itself is nobody's volume.
+            VolumeKind::HostPath { path, .. } if volume.claim.is_some() && view::is_local(&mounts, path) => {
+                Some(v1::VolumeStats { name, fs: Some(fs(path, None)), claim })
             }
             VolumeKind::EmptyDir { .. } | VolumeKind::HostPath { .. } | VolumeKind::Projected(_) => None,
         }
@@ -203,8 +213,18 @@ fn node(state: &Path) -> v1::StatsResponse {
 }
 
 fn interface(of: Interface) -> v1::Interface {
-    let Interface { name, received, receive_errors, sent, send_errors } = of;
-    v1::Interface { name, received, receive_errors, sent, send_errors }
+    let Interface { name, received, sent } = of;
+    v1::Interface {
+        name,
+        received: received.bytes,
+        received_packets: received.packets,
+        receive_errors: received.errors,
+        receive_dropped: received.dropped,
+        sent: sent.bytes,
+        sent_packets: sent.packets,
+        send_errors: sent.errors,
+        send_dropped: sent.dropped,
+    }
 }
 
 fn usage(of: &Measured) -> v1::Usage {
@@ -234,6 +254,8 @@ fn usage(of: &Measured) -> v1::Usage {
         io_stall: of.io_stall.as_ref().map(stall),
         io_read: of.io_read,
         io_written: of.io_written,
+        io_reads: of.io_reads,
+        io_writes: of.io_writes,
     }
 }
 

@@ -18,6 +18,7 @@ use barepod_store::Ledger;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Confining;
+use crate::answers::Answers;
 use crate::board::Board;
 use crate::journal::Journal;
 use crate::prober::Prober;
@@ -53,6 +54,8 @@ pub(crate) struct Host {
     /// Who runs on which CPUs, where that is decided here.
     pub(crate) cpus: Mutex<Option<CpuTable>>,
     pub(crate) confining: Confining,
+    /// What probes were answered, for those who count it.
+    pub(crate) answers: Answers,
 }
 
 /// What a container's limits follow from.

@@ -1,6 +1,7 @@
 //! Carrying probes out: commands in the container's view, everything on the network by the prober.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use barepod_core::{AttemptKey, Input, ProbeOutcome, ProbeTicket};
 use barepod_model::{Probe, ProbeHandler, ProbeKind, Reason};
@@ -18,7 +19,7 @@ pub(super) async fn probe(
     ticket: ProbeTicket,
     probe: Probe,
 ) {
-    let timeout = probe.timeout;
+    let (timeout, asked_at) = (probe.timeout, Instant::now());
     let outcome = match &probe.handler {
         ProbeHandler::Exec { command } => exec(&host, &key, &probe, command).await,
         ProbeHandler::Http(get) => asked(&host, &key, kind, host.prober.http(get, timeout).await),
@@ -29,6 +30,7 @@ pub(super) async fn probe(
             asked(&host, &key, kind, host.prober.grpc(*port, service, timeout).await)
         }
     };
+    host.answers.count(&key.container_key(), kind, &outcome, asked_at.elapsed());
     supervisor.tell(Input::Probed { key, kind, ticket, outcome }).await;
 }
 

@@ -56,6 +56,7 @@ async fn remove(
     host.blocking(move |host| {
         pause::end(&host.dirs.sandbox(&pod.uid)).map_err(|error| chain(&error))?;
         host.forget_limits(&pod.uid);
+        host.answers.forget(&pod.uid);
         host.groups.remove_pod(&pod.uid).map_err(|error| chain(&error))?;
         sandbox::tear_down(&host.dirs, &pod.uid).map_err(|error| chain(&error))?;
         volumes::tear_down(&host.dirs, &pod.uid).map_err(|error| chain(&error))

@@ -23,33 +23,44 @@ struct Subject<'a> {
     started: Option<v1::Timestamp>,
 }
 
+fn labels([container, id, image, name, namespace, pod]: [&str; 6]) -> Labels {
+    let labels = [
+        ("container", container),
+        ("id", id),
+        ("image", image),
+        ("name", name),
+        ("namespace", namespace),
+        ("pod", pod),
+    ];
+    labels.map(|(label, value)| (label, value.to_owned())).into()
+}
+
+fn labels_of(pod: &v1::PodStats, of: &v1::ContainerStats) -> Labels {
+    labels([&of.name, &of.cgroup, &of.image, &of.name, &pod.namespace, &pod.name])
+}
+
+fn containers(found: &v1::StatsResponse) -> impl Iterator<Item = (&v1::PodStats, &v1::ContainerStats)> {
+    found.pods.iter().flat_map(|pod| pod.containers.iter().map(move |container| (pod, container)))
+}
+
 fn subjects(found: &v1::StatsResponse) -> Vec<Subject<'_>> {
-    let of = |container: &str, id: &str, image: &str, name: &str, namespace: &str, pod: &str| -> Labels {
-        let labels = [
-            ("container", container),
-            ("id", id),
-            ("image", image),
-            ("name", name),
-            ("namespace", namespace),
-            ("pod", pod),
-        ];
-        labels.map(|(label, value)| (label, value.to_owned())).into()
-    };
     let host = found.usage.as_ref().map(|usage| Subject {
-        labels: of("", "/", "", "", "", ""),
+        labels: labels(["", "/", "", "", "", ""]),
         usage,
         started: found.started,
     });
     let pods = found.pods.iter().flat_map(|pod| {
-        let (namespace, name) = (pod.namespace.as_str(), pod.name.as_str());
         let own = pod.usage.as_ref().map(|usage| Subject {
-            labels: of("", &pod.cgroup, "", "", namespace, name),
+            labels: labels(["", &pod.cgroup, "", "", &pod.namespace, &pod.name]),
             usage,
             started: pod.started,
         });
         let containers = pod.containers.iter().filter_map(move |container| {
-            let labels = of(&container.name, &container.cgroup, &container.image, &container.name, namespace, name);
-            Some(Subject { labels, usage: container.usage.as_ref()?, started: container.started })
+            Some(Subject {
+                labels: labels_of(pod, container),
+                usage: container.usage.as_ref()?,
+                started: container.started,
+            })
         });
         own.into_iter().chain(containers)
     });
@@ -59,7 +70,7 @@ fn subjects(found: &v1::StatsResponse) -> Vec<Subject<'_>> {
 type Read = fn(&v1::Usage) -> Option<f64>;
 
 /// Families of one sample for each subject.
-const FIGURES: [(&str, Kind, &str, Read); 21] = [
+const FIGURES: [(&str, Kind, &str, Read); 26] = [
     ("container_cpu_user_seconds_total", Kind::Counter, "CPU time in programs", |u| u.cpu_user_ns.map(seconds)),
     ("container_cpu_system_seconds_total", Kind::Counter, "CPU time in the kernel", |u| u.cpu_system_ns.map(seconds)),
     ("container_cpu_cfs_periods_total", Kind::Counter, "Periods of the CPU quota", |u| count(u.cpu_periods)),
@@ -90,6 +101,11 @@ const FIGURES: [(&str, Kind, &str, Read); 21] = [
     }),
     ("container_pressure_io_waiting_seconds_total", Kind::Counter, "Some waited for disks", |u| some(u.io_stall)),
     ("container_pressure_io_stalled_seconds_total", Kind::Counter, "All waited for disks", |u| full(u.io_stall)),
+    ("container_fs_reads_total", Kind::Counter, "Reads from block devices", |u| count(u.io_reads)),
+    ("container_fs_writes_total", Kind::Counter, "Writes to block devices", |u| count(u.io_writes)),
+    ("container_fs_reads_bytes_total", Kind::Counter, "Bytes read from block devices", |u| count(u.io_read)),
+    ("container_fs_writes_bytes_total", Kind::Counter, "Bytes written to block devices", |u| count(u.io_written)),
+    ("container_processes", Kind::Gauge, "Processes and threads, as the group counts them", |u| count(u.processes)),
     ("container_last_seen", Kind::Gauge, "When it was measured", |u| epoch(u.time).map(f64::trunc)),
 ];
 
@@ -134,18 +150,38 @@ fn of(found: &v1::StatsResponse) -> Page {
     if let Some(host) = subjects.first().filter(|of| of.labels.iter().any(|label| *label == ("id", "/".to_owned()))) {
         network(&mut page, found, |interface| with(&host.labels, &[("interface", interface)]), at(host.usage));
     }
+    quotas(&mut page, found);
     page.one("machine_cpu_cores", Kind::Gauge, "CPUs of the host", Some(f64::from(found.cpus)), None);
     page.one("machine_memory_bytes", Kind::Gauge, "Memory of the host", Some(found.memory as f64), None);
     page
 }
 
+/// The quota of those that have one.
+fn quotas(page: &mut Page, found: &v1::StatsResponse) {
+    type Read = fn(&v1::ContainerStats) -> Option<u64>;
+    let figures: [(&str, &str, Read); 2] = [
+        ("container_spec_cpu_quota", "Microseconds of CPU time a period", |of| of.cpu_quota_us),
+        ("container_spec_cpu_period", "The period in microseconds", |of| of.cpu_quota_us.and(of.cpu_period_us)),
+    ];
+    for (name, help, read) in figures {
+        let samples = containers(found).filter_map(|(pod, of)| {
+            Some((labels_of(pod, of), read(of)? as f64, of.usage.as_ref().and_then(|usage| millis(usage.time))))
+        });
+        page.family(name, Kind::Gauge, help, samples);
+    }
+}
+
 fn network(page: &mut Page, found: &v1::StatsResponse, labels: impl Fn(&str) -> Labels, at: Option<i64>) {
     type Read = fn(&v1::Interface) -> u64;
-    let figures: [(&str, Read); 4] = [
+    let figures: [(&str, Read); 8] = [
         ("container_network_receive_bytes_total", |of| of.received),
+        ("container_network_receive_packets_total", |of| of.received_packets),
         ("container_network_receive_errors_total", |of| of.receive_errors),
+        ("container_network_receive_packets_dropped_total", |of| of.receive_dropped),
         ("container_network_transmit_bytes_total", |of| of.sent),
+        ("container_network_transmit_packets_total", |of| of.sent_packets),
         ("container_network_transmit_errors_total", |of| of.send_errors),
+        ("container_network_transmit_packets_dropped_total", |of| of.send_dropped),
     ];
     for (name, read) in figures {
         let samples = found.interfaces.iter().map(|of| (labels(&of.name), read(of) as f64, at));

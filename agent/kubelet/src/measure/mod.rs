@@ -3,6 +3,7 @@
 
 pub(crate) mod cadvisor;
 pub(crate) mod own;
+pub(crate) mod probes;
 mod rates;
 pub(crate) mod resource;
 pub(crate) mod summary;

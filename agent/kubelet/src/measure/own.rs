@@ -1,16 +1,17 @@
-//! What is told about the node's own work: `/metrics`, `/metrics/probes`, `/metrics/slis`, under kubelet's names where they mean
-//! the same.
+//! What is told about the node's own work: `/metrics` and `/metrics/slis`, under kubelet's names where they mean the same.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use barepod_api::v1;
 use hyper::Method;
+use jiff::Timestamp;
 use nix::unistd::{SysconfVar, sysconf};
 use tonic::Status;
 
-use super::Page;
 use super::text::Kind;
+use super::{Page, stats};
+use crate::dealings::Dealt;
 use crate::handlers::about::STARTED;
 use crate::handlers::{health, pods};
 use crate::port::Port;
@@ -66,17 +67,56 @@ pub(crate) async fn page(port: &Port) -> Result<Page, Status> {
         (labels.map(|(label, value)| (label, value.to_owned())).into(), count as f64, None)
     });
     page.family("kubelet_http_requests_total", Kind::Counter, "Requests to this port that were let in", requests);
+    volumes(&mut page, &stats(port, true).await?);
+    standing(&mut page, port);
     let version = vec![("git_version", concat!("v1.36.3-barepod.", env!("CARGO_PKG_VERSION")).to_owned())];
     page.family("kubernetes_build_info", Kind::Gauge, "Always 1", [(version, 1.0, None)]);
     process(&mut page);
     Ok(page)
 }
 
-/// `/metrics/probes`: outcomes of probes are not counted yet.
-pub(crate) fn probes() -> Page {
-    let mut page = Page::default();
-    process_start(&mut page);
-    page
+/// Claims that are in use, under the names by which one is warned of a volume that gets full.
+fn volumes(page: &mut Page, found: &v1::StatsResponse) {
+    type Read = fn(&v1::FsUsage) -> Option<u64>;
+    let figures: [(&str, &str, Read); 6] = [
+        ("kubelet_volume_stats_capacity_bytes", "Size of the file system of a claim", |fs| fs.capacity),
+        ("kubelet_volume_stats_available_bytes", "Of it, what is free", |fs| fs.available),
+        ("kubelet_volume_stats_used_bytes", "Of it, what is taken", |fs| fs.used),
+        ("kubelet_volume_stats_inodes", "Inodes of the file system of a claim", |fs| fs.inodes),
+        ("kubelet_volume_stats_inodes_free", "Of them, those that are free", |fs| fs.inodes_free),
+        ("kubelet_volume_stats_inodes_used", "Of them, those that are taken", |fs| fs.inodes_used),
+    ];
+    // A claim of several pods is one volume.
+    let claims: BTreeMap<_, _> = found
+        .pods
+        .iter()
+        .flat_map(|pod| pod.volumes.iter().map(move |volume| ((pod.namespace.as_str(), volume.claim.as_str()), volume)))
+        .filter(|((_, claim), _)| !claim.is_empty())
+        .collect();
+    for (name, help, read) in figures {
+        let samples = claims.iter().filter_map(|((namespace, claim), volume)| {
+            let labels = [("namespace", (*namespace).to_owned()), ("persistentvolumeclaim", (*claim).to_owned())];
+            Some((labels.into(), read(volume.fs.as_ref()?)? as f64, None))
+        });
+        page.family(name, Kind::Gauge, help, samples);
+    }
+}
+
+/// The node before its API server: what its certificates have left to live, and what it was answered.
+fn standing(page: &mut Page, port: &Port) {
+    let Dealt { client_ends, answers } = (port.known.dealings)();
+    let serving_ends = port.known.serving.borrow().as_ref().map(|identity| identity.certificate().not_after);
+    let now = Timestamp::now();
+    for (name, help, ends) in [
+        ("kubelet_certificate_manager_client_ttl_seconds", "What the client certificate has left", client_ends),
+        ("kubelet_certificate_manager_server_ttl_seconds", "What the serving certificate has left", serving_ends),
+    ] {
+        page.one(name, Kind::Gauge, help, ends.map(|ends| ends.duration_since(now).as_secs_f64().trunc()), None);
+    }
+    let answers = answers
+        .into_iter()
+        .map(|(method, code, count)| (vec![("code", code.to_string()), ("method", method)], count as f64, None));
+    page.family("rest_client_requests_total", Kind::Counter, "Answers of the API server", answers);
 }
 
 /// `/metrics/slis`.
@@ -91,7 +131,7 @@ pub(crate) async fn slis(port: &Port) -> Page {
     page
 }
 
-fn process_start(page: &mut Page) {
+pub(super) fn process_start(page: &mut Page) {
     let started = STARTED.as_millisecond() as f64 / 1e3;
     page.one("process_start_time_seconds", Kind::Gauge, "Start of this process since 1970", Some(started), None);
 }

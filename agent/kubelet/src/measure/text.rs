@@ -15,7 +15,22 @@ pub(crate) enum Kind {
     Counter,
     /// It goes up and down.
     Gauge,
+    /// Numbers of a distribution, each under a name that says which: `_bucket`, `_sum`, `_count`.
+    Histogram,
 }
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// A sample's labels, its value, and when it was measured, in milliseconds since 1970.
+pub(crate) type Sample<'a> = (Vec<(&'a str, String)>, f64, Option<i64>);
 
 impl Page {
     /// A family; one without samples is not shown.
@@ -24,16 +39,26 @@ impl Page {
         name: &str,
         kind: Kind,
         help: &str,
-        samples: impl IntoIterator<Item = (Vec<(&'a str, String)>, f64, Option<i64>)>,
+        samples: impl IntoIterator<Item = Sample<'a>>,
+    ) {
+        self.numbers(name, kind, help, samples.into_iter().map(|sample| ("", sample)));
+    }
+
+    /// A family of samples that have a word of their own behind its name.
+    pub(crate) fn numbers<'a>(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        help: &str,
+        samples: impl IntoIterator<Item = (&'a str, Sample<'a>)>,
     ) {
         let mut samples = samples.into_iter().peekable();
         if samples.peek().is_none() {
             return;
         }
-        let word = if kind == Kind::Counter { "counter" } else { "gauge" };
-        self.put(format_args!("# HELP {name} {help}\n# TYPE {name} {word}\n"));
-        for (labels, value, at) in samples {
-            self.put(format_args!("{name}"));
+        self.put(format_args!("# HELP {name} {help}\n# TYPE {name} {}\n", kind.word()));
+        for (end, (labels, value, at)) in samples {
+            self.put(format_args!("{name}{end}"));
             for (number, (label, text)) in labels.iter().enumerate() {
                 let before = if number == 0 { '{' } else { ',' };
                 self.put(format_args!("{before}{label}=\"{}\"", Escaped(text)));

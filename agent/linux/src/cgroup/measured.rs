@@ -57,6 +57,14 @@ pub struct Measured {
     pub io_read: Option<u64>,
     /// Bytes written to them.
     pub io_written: Option<u64>,
+    /// How often it read from them.
+    pub io_reads: Option<u64>,
+    /// How often it wrote to them.
+    pub io_writes: Option<u64>,
+    /// Its CPU quota in microseconds a period, where it has one.
+    pub cpu_quota_us: Option<u64>,
+    /// The period of its quota, in microseconds.
+    pub cpu_period_us: Option<u64>,
 }
 
 impl Groups {
@@ -86,6 +94,10 @@ impl Groups {
         measured.time(&text(&timed.join("cpu.stat")));
         if let Some(dir) = self.directory_at(group, Controller::Cpu) {
             measured.throttling(&text(&dir.join("cpu.stat")));
+            match self.hierarchy().is_set_in_v2(Controller::Cpu) {
+                true => measured.quota_v2(&text(&dir.join("cpu.max"))),
+                false => measured.quota_v1(&dir),
+            }
         }
         if let Some(dir) = self.directory_at(group, Controller::Memory) {
             match self.hierarchy().is_set_in_v2(Controller::Memory) {
@@ -124,6 +136,18 @@ impl Measured {
         self.throttled_ns = v2.or(value(stat, "throttled_time"));
     }
 
+    /// `max 100000`, or a quota and its period.
+    fn quota_v2(&mut self, max: &str) {
+        let mut words = max.split_whitespace().map(|word| word.parse().ok());
+        (self.cpu_quota_us, self.cpu_period_us) = (words.next().flatten(), words.next().flatten());
+    }
+
+    /// A quota of -1 is none.
+    fn quota_v1(&mut self, dir: &Path) {
+        let word = |name| text(&dir.join(name)).trim().parse().ok();
+        (self.cpu_quota_us, self.cpu_period_us) = (word("cpu.cfs_quota_us"), word("cpu.cfs_period_us"));
+    }
+
     fn memory_v2(&mut self, dir: &Path) {
         let stat = text(&dir.join("memory.stat"));
         self.memory = number(&dir.join("memory.current"));
@@ -142,19 +166,16 @@ impl Measured {
         let figures = || stat.lines().flat_map(str::split_whitespace);
         let sum = |name| figures().filter_map(|word| word.strip_prefix(name)?.parse::<u64>().ok()).sum();
         (self.io_read, self.io_written) = (Some(sum("rbytes=")), Some(sum("wbytes=")));
+        (self.io_reads, self.io_writes) = (Some(sum("rios=")), Some(sum("wios=")));
     }
 
-    /// Three words a line: `8:0 Read 1`.
     fn io_v1(&mut self, dir: &Path) {
-        let Ok(stat) = files::read(&dir.join("blkio.throttle.io_service_bytes_recursive")) else { return };
-        let sum = |kind| {
-            let of_kind = |line: &str| match line.split_whitespace().collect::<Vec<_>>()[..] {
-                [_, word, bytes] if word == kind => bytes.parse::<u64>().ok(),
-                _ => None,
-            };
-            stat.lines().filter_map(of_kind).sum()
+        let of = |name: &str| {
+            let figures = files::read(&dir.join(format!("blkio.throttle.{name}_recursive"))).ok();
+            figures.map(|figures| (blkio(&figures, "Read"), blkio(&figures, "Write"))).unzip()
         };
-        (self.io_read, self.io_written) = (Some(sum("Read")), Some(sum("Write")));
+        (self.io_read, self.io_written) = of("io_service_bytes");
+        (self.io_reads, self.io_writes) = of("io_serviced");
     }
 
     fn memory_v1(&mut self, dir: &Path) {
@@ -167,6 +188,15 @@ impl Measured {
         (self.mapped_file, self.swap) = (value(&stat, "total_mapped_file"), value(&stat, "total_swap"));
         (self.page_faults, self.major_page_faults) = (value(&stat, "total_pgfault"), value(&stat, "total_pgmajfault"));
     }
+}
+
+/// The sum over all devices, of lines of three words: `8:0 Read 1`.
+fn blkio(figures: &str, kind: &str) -> u64 {
+    let of_kind = |line: &str| match line.split_whitespace().collect::<Vec<_>>()[..] {
+        [_, word, number] if word == kind => number.parse::<u64>().ok(),
+        _ => None,
+    };
+    figures.lines().filter_map(of_kind).sum()
 }
 
 /// A file's text; none if it cannot be read.
@@ -235,6 +265,7 @@ mod tests {
                 ("0/cpu.stat", "usage_usec 70\nuser_usec 50\nsystem_usec 20\n"),
                 ("1/cpu.stat", "usage_usec 7\nuser_usec 5\nsystem_usec 2\n"),
                 ("cpu.weight", "100\n"),
+                ("cpu.max", "30000 100000\n"),
                 ("cpu.stat", "usage_usec 77\nnr_periods 4\nnr_throttled 3\nthrottled_usec 9\n"),
                 ("memory.max", "max\n"),
                 ("memory.current", "4096\n"),
@@ -259,6 +290,8 @@ mod tests {
         assert_eq!(found.cpu_stall.map(|stall| stall.some.total_us), Some(42));
         assert_eq!((found.memory_stall, found.io_stall), (None, None));
         assert_eq!((found.io_read, found.io_written), (Some(15), Some(27)));
+        assert_eq!((found.io_reads, found.io_writes), (Some(2), Some(4)));
+        assert_eq!((found.cpu_quota_us, found.cpu_period_us), (Some(30_000), Some(100_000)));
     }
 
     #[test]
@@ -277,9 +310,19 @@ mod tests {
         let groups = groups(root.path(), Hierarchy::detect(root.path()).unwrap());
         let at = |mount: &str| root.path().join(mount).join(format!("barepod/pod{UID}/main"));
         put(&at("unified"), &[("0/cpu.stat", "usage_usec 7\nuser_usec 5\nsystem_usec 2\n")]);
-        put(&at("cpu"), &[("cpu.shares", "2\n"), ("cpu.stat", "nr_periods 4\nnr_throttled 3\nthrottled_time 9\n")]);
+        let stat = "nr_periods 4\nnr_throttled 3\nthrottled_time 9\n";
+        let quota = [("cpu.cfs_quota_us", "-1\n"), ("cpu.cfs_period_us", "100000\n")];
+        put(&at("cpu"), &[[("cpu.shares", "2\n"), ("cpu.stat", stat)], quota].concat());
         let serviced = "8:0 Read 11\n8:0 Write 12\n8:0 Total 23\n8:16 Read 1\n8:16 Write 2\nTotal 26\n";
-        put(&at("blkio"), &[("cgroup.procs", ""), ("blkio.throttle.io_service_bytes_recursive", serviced)]);
+        let times = "8:0 Read 3\n8:0 Write 4\n8:16 Read 5\nTotal 12\n";
+        put(
+            &at("blkio"),
+            &[
+                ("cgroup.procs", ""),
+                ("blkio.throttle.io_service_bytes_recursive", serviced),
+                ("blkio.throttle.io_serviced_recursive", times),
+            ],
+        );
         let stat = "rss 1\ntotal_rss 10\ntotal_cache 20\ntotal_inactive_file 5\ntotal_swap 7\ntotal_pgfault 8\n";
         put(
             &at("memory"),
@@ -294,6 +337,8 @@ mod tests {
         assert_eq!((found.memory, found.memory_limit, found.inactive_file), (Some(30), None, Some(5)));
         assert_eq!((found.rss, found.swap, found.major_page_faults), (Some(10), Some(7), None));
         assert_eq!((found.io_read, found.io_written), (Some(12), Some(14)));
+        assert_eq!((found.io_reads, found.io_writes), (Some(8), Some(4)));
+        assert_eq!((found.cpu_quota_us, found.cpu_period_us), (None, Some(100_000)));
         assert_eq!(groups.measured_pod(&PodUid::new("another").unwrap()), Measured::default());
     }
 }

@@ -40,6 +40,23 @@ pub struct HostMount {
     pub file_system: String,
 }
 
+/// File systems that may hang, or mount something when they are looked at. None of them is in a view, but as a volume.
+const NOT_LOCAL: [&str; 8] = ["afs", "autofs", "ceph", "cifs", "nfs", "nfs4", "smb3", "fuse.sshfs"];
+
+/// Whether looking at what is on a file system of this kind takes no other machine.
+pub(super) fn is_of_this_machine(file_system: &str) -> bool {
+    !NOT_LOCAL.contains(&file_system)
+}
+
+/// Whether a path lies on a file system of this machine; not asked of the path itself, which may hang.
+#[must_use]
+pub fn is_local(mounts: &[HostMount], path: &Path) -> bool {
+    // Of several at one place the last one is seen.
+    let above = mounts.iter().filter(|mount| path.starts_with(&mount.point));
+    let nearest = above.max_by_key(|mount| mount.point.components().count());
+    nearest.is_none_or(|mount| is_of_this_machine(&mount.file_system))
+}
+
 /// Whoever knows what is on the host.
 pub trait HostDirs {
     /// What is at `path`, without following a link at its end; `None` if nothing is.
@@ -131,6 +148,19 @@ mod tests {
         assert_eq!(kinds, [Kind::Directory, Kind::File, Kind::Link("f".into())]);
         assert_eq!(Host.node(&dir.path().join("none")).unwrap(), None);
         assert_eq!(Host.node(&dir.path().join("f/below")).unwrap(), None);
+    }
+
+    #[test]
+    fn what_lies_on_another_machine_is_known_by_the_mount_that_is_seen_there() {
+        let mount =
+            |point: &str, file_system: &str| HostMount { point: point.into(), file_system: file_system.to_owned() };
+        let mounts = [mount("/", "ext4"), mount("/srv", "nfs4"), mount("/srv/own", "xfs"), mount("/data", "autofs")];
+        let mounts = [mounts.as_slice(), &[mount("/data", "xfs")]].concat();
+        for (path, expected) in
+            [("/var/lib", true), ("/srv", false), ("/srv/db", false), ("/srv/own/db", true), ("/data/db", true)]
+        {
+            assert_eq!(is_local(&mounts, Path::new(path)), expected, "{path}");
+        }
     }
 
     #[test]

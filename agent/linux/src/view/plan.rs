@@ -9,7 +9,7 @@ use barepod_model::{Launch, Root};
 use barepod_shim::wire::mount::Kind as MountKind;
 use barepod_shim::wire::{Mount, View};
 
-use super::host_dirs::{HostDirs, HostMount, Kind, Node};
+use super::host_dirs::{HostDirs, HostMount, Kind, Node, is_of_this_machine};
 use super::kernel;
 use super::mount::{
     Without, bind, bind_read_only, bind_within, directory, file, file_system, link, mask, read_only, tmpfs,
@@ -173,9 +173,6 @@ const FOREIGN: [&str; 7] = [
     "/var/lib/nomad",
     "/var/log/pods",
 ];
-/// File systems that may hang, or mount something when they are looked at. None of them is in a view, but as a volume.
-const NOT_LOCAL: [&str; 8] = ["afs", "autofs", "ceph", "cifs", "nfs", "nfs4", "smb3", "fuse.sshfs"];
-
 /// The most links that a path may lead through, as in the kernel.
 const MAX_LINKS: usize = 40;
 
@@ -341,7 +338,7 @@ impl<'a> Planner<'a> {
 
     /// Empty directories in place of what may hang: from here on nobody looks at it.
     fn leave_out(&mut self, mounts: &BTreeMap<PathBuf, String>) {
-        for path in mounts.iter().filter(|(_, kind)| !is_local(kind)).map(|(path, _)| path) {
+        for path in mounts.iter().filter(|(_, kind)| !is_of_this_machine(kind)).map(|(path, _)| path) {
             if self.blank_above(path).is_none() {
                 self.blank.insert(path.clone());
                 let plain = Node { kind: Kind::Directory, mode: 0o755, uid: 0, gid: 0 };
@@ -351,7 +348,7 @@ impl<'a> Planner<'a> {
     }
 
     fn show(&mut self, mounts: &BTreeMap<PathBuf, String>) {
-        for path in mounts.iter().filter(|(_, kind)| is_local(kind)).map(|(path, _)| path) {
+        for path in mounts.iter().filter(|(_, kind)| is_of_this_machine(kind)).map(|(path, _)| path) {
             // A bind of a top-level directory shows what is mounted on it.
             let shown_already = path.components().count() == 2;
             if !shown_already && self.blank_above(path).is_none() {
@@ -733,10 +730,6 @@ fn names(path: &Path) -> VecDeque<OsString> {
 
 fn utf8(path: &Path) -> Result<(), ViewError> {
     if path.to_str().is_some() { Ok(()) } else { Err(ViewError::NotUtf8 { path: path.to_owned() }) }
-}
-
-fn is_local(file_system: &str) -> bool {
-    !NOT_LOCAL.contains(&file_system)
 }
 
 fn failed(path: &Path, source: io::Error) -> ViewError {

@@ -33,7 +33,11 @@ impl Scratch {
     }
 
     fn host_path(&self, name: &str, kind: HostPathType) -> Volume {
-        Volume { name: "h".to_owned(), kind: VolumeKind::HostPath { path: self.dir.path().join(name), kind } }
+        Volume {
+            name: "h".to_owned(),
+            claim: None,
+            kind: VolumeKind::HostPath { path: self.dir.path().join(name), kind },
+        }
     }
 }
 
@@ -43,11 +47,19 @@ fn pod(volumes: Vec<Volume>, launch: Launch) -> Pod {
 }
 
 fn claim() -> Volume {
-    Volume { name: "data".to_owned(), kind: VolumeKind::Claim { claim: "data-db-0".to_owned(), read_only: false } }
+    Volume {
+        name: "data".to_owned(),
+        claim: None,
+        kind: VolumeKind::Claim { claim: "data-db-0".to_owned(), read_only: false },
+    }
 }
 
 fn empty() -> Volume {
-    Volume { name: "data".to_owned(), kind: VolumeKind::EmptyDir { memory: false, huge_pages: None, size_limit: None } }
+    Volume {
+        name: "data".to_owned(),
+        claim: None,
+        kind: VolumeKind::EmptyDir { memory: false, huge_pages: None, size_limit: None },
+    }
 }
 
 fn mounted(sub_path: &str) -> VolumeMount {
@@ -320,7 +332,7 @@ mod as_root {
     #[test]
     fn a_memory_volume_is_mounted_once_and_unmounted_with_the_pod() {
         let kind = VolumeKind::EmptyDir { memory: true, huge_pages: None, size_limit: Some(Bytes(1 << 20)) };
-        let scratch = Scratch::new(vec![Volume { name: "data".to_owned(), kind }], vec![mounted("")]);
+        let scratch = Scratch::new(vec![Volume { name: "data".to_owned(), claim: None, kind }], vec![mounted("")]);
         let source = scratch.prepare().expect("this test mounts a tmpfs: run it as root")[0].source.clone();
         fs::write(source.join("x"), "1").unwrap();
         scratch.prepare().unwrap();

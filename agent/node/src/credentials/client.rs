@@ -251,6 +251,7 @@ impl Keeper {
 
     /// Says once what is wrong with it.
     fn judge(&mut self, certificate: &Certificate, is_refused: bool, now: Timestamp) {
+        self.exchange.ends(certificate.not_after);
         if certificate.is_expired(now) {
             let until = certificate.not_after;
             self.say(format!("the node's client certificate has expired at {until}: {REMEDY}"));

@@ -5,19 +5,21 @@
 //! that is kept, would go on under the old ones. What is under way on the old connections ends there; the API server looks at
 //! credentials when a request begins.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use barepod_credentials::Identity;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use jiff::Timestamp;
 use kube::client::{Body, ConfigExt as _};
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
@@ -107,6 +109,10 @@ struct Inner {
     /// The API server has refused the present credentials.
     refused: watch::Sender<bool>,
     calls: Semaphore,
+    /// How often the API server has answered, by method and status.
+    answers: Mutex<BTreeMap<(String, u16), u64>>,
+    /// When the client certificate ends, where it is one.
+    ends: Mutex<Option<Timestamp>>,
 }
 
 #[derive(Clone)]
@@ -119,7 +125,8 @@ struct Present {
 impl Exchange {
     pub(crate) fn new(client: Client) -> Self {
         let present = RwLock::new(Present { client, generation: 0 });
-        Self(Arc::new(Inner { present, refused: watch::Sender::new(false), calls: Semaphore::new(CALLS) }))
+        let (refused, calls) = (watch::Sender::new(false), Semaphore::new(CALLS));
+        Self(Arc::new(Inner { present, refused, calls, answers: Mutex::default(), ends: Mutex::default() }))
     }
 
     /// A client that asks with the credentials that are the present ones then.
@@ -138,6 +145,27 @@ impl Exchange {
     /// Whether the API server refuses the present credentials.
     pub(crate) fn refused(&self) -> watch::Receiver<bool> {
         self.0.refused.subscribe()
+    }
+
+    /// The certificate that is used ends then.
+    pub(crate) fn ends(&self, at: Timestamp) {
+        *self.0.ends.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    /// When the client certificate ends, where it is known.
+    pub(crate) fn known_end(&self) -> Option<Timestamp> {
+        *self.0.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often the API server has answered: the method, the status, the count.
+    pub(crate) fn answers(&self) -> Vec<(String, u16, u64)> {
+        let answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.iter().map(|((method, code), count)| (method.clone(), *code, *count)).collect()
+    }
+
+    fn count(&self, method: &Method, status: StatusCode) {
+        let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        *answers.entry((method.to_string(), status.as_u16())).or_default() += 1;
     }
 
     fn present(&self) -> Present {
@@ -171,7 +199,9 @@ impl Service<Request<Body>> for Exchange {
                 false => Some(exchange.0.calls.acquire().await?),
             };
             let Present { client, generation } = exchange.present();
+            let method = request.method().clone();
             let response = client.send(request).await?;
+            exchange.count(&method, response.status());
             exchange.heard(generation, response.status());
             Ok(response)
         })

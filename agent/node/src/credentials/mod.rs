@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use barepod_credentials::{Identity, NodeName, Store};
+use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -91,6 +92,11 @@ impl Access {
         self.client.clone()
     }
 
+    /// What is known of the API server's answers, and of the client certificate.
+    pub fn standing(&self) -> Standing {
+        Standing(self.exchange.clone())
+    }
+
     /// Keeps the client certificate.
     pub(crate) fn keep_client(&self) -> impl Future<Output = ()> + use<> {
         client::Keeper::new(self.files.clone(), self.node.clone(), self.exchange.clone()).run()
@@ -101,5 +107,23 @@ impl Access {
         let store = Store::new(self.files.certificates.clone());
         let (client, node, current) = (self.client.clone(), self.node.clone(), self.serving.clone());
         self.wants_serving.then(|| serving::Keeper::new(client, store, node, current))
+    }
+}
+
+/// How the node stands with its API server.
+#[derive(Clone)]
+pub struct Standing(Exchange);
+
+impl Standing {
+    /// When the client certificate ends; `None` where there is none, or none has been looked at yet.
+    #[must_use]
+    pub fn client_ends(&self) -> Option<Timestamp> {
+        self.0.known_end()
+    }
+
+    /// How often the API server has answered: the method, the status of HTTP, the count.
+    #[must_use]
+    pub fn answers(&self) -> Vec<(String, u16, u64)> {
+        self.0.answers()
     }
 }

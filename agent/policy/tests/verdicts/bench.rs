@@ -184,6 +184,10 @@ pub(crate) fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
 
 /// A path of the host, mounted.
 pub(crate) fn with_host_path(pod: &mut Pod, path: &str, kind: HostPathType, read_only: bool) {
-    pod.volumes.push(Volume { name: "v".to_owned(), kind: VolumeKind::HostPath { path: path.into(), kind } });
+    pod.volumes.push(Volume {
+        name: "v".to_owned(),
+        claim: None,
+        kind: VolumeKind::HostPath { path: path.into(), kind },
+    });
     pod.containers[0].launch.mounts.push(mount("v", "/data", read_only));
 }

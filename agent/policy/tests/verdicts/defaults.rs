@@ -13,7 +13,7 @@ fn default() -> Policy {
 fn root_runs_presets_as_their_own_users_on_claims() {
     let mut pod = pod();
     let claim = VolumeKind::Claim { claim: "c".to_owned(), read_only: false };
-    pod.volumes.push(Volume { name: "data".to_owned(), kind: claim });
+    pod.volumes.push(Volume { name: "data".to_owned(), claim: None, kind: claim });
     let verdict = judge(&default(), &root(), &pod, &Made);
     assert!(verdict.is_allowed(), "{}", verdict.explain());
 }

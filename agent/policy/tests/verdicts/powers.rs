@@ -33,7 +33,7 @@ fn run(pod: &mut Pod, program: &str) {
 }
 
 fn volume(pod: &mut Pod, kind: VolumeKind) {
-    pod.volumes.push(Volume { name: "v".to_owned(), kind });
+    pod.volumes.push(Volume { name: "v".to_owned(), claim: None, kind });
 }
 
 fn get(host: &str) -> HttpGet {
