@@ -9,7 +9,8 @@ use barepod_tests::host::SOON;
 use barepod_tests::joined::{Joined, shell};
 use barepod_tests::pods::IDLE;
 use barepod_tests::process::Owned;
-use barepod_tests::wait_for;
+use barepod_tests::programs::Built;
+use barepod_tests::{Scratch, wait_for};
 use serde_json::{Value, json};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -362,5 +363,33 @@ fn nobody_is_answered_but_who_is_known_and_may() -> Result {
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;
     assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
+    Ok(())
+}
+
+#[test]
+fn another_authority_of_clients_is_taken_from_its_file_and_a_broken_one_is_not() -> Result {
+    let scratch = Scratch::new()?;
+    let file = scratch.join("clients.crt");
+    std::fs::write(&file, rcgen::generate_simple_self_signed(["nobody".to_owned()])?.cert.pem())?;
+    let option = format!("--client-ca-file={}", file.display());
+    let cluster = Joined::of(Built::here()?, &Recipe::default(), "", &[&option])?;
+    cluster.approve_serving_certificate()?;
+    let plane = &cluster.plane;
+    let (admin, health) = ("kube-apiserver-kubelet-client", ("GET", "/healthz"));
+    let (own, foreign) = (plane.credentials(admin, None)?, plane.foreign_credentials(admin, None)?);
+    let knows = |who: &Credentials| cluster.ask_port(who, health).is_ok_and(|(status, _)| status != 401);
+    let until = |what: &str, holds: &dyn Fn() -> bool| cluster.until(what, |_| holds().then_some(()));
+    assert!(!knows(&own) && !knows(&foreign), "the authority has signed neither");
+
+    std::fs::write(&file, plane.ca())?;
+    until("the cluster's clients to be known", &|| knows(&own) && !knows(&foreign))?;
+    std::fs::write(&file, plane.foreign_ca())?;
+    until("the others' clients to be known", &|| !knows(&own) && knows(&foreign))?;
+    std::fs::write(&file, "-----BEGIN CERTIFICATE-----\nbroken\n-----END CERTIFICATE-----\n")?;
+    until("the broken file to be said", &|| cluster.bridge.log().contains("the one before is asked"))?;
+    assert!(!knows(&own) && knows(&foreign));
+    std::fs::remove_file(&file)?;
+    until("the missing file to be said", &|| cluster.bridge.log().contains("stays as it was"))?;
+    assert!(!knows(&own) && knows(&foreign));
     Ok(())
 }

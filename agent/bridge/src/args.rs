@@ -10,7 +10,7 @@ use clap::Parser;
 
 /// Connects this host's barepodd with a Kubernetes cluster, a Nomad cluster, or both: the host becomes a node, pods bound to it
 /// run here, and Nomad counts what they have of it.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(name = "barepod-bridge", version, max_term_width = 100)]
 pub(crate) struct Args {
     /// Credentials of system:node:NAME, and where the API server is. Written, if it is not there, once the bootstrap kubeconfig

@@ -55,14 +55,16 @@ async fn bridge(args: Args) -> anyhow::Result<()> {
     }
     if let Some(kubeconfig) = &args.controllers_kubeconfig {
         let client = barepod_node::connect(kubeconfig).await?;
-        tokio::spawn(controllers(barepod_operator::run(client, identity(&name)), stop.clone()));
+        tokio::spawn(until(stop.clone(), barepod_operator::run(client, identity(&name))));
     }
     if let Some(access) = Access::gain(files(&args), name.clone(), &stop).await? {
         let access = access.with_serving_certificate(args.rotate_server_certificates);
         let (listening, served) = match args.port {
             0 => (watch::channel(None).1, None),
             _ => {
-                let settings = kubelet::settings(&args, &name)?;
+                let (authority, keep) = kubelet::watched_authority(args.clone())?;
+                tokio::spawn(until(stop.clone(), keep));
+                let settings = kubelet::settings(&args, &name, authority);
                 // Of its own connection, so that nothing that is streamed holds up the node.
                 let daemon = barepod_api::reach(&args.socket);
                 let standing = access.standing();
@@ -105,10 +107,10 @@ fn has_joined(args: &Args) -> bool {
     files.into_iter().flatten().any(|file| file.exists())
 }
 
-async fn controllers(all: impl Future<Output = ()>, stop: CancellationToken) {
+async fn until(stop: CancellationToken, what: impl Future<Output = ()>) {
     tokio::select! {
         () = stop.cancelled() => {}
-        () = all => {}
+        () = what => {}
     }
 }
 

@@ -2,7 +2,7 @@
 //! is anonymous (kubelet's `--anonymous-auth=false`).
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use barepod_credentials::Certificate;
@@ -38,7 +38,7 @@ pub(crate) struct NoAuthority(String);
 
 /// Knows who asks.
 pub(crate) struct Authentication {
-    authority: Option<Arc<dyn ClientCertVerifier>>,
+    authority: RwLock<Option<Arc<dyn ClientCertVerifier>>>,
     client: kube::Client,
     known: Mutex<Cache<Option<User>>>,
     turns: Semaphore,
@@ -48,13 +48,27 @@ impl Authentication {
     /// # Errors
     /// The authority's certificates cannot be used.
     pub(crate) fn new(authority: Option<&str>, client: kube::Client) -> Result<Self, NoAuthority> {
-        let authority = authority.map(verifier).transpose()?;
+        let authority = RwLock::new(authority.map(verifier).transpose()?);
         Ok(Self { authority, client, known: Mutex::new(Cache::new(KEPT)), turns: Semaphore::new(AT_ONCE) })
+    }
+
+    /// From now on others sign.
+    ///
+    /// # Errors
+    /// Their certificates cannot be used: it stays as it was.
+    pub(crate) fn put(&self, authority: Option<&str>) -> Result<(), NoAuthority> {
+        let authority = authority.map(verifier).transpose()?;
+        *self.authority.write().unwrap_or_else(PoisonError::into_inner) = authority;
+        Ok(())
     }
 
     /// Whose certificates a client may show.
     pub(crate) fn hints(&self) -> Vec<DistinguishedName> {
-        self.authority.as_ref().map(|authority| authority.root_hint_subjects().to_vec()).unwrap_or_default()
+        self.authority().map(|authority| authority.root_hint_subjects().to_vec()).unwrap_or_default()
+    }
+
+    fn authority(&self) -> Option<Arc<dyn ClientCertVerifier>> {
+        self.authority.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Who has shown these certificates, or else has this token.
@@ -66,7 +80,7 @@ impl Authentication {
     }
 
     fn by_certificate(&self, shown: &[CertificateDer<'_>]) -> Option<User> {
-        let ([own, chain @ ..], Some(authority)) = (shown, &self.authority) else { return None };
+        let ([own, chain @ ..], Some(authority)) = (shown, self.authority()) else { return None };
         if let Err(error) = authority.verify_client_cert(own, chain, UnixTime::now()) {
             tracing::debug!("a client's certificate is worth nothing: {error}");
             return None;

@@ -37,6 +37,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use tokio::sync::watch;
+
 pub use asked::{Asked, asked};
 pub use dealings::{Dealings, Dealt};
 pub use listener::{KubeletPort, PortError};
@@ -55,8 +57,8 @@ pub struct Settings {
     pub address: IpAddr,
     /// The port; kubelet's is 10250.
     pub port: u16,
-    /// Who signs the certificates of those who may ask, as PEM; without it only tokens let anybody in.
-    pub client_authority: Option<String>,
+    /// Who signs the certificates of those who may ask, as PEM, and whoever does later; without it only tokens let anybody in.
+    pub client_authority: watch::Receiver<Option<String>>,
     /// Whether the cluster is asked for a serving certificate, for `/configz`.
     pub rotates_server_certificates: bool,
     /// Pods at most, for `/configz`.

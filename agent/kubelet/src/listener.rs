@@ -34,7 +34,8 @@ pub struct PortError(#[source] Box<dyn std::error::Error + Send + Sync>);
 pub struct KubeletPort {
     address: SocketAddr,
     port: Arc<Port>,
-    config: Arc<ServerConfig>,
+    tls: watch::Sender<Arc<ServerConfig>>,
+    authority: watch::Receiver<Option<String>>,
     shown: Shown,
     serving: watch::Receiver<Option<Identity>>,
     listening: watch::Sender<Option<u16>>,
@@ -60,8 +61,10 @@ impl KubeletPort {
         let shown = Shown::new(&own).map_err(|error| PortError(error.into()))?;
         let config = tls::config(shown.clone(), port.hints()).map_err(|error| PortError(error.into()))?;
         let address = SocketAddr::new(settings.address, settings.port);
-        let (port, config, listening) = (Arc::new(port), Arc::new(config), watch::Sender::new(None));
-        Ok(Self { address, port, config, shown, serving, listening })
+        let (port, tls, listening) = (Arc::new(port), watch::Sender::new(Arc::new(config)), watch::Sender::new(None));
+        let mut authority = settings.client_authority.clone();
+        authority.mark_unchanged();
+        Ok(Self { address, port, tls, authority, shown, serving, listening })
     }
 
     /// Which port it is, as soon as somebody can be heard there.
@@ -71,19 +74,20 @@ impl KubeletPort {
 
     /// Answers until `stop`, which ends what is under way as well.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { address, port, config, shown, serving, listening } = self;
+        let Self { address, port, tls, authority, shown, serving, listening } = self;
         let guests = TaskTracker::new();
         let listen = async {
             let listener = bind(address).await;
             let bound = listener.local_addr().map_or(address.port(), |address| address.port());
             tracing::info!(address = %address.ip(), port = bound, "the kubelet port is open");
             listening.send_replace(Some(bound));
-            accept(listener, TlsAcceptor::from(config), port, &guests, &stop).await;
+            accept(listener, tls.subscribe(), Arc::clone(&port), &guests, &stop).await;
         };
         tokio::select! {
             () = stop.cancelled() => {}
             () = listen => {}
-            () = show(shown, serving) => {}
+            () = show(shown.clone(), serving) => {}
+            () = renew(&port, &shown, &tls, authority) => {}
         }
         guests.close();
         guests.wait().await;
@@ -111,7 +115,7 @@ async fn bind(address: SocketAddr) -> TcpListener {
 
 async fn accept(
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    tls: watch::Receiver<Arc<ServerConfig>>,
     port: Arc<Port>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
@@ -127,7 +131,8 @@ async fn accept(
             }
         };
         let visit = guests.admit();
-        let served = connection::serve(stream, acceptor.clone(), Arc::clone(&port), visit);
+        let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow()));
+        let served = connection::serve(stream, acceptor, Arc::clone(&port), visit);
         let stop = stop.clone();
         tasks.spawn(async move {
             tokio::select! {
@@ -152,4 +157,27 @@ async fn show(shown: Shown, mut serving: watch::Receiver<Option<Identity>>) {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Takes each new authority of clients as it comes, and tells clients to come of it. What cannot be used changes nothing.
+async fn renew(
+    port: &Port,
+    shown: &Shown,
+    tls: &watch::Sender<Arc<ServerConfig>>,
+    mut authority: watch::Receiver<Option<String>>,
+) {
+    while authority.changed().await.is_ok() {
+        let pem = authority.borrow_and_update().clone();
+        let renewed = port.put_authority(pem.as_deref()).map_err(|error| PortError(error.into()));
+        let config =
+            renewed.and_then(|()| tls::config(shown.clone(), port.hints()).map_err(|error| PortError(error.into())));
+        match config {
+            Ok(config) => {
+                tls.send_replace(Arc::new(config));
+                tracing::info!("the authority of clients is another one");
+            }
+            Err(PortError(error)) => tracing::error!("{error}; the one before is asked"),
+        }
+    }
+    std::future::pending::<()>().await;
 }

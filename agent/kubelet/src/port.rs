@@ -10,7 +10,7 @@ use hyper::{Request, StatusCode};
 use tokio::sync::watch;
 
 use crate::answer::{Answer, text};
-use crate::authentication::Authentication;
+use crate::authentication::{Authentication, NoAuthority};
 use crate::authorization::{Authorization, Denied};
 use crate::connection::Peer;
 use crate::dealings::Dealings;
@@ -44,8 +44,8 @@ impl Port {
         daemon: Daemon,
         client: kube::Client,
         known: Known,
-    ) -> Result<Self, crate::authentication::NoAuthority> {
-        let authentication = Authentication::new(settings.client_authority.as_deref(), client.clone())?;
+    ) -> Result<Self, NoAuthority> {
+        let authentication = Authentication::new(settings.client_authority.borrow().as_deref(), client.clone())?;
         let authorization = Authorization::new(settings.node.to_string(), client);
         let (settings, requests, rates) = (settings.clone(), Requests::default(), Mutex::default());
         Ok(Self { settings, daemon, authentication, authorization, known, requests, rates })
@@ -54,6 +54,11 @@ impl Port {
     /// Whose certificates clients may show.
     pub(crate) fn hints(&self) -> Vec<rustls::DistinguishedName> {
         self.authentication.hints()
+    }
+
+    /// Others sign clients' certificates from now on.
+    pub(crate) fn put_authority(&self, authority: Option<&str>) -> Result<(), NoAuthority> {
+        self.authentication.put(authority)
     }
 
     /// The daemon's socket.

@@ -236,6 +236,11 @@ impl ControlPlane {
         self.pki.front_proxy.sign(&Subject::client(name, group)).map(Credentials::certificate)
     }
 
+    /// The certificate of who has signed those.
+    pub fn foreign_ca(&self) -> String {
+        self.pki.front_proxy.certificate()
+    }
+
     /// The kubeconfig of the administrator.
     pub fn admin(&self) -> &Path {
         &self.admin
