@@ -31,6 +31,7 @@ mod query;
 mod route;
 mod streams;
 mod tls;
+mod token;
 mod user;
 
 use std::collections::BTreeMap;

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use barepod_api::StreamClient;
 use barepod_credentials::Identity;
 use hyper::body::Incoming;
-use hyper::header::AUTHORIZATION;
 use hyper::{Request, StatusCode};
 use tokio::sync::watch;
 
@@ -19,7 +18,7 @@ use crate::measure::own::Requests;
 use crate::measure::summary::Whose;
 use crate::query::Query;
 use crate::route::{NoRoute, Place, Route, decoded, find};
-use crate::{Daemon, Settings, handlers, measure, streams};
+use crate::{Daemon, Settings, handlers, measure, streams, token};
 
 /// What the node knows of its own standing in the cluster.
 pub(crate) struct Known {
@@ -78,9 +77,8 @@ impl Port {
 
     /// Nothing is said of paths and methods to those who may not.
     pub(crate) async fn answer(self: Arc<Self>, mut request: Request<Incoming>, peer: Peer) -> Answer {
-        let token = request.headers_mut().remove(AUTHORIZATION);
-        let token = token.as_ref().and_then(|value| value.to_str().ok()).and_then(bearer);
-        let Some(user) = self.authentication.user(&peer.certificates, token).await else {
+        let token = token::take(request.headers_mut());
+        let Some(user) = self.authentication.user(&peer.certificates, token.as_deref()).await else {
             return text(StatusCode::UNAUTHORIZED, "Unauthorized");
         };
         let Some(path) = decoded(request.uri().path()) else {
@@ -128,26 +126,6 @@ impl Port {
             Place::Attach => streams::attach(&self, request, target, query, peer.visit).await,
             Place::PortForward => streams::port_forward(&self, request, target, query, peer.visit).await,
             Place::Run => streams::run(&self, target, query).await,
-        }
-    }
-}
-
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.trim().split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_one_of_a_bearer() {
-        assert_eq!(bearer("Bearer abc"), Some("abc"));
-        assert_eq!(bearer(" bearer  abc "), Some("abc"));
-        for none in ["", "Bearer", "Bearer ", "Basic abc", "abc"] {
-            assert_eq!(bearer(none), None, "{none}");
         }
     }
 }
