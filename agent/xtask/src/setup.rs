@@ -91,8 +91,8 @@ const PACKAGES: [Package; 21] = [
     Package { file: "supervise", name: "daemontools", purpose: Purpose::Bench, reason: "a peer" },
     Package { file: "supervisord", name: "supervisor", purpose: Purpose::Bench, reason: "a peer" },
     Package { file: "conmon", name: "conmon", purpose: Purpose::Bench, reason: "a peer" },
-    Package { file: "runc", name: "runc", purpose: Purpose::Bench, reason: "a peer" },
-    Package { file: "fio", name: "fio", purpose: Purpose::Bench, reason: "measures the data path" },
+    Package { file: "runc", name: "runc", purpose: Purpose::Test, reason: "containers to compare with" },
+    Package { file: "fio", name: "fio", purpose: Purpose::Test, reason: "measures disks" },
 ];
 
 /// A cargo tool: the version that is installed where there is none.

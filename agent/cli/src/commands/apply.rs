@@ -45,7 +45,7 @@ pub(super) fn read(path: &Path) -> Result<ManifestFile> {
 }
 
 /// `file:line:column: error: field: message; hint [Reason]`, as compilers write it.
-pub(super) fn render(d: &Diagnostic) -> String {
+pub(crate) fn render(d: &Diagnostic) -> String {
     let severity = match d.severity() {
         diagnostic::Severity::Error => "error",
         diagnostic::Severity::Warning => "warning",

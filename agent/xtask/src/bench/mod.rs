@@ -13,9 +13,8 @@ mod probes;
 mod process;
 mod restart;
 mod stamps;
-mod statistics;
 mod supervisor;
-mod table;
+pub(crate) mod table;
 
 use anyhow::Context as _;
 use barepod_tests::programs::Built;
