@@ -145,7 +145,10 @@ fn what_cannot_be_measured_is_refused_with_the_reason_and_what_to_do() -> Result
         assert!(said.contains(expected), "{args:?}: {said}");
     }
     let denied = said(&host, &[&disk, "--only", "log", "--rounds", "1", "--runtime", "1", "--size", "1Mi"])?;
-    assert!(denied.contains("was denied") && denied.contains(&format!("hostPaths: [{{pathPrefix: {disk}}}]")), "{denied}");
+    assert!(
+        denied.contains("was denied") && denied.contains(&format!("hostPaths: [{{pathPrefix: {disk}}}]")),
+        "{denied}"
+    );
     assert_nothing_is_left(&host, &directory)?;
     host.stop_daemon()?;
     assert!(said(&host, &[&disk])?.contains("barepodd"));

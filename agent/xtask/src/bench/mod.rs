@@ -4,6 +4,7 @@
 //! arms' samples were taken in turns, so that what disturbs one disturbs all, and ratios are taken round by round.
 
 mod apply;
+mod cli;
 mod idle;
 mod kubernetes;
 mod logs;
@@ -59,7 +60,7 @@ struct Course {
 /// How the lines of one name are measured.
 type Measure = fn(&Course) -> anyhow::Result<Vec<Line>>;
 
-const LINES: [(&str, Measure); 8] = [
+const LINES: [(&str, Measure); 9] = [
     ("restart", restart::measure),
     ("postgresql", postgresql::measure),
     ("memory", memory::measure),
@@ -67,6 +68,7 @@ const LINES: [(&str, Measure); 8] = [
     ("probes", probes::measure),
     ("logs", logs::measure),
     ("apply", apply::measure),
+    ("cli", cli::measure),
     ("kubernetes", kubernetes::measure),
 ];
 
