@@ -129,7 +129,7 @@ fn presets_of_one_host_that_cannot_both_have_their_way_are_told_so() -> Result {
     let told = told.ok_or_else(|| format!("{report:#}"))?;
     assert_eq!((&told["level"], &told["found"]), (&"warn".into(), &"[always] madvise never".into()));
     let message = told["message"].as_str().unwrap_or_default();
-    assert!(message.contains("mongodb 8.0 wants always, redis 7.0 wants madvise or never"), "{message}");
+    assert!(message.contains("mongodb 8.0.4 wants always, redis 7.0.15 wants madvise or never"), "{message}");
     Ok(())
 }
 

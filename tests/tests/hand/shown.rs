@@ -18,7 +18,7 @@ impl Shown {
         let host = Host::started("")?;
         let mut db = pods::pod("db", [sh("main", &format!("echo up; {IDLE}"))]);
         db["metadata"]["labels"] = json!({"app": "db"});
-        db["spec"]["containers"][0]["resources"] = json!({"limits": {"memory": "64Mi"}, "requests": {"cpu": "10m"}});
+        db["spec"]["containers"][0]["resources"] = json!({"limits": {"memory": "64Mi"}, "requests": {"cpu": "1"}});
         db["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
         db["spec"]["volumes"] = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "db-data"}}]);
         host.apply_object(&db)?;
@@ -65,6 +65,8 @@ fn word(word: &str) -> String {
     let core = word.trim_matches(|c: char| "\"',;()[]{}".contains(c));
     let name = if is_date(core) {
         "DATE"
+    } else if core.starts_with("barepod://") {
+        "CONTAINER"
     } else if is_clock(core) {
         "TIME"
     } else if is_age(core) {

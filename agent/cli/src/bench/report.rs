@@ -11,6 +11,9 @@ use super::figures::{Better, Measure};
 use super::rounds::{Figures, Measured};
 use crate::output::Table;
 
+/// Of fewer figures than these, not even the smallest and the largest have the true median between them 95 times in 100.
+const ENOUGH: usize = 6;
+
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -62,7 +65,7 @@ pub(crate) struct Ratio {
     pub(crate) samples: Vec<f64>,
     #[serde(flatten)]
     pub(crate) median: Median,
-    /// 1 lies outside of its interval.
+    /// 1 lies outside of its interval, and there are rounds enough for one.
     pub(crate) differs: bool,
 }
 
@@ -121,8 +124,12 @@ impl Report {
         let mut table = Table::new(&["ARM", "MEDIAN", "95 % OF IT", "TIMES BARE", "95 % OF IT"]);
         for OfArm { arm, median, times_process, .. } in &measure.arms {
             let mut cells = vec![self.title(*arm).to_owned(), figure(median.value), interval(median)];
-            cells.extend(times_process.iter().flat_map(|Ratio { median, differs, .. }| {
-                let mark = if *differs { "" } else { " (no difference seen)" };
+            cells.extend(times_process.iter().flat_map(|Ratio { median, differs, samples }| {
+                let mark = match (samples.len() >= ENOUGH, differs) {
+                    (false, _) => " (too few rounds to say)",
+                    (true, false) => " (no difference seen)",
+                    (true, true) => "",
+                };
                 [figure(median.value), interval(median) + mark]
             }));
             table.row(cells);
@@ -145,7 +152,7 @@ fn of_measure(measured: &Measured) -> OfMeasure {
 fn ratio(sample: &Sample, bare: &Sample) -> Option<Ratio> {
     let times = sample.times(bare)?;
     let median = times.median();
-    Some(Ratio { samples: times.rounds().to_vec(), median, differs: !median.covers(1.0) })
+    Some(Ratio { samples: times.rounds().to_vec(), median, differs: times.count() >= ENOUGH && !median.covers(1.0) })
 }
 
 fn interval(median: &Median) -> String {
@@ -207,6 +214,15 @@ pub(crate) mod tests {
         let text = report().text();
         insta::assert_snapshot!(text);
         assert_eq!(text.matches("no difference seen").count(), 2, "not of what differs");
+    }
+
+    #[test]
+    fn of_few_rounds_nothing_is_claimed() {
+        let of = |arm, rounds| Figures { arm, sample: Sample::new(rounds).unwrap() };
+        let arms = vec![of(Arm::Process, vec![1.0; 5]), of(Arm::CopyUp, vec![1000.0; 5])];
+        let few = of_measure(&Measured { measure: measures(BenchWork::FirstWrite)[0], arms });
+        assert!(few.arms[1].times_process.as_ref().is_some_and(|ratio| !ratio.differs));
+        assert!(report().table(&few).contains("too few rounds to say"));
     }
 
     #[test]
