@@ -3,7 +3,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Words of kubectl, systemctl, docker and others, and what does it here.
-const FOREIGN: [(&[&str], &str); 28] = [
+const FOREIGN: [(&[&str], &str); 29] = [
     (&["create", "add", "new"], "barepod apply -f FILE"),
     (&["edit", "patch", "label", "annotate", "replace", "set"], "change the manifest, and barepod apply -f FILE"),
     (&["ps", "ls", "list", "list-units", "pods"], "barepod get pods"),
@@ -33,6 +33,7 @@ const FOREIGN: [(&[&str], &str); 28] = [
     (&["presets"], "barepod preset list"),
     (&["explain", "render"], "barepod preset explain NAME"),
     (&["node", "nodes", "cluster", "join"], "barepod kube status, or barepod kube join"),
+    (&["benchmark", "fio", "iostat", "disk"], "barepod bench disk DIR; barepod top shows what pods read and write"),
     (&["settings", "configuration"], "barepod config view; its keys are explained in /etc/barepod/barepod.yaml"),
     (&["auth", "can-i"], "barepod policy check FILE"),
     (&["check", "lint", "test"], "barepod validate FILE"),
@@ -109,7 +110,7 @@ mod tests {
     }
 
     /// Wrong lines, and a part of what has to be said to each.
-    const WRONG: [(&str, &str); 60] = [
+    const WRONG: [(&str, &str); 63] = [
         ("barepod create -f pod.yaml", "barepod apply -f FILE"),
         ("barepod edit db", "barepod apply -f FILE"),
         ("barepod ps", "barepod get pods"),
@@ -170,6 +171,9 @@ mod tests {
         ("barepod run postgresql -o yaml", "--dry-run"),
         ("barepod top --interval 0", "from 0.1 to 3600"),
         ("barepod cp db:/tmp/dump.sql", "<TO>"),
+        ("barepod benchmark /srv", "barepod bench disk DIR"),
+        ("barepod bench /srv", "'disk'"),
+        ("barepod bench disk /srv --size 1GB", "1GB"),
     ];
 
     #[test]

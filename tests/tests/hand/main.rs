@@ -9,6 +9,7 @@ mod halt;
 mod manifests;
 mod run;
 mod shown;
+mod terminal;
 mod top;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;

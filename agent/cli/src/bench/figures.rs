@@ -90,8 +90,8 @@ pub(crate) fn read(work: BenchWork, result: &str) -> Result<Vec<f64>> {
 /// fio may say something before its object.
 fn job(result: &str) -> Result<Value> {
     let object = result.find('{').map_or(result, |at| &result[at..]);
-    let mut report: Value = serde_json::from_str(object).context("fio's report is no JSON")?;
-    Ok(report["jobs"][0].take())
+    let report: Value = serde_json::from_str(object).context("fio's report is no JSON")?;
+    report.pointer("/jobs/0").cloned().context("fio's report has no job")
 }
 
 fn number(job: &Value, pointer: &str) -> Result<f64> {
