@@ -54,6 +54,7 @@ pub(crate) fn amend(mut error: clap::Error) -> clap::Error {
 
 fn tip(error: &clap::Error) -> Option<String> {
     match (error.kind(), error.get(ContextKind::InvalidSubcommand), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word)), _) if word.contains('/') => path(word, error),
         (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word)), _) => {
             let known = FOREIGN.iter().find(|(words, _)| words.contains(&word.as_str()));
             known.map(|(_, instead)| (*instead).to_owned())
@@ -62,6 +63,12 @@ fn tip(error: &clap::Error) -> Option<String> {
         (ErrorKind::UnknownArgument, _, Some(ContextValue::String(word))) => plain_word(word, error),
         _ => None,
     }
+}
+
+/// A path where a verb belongs.
+fn path(word: &str, error: &clap::Error) -> Option<String> {
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    usage.contains("barepod bench").then(|| format!("what is measured comes first: barepod bench disk {word}"))
 }
 
 /// A word where there is no place for one.
@@ -172,7 +179,7 @@ mod tests {
         ("barepod top --interval 0", "from 0.1 to 3600"),
         ("barepod cp db:/tmp/dump.sql", "<TO>"),
         ("barepod benchmark /srv", "barepod bench disk DIR"),
-        ("barepod bench /srv", "'disk'"),
+        ("barepod bench /srv", "barepod bench disk /srv"),
         ("barepod bench disk /srv --size 1GB", "1GB"),
     ];
 

@@ -20,11 +20,14 @@ const SPEED: Speed = Speed::Release;
 const PAGE: &str = "tests/DISK.md";
 const PICTURE: &str = "tests/DISK.svg";
 
+/// Of fewer no page is written.
+const ROUNDS: u32 = 20;
+
 /// How much is measured.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Rounds; in each of them everything is measured once
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = ROUNDS)]
     rounds: u32,
     /// Seconds that each measurement takes
     #[arg(long, default_value_t = 1, value_name = "SECONDS")]
@@ -45,6 +48,7 @@ pub(crate) struct Options {
 
 /// Measures and prints the page.
 pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<()> {
+    ensure!(options.rounds >= ROUNDS || !options.write, "--write takes {ROUNDS} rounds at least: fewer say too little");
     if !options.as_built {
         setup::run(repository, Purpose::Bench)?;
         build::at(repository, SPEED)?;
