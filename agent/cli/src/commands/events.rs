@@ -19,10 +19,9 @@ pub(super) async fn run(mut client: Client, namespace: String, args: Events) -> 
     let mut events = client.events(request).await.map_err(from_status)?.into_inner();
     while let Some(event) = events.message().await.map_err(from_status)? {
         let of = if event.warning { EventType::Warning } else { EventType::Normal };
-        if args.types.is_empty() || args.types.contains(&of) {
-            if output::pass(line(&event).as_bytes())? == Reader::Gone {
-                break;
-            }
+        let is_wanted = args.types.is_empty() || args.types.contains(&of);
+        if is_wanted && output::pass(line(&event).as_bytes())? == Reader::Gone {
+            break;
         }
     }
     Ok(ExitCode::SUCCESS)
