@@ -1,8 +1,12 @@
 //! A task in a pod of its own, with the ground as a hostPath volume.
 
 use anyhow::{Result, bail};
-use barepod_api::v1::{ApplyRequest, DeleteRequest, ListRequest, ManifestFile, PodResult, diagnostic, watch_response};
+use barepod_api::v1::{
+    ApplyRequest, ApplyResponse, DeleteRequest, ListRequest, ManifestFile, PodResult, diagnostic, watch_response,
+};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tonic::Status;
 
 use super::ground::{Ground, INSIDE};
 use super::task::Task;
@@ -12,25 +16,34 @@ use crate::refusal::from_status;
 /// A database that is told to end.
 const GRACE_SECONDS: u64 = 20;
 
-/// The pods of a run, one after the other.
+/// The pods of a run, one after the other. Whoever leaves in the middle calls [`Pods::end`].
 #[derive(Debug)]
 pub(super) struct Pods {
     client: Client,
     namespace: String,
+    /// What was asked for and not answered yet. It is not given up with whoever waits: the daemon may have done it.
+    asked: Option<JoinHandle<Result<ApplyResponse, Status>>>,
     /// The one that is there.
     begun: Option<PodResult>,
 }
 
 impl Pods {
     pub(super) fn new(client: Client, namespace: String) -> Self {
-        Self { client, namespace, begun: None }
+        Self { client, namespace, asked: None, begun: None }
     }
 
     /// Runs a task to its end.
     pub(super) async fn run(&mut self, ground: &Ground, task: &Task) -> Result<()> {
         let text = manifest(&self.namespace, ground, task).to_string();
         let files = vec![ManifestFile { name: "the pod that measures".to_owned(), text }];
-        let answer = self.client.apply(ApplyRequest { files, dry_run: false }).await.map_err(from_status)?.into_inner();
+        let mut client = self.client.clone();
+        let apply = async move {
+            let answer = client.apply(ApplyRequest { files, dry_run: false }).await?;
+            Ok(answer.into_inner())
+        };
+        let answer = self.asked.insert(tokio::spawn(apply)).await;
+        self.asked = None;
+        let answer = answer?.map_err(from_status)?;
         let is_error = |severity| severity == diagnostic::Severity::Error;
         if let Some(error) = answer.diagnostics.iter().find(|diagnostic| is_error(diagnostic.severity())) {
             bail!("{}", apply::render(error));
@@ -63,11 +76,32 @@ impl Pods {
         bail!("barepodd ended while a pod measured")
     }
 
-    /// Deletes the pod that is there, if one is, and waits until it is gone.
+    /// Deletes the pod that is there, if one is, and waits until it is gone. May be left in the middle, and called again.
     pub(super) async fn end(&mut self) -> Result<()> {
-        let Some(PodResult { namespace, name, uid, .. }) = self.begun.take() else { return Ok(()) };
+        if let Some(asked) = &mut self.asked {
+            let answer = asked.await;
+            self.asked = None;
+            let results = answer.into_iter().flatten().flat_map(|answer| answer.results);
+            self.begun = results.into_iter().find(|result| result.denied_reason.is_empty());
+        }
+        let Some(PodResult { namespace, name, uid, .. }) = self.begun.clone() else { return Ok(()) };
         let request = DeleteRequest { namespace, name, uid: uid.clone(), grace_seconds: None };
-        self.client.delete(request).await.map_err(from_status)?;
+        if let Err(status) = self.client.delete(request).await
+            && self.is_there(&uid).await?
+        {
+            return Err(from_status(status));
+        }
+        self.until_gone(uid).await?;
+        self.begun = None;
+        Ok(())
+    }
+
+    async fn is_there(&mut self, uid: &str) -> Result<bool> {
+        let request = ListRequest { uid: uid.to_owned(), ..ListRequest::default() };
+        Ok(!self.client.list(request).await.map_err(from_status)?.into_inner().pods.is_empty())
+    }
+
+    async fn until_gone(&mut self, uid: String) -> Result<()> {
         let request = ListRequest { uid, ..ListRequest::default() };
         let mut changes = self.client.watch(request).await.map_err(from_status)?.into_inner();
         let mut is_there = false;
@@ -75,10 +109,10 @@ impl Pods {
             match change.kind() {
                 watch_response::Kind::Present => is_there = true,
                 watch_response::Kind::Synced if is_there => {}
-                watch_response::Kind::Synced | watch_response::Kind::Gone => break,
+                watch_response::Kind::Synced | watch_response::Kind::Gone => return Ok(()),
             }
         }
-        Ok(())
+        bail!("barepodd ended while a pod was ending; it goes on with that when it is back")
     }
 }
 
