@@ -33,6 +33,7 @@ sessions! {
     what_is_said_of_presets_is_so: "agent/docs/presets.md",
     what_is_said_of_policy_and_security_is_so: "agent/docs/security.md",
     what_is_said_of_operations_is_so: "agent/docs/operations.md",
+    what_is_said_of_disks_is_so: "agent/docs/disk.md",
     what_is_said_of_limits_is_so: "agent/docs/limits.md",
 }
 

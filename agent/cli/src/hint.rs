@@ -3,7 +3,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Words of kubectl, systemctl, docker and others, and what does it here.
-const FOREIGN: [(&[&str], &str); 28] = [
+const FOREIGN: [(&[&str], &str); 29] = [
     (&["create", "add", "new"], "barepod apply -f FILE"),
     (&["edit", "patch", "label", "annotate", "replace", "set"], "change the manifest, and barepod apply -f FILE"),
     (&["ps", "ls", "list", "list-units", "pods"], "barepod get pods"),
@@ -33,6 +33,7 @@ const FOREIGN: [(&[&str], &str); 28] = [
     (&["presets"], "barepod preset list"),
     (&["explain", "render"], "barepod preset explain NAME"),
     (&["node", "nodes", "cluster", "join"], "barepod kube status, or barepod kube join"),
+    (&["benchmark", "fio", "iostat", "disk"], "barepod bench disk DIR; barepod top shows what pods read and write"),
     (&["settings", "configuration"], "barepod config view; its keys are explained in /etc/barepod/barepod.yaml"),
     (&["auth", "can-i"], "barepod policy check FILE"),
     (&["check", "lint", "test"], "barepod validate FILE"),
@@ -53,6 +54,7 @@ pub(crate) fn amend(mut error: clap::Error) -> clap::Error {
 
 fn tip(error: &clap::Error) -> Option<String> {
     match (error.kind(), error.get(ContextKind::InvalidSubcommand), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word)), _) if word.contains('/') => path(word, error),
         (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word)), _) => {
             let known = FOREIGN.iter().find(|(words, _)| words.contains(&word.as_str()));
             known.map(|(_, instead)| (*instead).to_owned())
@@ -61,6 +63,12 @@ fn tip(error: &clap::Error) -> Option<String> {
         (ErrorKind::UnknownArgument, _, Some(ContextValue::String(word))) => plain_word(word, error),
         _ => None,
     }
+}
+
+/// A path where a verb belongs.
+fn path(word: &str, error: &clap::Error) -> Option<String> {
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    usage.contains("barepod bench").then(|| format!("what is measured comes first: barepod bench disk {word}"))
 }
 
 /// A word where there is no place for one.
@@ -109,7 +117,7 @@ mod tests {
     }
 
     /// Wrong lines, and a part of what has to be said to each.
-    const WRONG: [(&str, &str); 60] = [
+    const WRONG: [(&str, &str); 63] = [
         ("barepod create -f pod.yaml", "barepod apply -f FILE"),
         ("barepod edit db", "barepod apply -f FILE"),
         ("barepod ps", "barepod get pods"),
@@ -170,6 +178,9 @@ mod tests {
         ("barepod run postgresql -o yaml", "--dry-run"),
         ("barepod top --interval 0", "from 0.1 to 3600"),
         ("barepod cp db:/tmp/dump.sql", "<TO>"),
+        ("barepod benchmark /srv", "barepod bench disk DIR"),
+        ("barepod bench /srv", "barepod bench disk /srv"),
+        ("barepod bench disk /srv --size 1GB", "1GB"),
     ];
 
     #[test]

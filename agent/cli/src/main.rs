@@ -1,6 +1,7 @@
 //! barepod: the command line. A client of the daemon's socket, like any other.
 
 mod args;
+mod bench;
 mod commands;
 mod complete;
 mod doctor;

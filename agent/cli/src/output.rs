@@ -31,13 +31,30 @@ impl Table {
     }
 }
 
-/// Prints; a reader that has gone (`| head`) is no failure.
-pub(crate) fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
+/// Who reads what is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    Present,
+    /// As after `| head`: nothing more need be said.
+    Gone,
+}
+
+/// Prints bytes as they are, and says whether anybody reads them.
+pub(crate) fn pass(text: &[u8]) -> io::Result<Reader> {
+    pass_to(&mut io::stdout().lock(), text)
+}
+
+/// The same to another output.
+pub(crate) fn pass_to(out: &mut impl Write, text: &[u8]) -> io::Result<Reader> {
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        other => other.map(|()| Reader::Present),
     }
+}
+
+/// Prints what is said once; a reader that has gone is no failure.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    pass(text.as_bytes()).map(drop)
 }
 
 /// How long ago, as kubectl's `duration.HumanDuration`: `45s`, `3m20s`, `5h`, `12d`.

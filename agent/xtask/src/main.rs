@@ -7,6 +7,7 @@ mod build;
 mod conformance;
 mod demo;
 mod deny;
+mod disk;
 mod generate;
 mod keys;
 mod package;
@@ -60,6 +61,8 @@ enum Habit {
     Demo,
     /// Measures beside the peers of Debian and prints a table
     Bench(bench::Options),
+    /// Measures a disk of this machine by `barepod bench disk`, and writes the page of it with --write
+    Disk(disk::Options),
     /// Builds what is shipped, and makes a .deb and an .rpm of it
     Package,
     /// Boots Debian with the package installed, and its console is this terminal: `cargo xtask vm trixie`
@@ -87,6 +90,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Habit::Sim { arguments } => sim::run(&repository, &arguments),
         Habit::Demo => demo::run(&repository),
         Habit::Bench(options) => bench::run(&repository, &options),
+        Habit::Disk(options) => disk::run(&repository, &options),
         Habit::Package => package::run(&repository),
         Habit::Vm(options) => vm::run(&repository, &options),
         Habit::Conformance(options) => conformance::run(&repository, &options),

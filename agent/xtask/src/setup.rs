@@ -91,10 +91,10 @@ const PACKAGES: [Package; 23] = [
     Package { file: "supervise", name: "daemontools", purpose: Purpose::Bench, reason: "a peer" },
     Package { file: "supervisord", name: "supervisor", purpose: Purpose::Bench, reason: "a peer" },
     Package { file: "conmon", name: "conmon", purpose: Purpose::Bench, reason: "a peer" },
-    Package { file: "runc", name: "runc", purpose: Purpose::Bench, reason: "a peer" },
+    Package { file: "runc", name: "runc", purpose: Purpose::Test, reason: "containers to compare with" },
+    Package { file: "fio", name: "fio", purpose: Purpose::Test, reason: "measures disks" },
     Package { file: "socat", name: "socat", purpose: Purpose::Bench, reason: "a peer" },
     Package { file: "openssl", name: "openssl", purpose: Purpose::Bench, reason: "its certificate" },
-    Package { file: "fio", name: "fio", purpose: Purpose::Bench, reason: "measures the data path" },
 ];
 
 /// A cargo tool: the version that is installed where there is none.

@@ -16,7 +16,7 @@ const POLICY: &str = include_str!("../../../configs/policy.yaml");
 const CONFIG: &str = "socketGroup: nogroup\n";
 
 /// Verbs that only look. What they show comes to be a moment after what was done.
-const LOOKING: [&str; 8] = ["get", "describe", "events", "logs", "policy", "doctor", "top", "port"];
+const LOOKING: [&str; 9] = ["get", "describe", "events", "logs", "policy", "doctor", "top", "port", "bench"];
 
 /// Why a page is not true.
 #[derive(Debug, thiserror::Error)]

@@ -117,6 +117,23 @@ fn what_presets_want_what_is_and_what_mends_it_is_told_and_nothing_is_changed() 
 }
 
 #[test]
+fn presets_of_one_host_that_cannot_both_have_their_way_are_told_so() -> Result {
+    let (host, ill) = (Host::new("")?, ill()?);
+    put(&ill.join("usr/bin/mongod"), "#!/bin/sh\necho 'db version v8.0.4'\n", 0o755)?;
+    let root = ill.path().display().to_string();
+    let torn = host.run(&["doctor", "--host-root", &root, "--root", &root, "mongodb", "redis", "-o", "json"])?;
+    assert_eq!(torn.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&torn.stdout)?;
+    let pages = "/sys/kernel/mm/transparent_hugepage/enabled";
+    let told = report["host"].as_array().into_iter().flatten().find(|finding| finding["about"] == pages);
+    let told = told.ok_or_else(|| format!("{report:#}"))?;
+    assert_eq!((&told["level"], &told["found"]), (&"warn".into(), &"[always] madvise never".into()));
+    let message = told["message"].as_str().unwrap_or_default();
+    assert!(message.contains("mongodb 8.0.4 wants always, redis 7.0.15 wants madvise or never"), "{message}");
+    Ok(())
+}
+
+#[test]
 fn the_pods_that_run_say_which_presets_are_in_use_and_their_daemon_how_many_files_they_may_open() -> Result {
     let mut host = Host::started("")?;
     let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: cache}\nspec: {containers: [{name: redis, image: redis, args: [--port, \"0\"]}]}\n";

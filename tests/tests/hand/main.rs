@@ -8,6 +8,8 @@ mod get;
 mod halt;
 mod manifests;
 mod run;
+mod shown;
+mod terminal;
 mod top;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;

@@ -92,6 +92,47 @@ fn a_preset_runs_by_its_name_with_a_password_that_is_shown_once_and_kept_for_roo
     Ok(())
 }
 
+/// What a program of a pod prints, without the end of its last line.
+fn asked(host: &Host, pod: &str, script: &str) -> Result<String> {
+    Ok(host.barepod(&["exec", pod, "--", "sh", "-c", script])?.trim_end().to_owned())
+}
+
+#[test]
+fn redis_runs_by_its_name_with_its_limits_and_what_it_has_acknowledged_is_there_for_the_next_one() -> Result {
+    let host = Host::started("")?;
+    let (config, port) = (host.path("etc/barepod").display().to_string(), barepod_tests::free_port()?.to_string());
+    let run = ["run", "redis", "--config", &config, "--memory", "128Mi", "--storage", "1Gi"];
+    let service = ["--", "--port", &port, "--appendonly", "yes", "--appendfsync", "always"];
+    let text = host.barepod(&[&run[..], &service].concat())?;
+    assert!(text.ends_with("persistentvolumeclaim/redis-data created\npod/redis created\npod/redis ready\n"), "{text}");
+    let cli = |command: &str| asked(&host, "redis", &format!("redis-cli -p {port} {command}"));
+    assert_eq!(cli("set key value")?, "OK");
+    let seven_tenths = (128_u64 << 20) * 7 / 10;
+    assert!(cli("config get maxmemory")?.ends_with(&seven_tenths.to_string()), "its limit is what it was run with");
+    host.barepod(&["delete", "redis"])?;
+    host.barepod(&[&run[..6], &service].concat())?;
+    assert_eq!(cli("get key")?, "value");
+    Ok(())
+}
+
+#[test]
+fn prometheus_runs_by_its_name_with_the_configuration_of_this_host() -> Result {
+    let host = Host::started("")?;
+    let (config, port) = (host.path("etc/barepod").display().to_string(), barepod_tests::free_port()?.to_string());
+    let address = format!("--web.listen-address=127.0.0.1:{port}");
+    let run = ["run", "prometheus", "--config", &config, "--name", "metrics", "--memory", "256Mi", "--cpu", "1"];
+    let service = ["--", "--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus", &address];
+    let text = host.barepod(&[&run[..], &service].concat())?;
+    assert!(text.ends_with("pod/metrics created\npod/metrics ready\n"), "{text}");
+    let nine_tenths = (256_u64 << 20) * 9 / 10;
+    assert_eq!(asked(&host, "metrics", "id -un; echo $GOMEMLIMIT")?, format!("prometheus\n{nine_tenths}"));
+    let data = host.path("var/lib/barepod/volumes/default/metrics-data/wal");
+    assert!(data.is_dir(), "its data are in a claim named after it");
+    host.barepod(&["delete", "metrics"])?;
+    assert!(data.is_dir());
+    Ok(())
+}
+
 #[test]
 fn a_dry_run_prints_manifests_that_can_be_applied_and_touches_nothing() -> Result {
     let runner = Runner::new()?;

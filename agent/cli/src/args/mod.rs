@@ -1,5 +1,6 @@
 //! The command line's grammar: here the verbs, and what all of them take; what each takes, in a module of its own.
 
+mod bench;
 mod chosen;
 mod condition;
 mod config;
@@ -31,6 +32,7 @@ use clap_complete::Shell;
 
 use crate::target;
 
+pub(crate) use bench::{Bench, BenchDisk, BenchOutput, BenchWork};
 pub(crate) use chosen::Chosen;
 pub(crate) use condition::{Condition, ConditionVerb};
 pub(crate) use config::{Config, ConfigOutput, ConfigView};
@@ -144,6 +146,9 @@ pub(crate) enum Command {
     ///
     /// Exit codes: 0 nothing is to be mended; 1 something is; 2 the command line was wrong.
     Doctor(Doctor),
+    /// Measure this host.
+    #[command(subcommand)]
+    Bench(Bench),
     /// The daemon's configuration.
     #[command(subcommand)]
     Config(Config),

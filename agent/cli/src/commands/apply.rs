@@ -10,6 +10,7 @@ use barepod_api::v1::{ApplyRequest, Diagnostic, ListRequest, ManifestFile, PodRe
 
 use super::Client;
 use crate::args::Apply;
+use crate::output::print;
 use crate::progress::awaited;
 use crate::refusal::from_status;
 
@@ -26,7 +27,7 @@ pub(super) async fn run(mut client: Client, args: Apply) -> Result<ExitCode> {
         failed |= !show(result);
     }
     if args.dry_run && !failed {
-        println!("valid; nothing was changed (dry run)");
+        print("valid; nothing was changed (dry run)\n")?;
     }
     if args.wait && !failed {
         wait(&mut client, &answer.results, Duration::from_secs(args.timeout)).await?;
@@ -45,7 +46,7 @@ pub(super) fn read(path: &Path) -> Result<ManifestFile> {
 }
 
 /// `file:line:column: error: field: message; hint [Reason]`, as compilers write it.
-pub(super) fn render(d: &Diagnostic) -> String {
+pub(crate) fn render(d: &Diagnostic) -> String {
     let severity = match d.severity() {
         diagnostic::Severity::Error => "error",
         diagnostic::Severity::Warning => "warning",
@@ -62,7 +63,8 @@ pub(super) fn show(result: &PodResult) -> bool {
         eprintln!("{pod} denied: {} [{}]", result.message, result.denied_reason);
         return false;
     }
-    println!("{pod} {}", result.verb);
+    // It is done, whoever reads that.
+    let _ = print(&format!("{pod} {}\n", result.verb));
     if !result.message.is_empty() {
         eprintln!("{pod} warning: {}", result.message);
     }
@@ -86,7 +88,7 @@ pub(super) async fn wait(client: &mut Client, results: &[PodResult], limit: Dura
                 result.name
             ),
         }
-        println!("pod/{} ready", result.name);
+        print(&format!("pod/{} ready\n", result.name))?;
     }
     Ok(())
 }

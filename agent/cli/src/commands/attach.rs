@@ -1,6 +1,5 @@
 //! `barepod attach`.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -13,6 +12,7 @@ use tonic::Streaming;
 
 use super::Client;
 use crate::args::Attach;
+use crate::output::{self, Reader};
 use crate::refusal::from_status;
 use crate::{target, terminal};
 
@@ -89,18 +89,19 @@ async fn pass_size(sender: Sender) {
 }
 
 async fn show(mut answers: Streaming<AttachResponse>) -> Result<()> {
+    let mut reader = Reader::Present;
     while let Some(answer) = answers.message().await.map_err(from_status)? {
         match answer.response {
-            Some(attach_response::Response::Stdout(data)) => write(&mut std::io::stdout().lock(), &data)?,
-            Some(attach_response::Response::Stderr(data)) => write(&mut std::io::stderr().lock(), &data)?,
+            Some(attach_response::Response::Stdout(data)) => reader = output::pass(&data)?,
+            Some(attach_response::Response::Stderr(data)) => {
+                reader = output::pass_to(&mut std::io::stderr().lock(), &data)?
+            }
             Some(attach_response::Response::Ended(_)) => return Ok(()),
             Some(attach_response::Response::Started(_)) | None => {}
         }
+        if reader == Reader::Gone {
+            return Ok(());
+        }
     }
     bail!("the connection ended before the container did")
-}
-
-fn write(out: &mut impl Write, data: &[u8]) -> std::io::Result<()> {
-    out.write_all(data)?;
-    out.flush()
 }

@@ -7,6 +7,7 @@ use barepod_api::v1::SetConditionRequest;
 
 use super::Client;
 use crate::args::{Condition, ConditionVerb};
+use crate::output::print;
 use crate::refusal::from_status;
 use crate::target;
 
@@ -29,6 +30,6 @@ pub(super) async fn run(mut client: Client, namespace: String, args: Condition) 
         }
     };
     client.set_condition(request).await.map_err(from_status)?;
-    println!("{done}");
+    print(&format!("{done}\n"))?;
     Ok(ExitCode::SUCCESS)
 }

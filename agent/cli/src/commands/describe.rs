@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use barepod_api::v1::{Container, Event, EventsRequest, ListRequest, Pod, Said, Termination};
+use serde_json::Value;
 
 use super::Client;
 use crate::args::Describe;
@@ -72,24 +73,24 @@ fn render(pod: &Pod, events: &[Event], now: i64) -> String {
     if pod.deletion.is_some() {
         field("Ending since", &output::time(pod.deletion.as_ref()));
     }
+    let object: Value = serde_json::from_str(&pod.object).unwrap_or_default();
     let kinds =
         [("Init containers", (true, false)), ("Containers", (false, false)), ("Ephemeral containers", (false, true))];
     for (heading, kind) in kinds {
         let of_kind: Vec<_> = pod.containers.iter().filter(|c| (c.init, c.ephemeral) == kind).collect();
         if !of_kind.is_empty() {
             text.push_str(&format!("{heading}:\n"));
-            text.extend(of_kind.into_iter().map(container));
+            text.extend(of_kind.into_iter().map(|one| container(one, &object)));
         }
     }
-    text.push_str(&conditions(&pod.object));
+    text.push_str(&conditions(&object));
     text.push_str("Events:\n");
     text.push_str(&event_table(events, now));
     text
 }
 
 /// Those of the object's status, as a table.
-fn conditions(object: &str) -> String {
-    let object: serde_json::Value = serde_json::from_str(object).unwrap_or_default();
+fn conditions(object: &Value) -> String {
     let Some(conditions) = object["status"]["conditions"].as_array().filter(|all| !all.is_empty()) else {
         return String::new();
     };
@@ -101,12 +102,12 @@ fn conditions(object: &str) -> String {
     format!("Conditions:\n{}", table.render())
 }
 
-fn container(container: &Container) -> String {
+fn container(container: &Container, object: &Value) -> String {
     let mut lines = vec![format!("  {}:", container.name)];
     let mut field = |name: &str, value: String| lines.push(format!("    {:<15} {value}", format!("{name}:")));
     field("Image", container.image.clone());
     field("Preset", container.preset.clone());
-    field("State", state(container));
+    field("State", state(container, object));
     if !container.message.is_empty() {
         field("Message", container.message.clone());
     }
@@ -127,10 +128,23 @@ fn container(container: &Container) -> String {
     lines.join("\n") + "\n"
 }
 
-fn state(container: &Container) -> String {
+fn state(container: &Container, object: &Value) -> String {
     let since = container.since.as_ref().map(|_| format!(" since {}", output::time(container.since.as_ref())));
     let reason = if container.reason.is_empty() { String::new() } else { format!(" ({})", container.reason) };
-    format!("{}{reason}{}", container.state, since.unwrap_or_default())
+    let how = ended(container, object).map(|how| format!(", {how},")).unwrap_or_default();
+    format!("{}{reason}{how}{}", container.state, since.unwrap_or_default())
+}
+
+/// How a container that does not run any more has ended, by the object's status.
+fn ended(container: &Container, object: &Value) -> Option<String> {
+    let lists = ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"];
+    let mut statuses = lists.iter().filter_map(|list| object["status"][list].as_array()).flatten();
+    let terminated = &statuses.find(|status| status["name"] == container.name)?["state"]["terminated"];
+    let number = |name: &str| terminated[name].as_i64();
+    number("signal").map_or_else(
+        || number("exitCode").map(|code| format!("exit code {code}")),
+        |signal| Some(format!("signal {signal}")),
+    )
 }
 
 /// What a service says of itself, its own words at the end.
@@ -262,7 +276,11 @@ mod tests {
             generation: 2,
             created: at(80),
             containers: vec![ended, database(), exporter()],
-            object: json!({"status": {"conditions": conditions}}).to_string(),
+            object: json!({"status": {
+                "conditions": conditions,
+                "initContainerStatuses": [{"name": "init", "state": {"terminated": {"exitCode": 3}}}],
+            }})
+            .to_string(),
             ..Pod::default()
         };
         let event = |seconds, warning, reason: &str, container: &str, message: &str| Event {

@@ -8,7 +8,7 @@ use barepod_api::v1::{Event, EventsRequest};
 use super::Client;
 use crate::args::{EventType, Events};
 use crate::get::events::kind;
-use crate::output;
+use crate::output::{self, Reader};
 use crate::refusal::from_status;
 use crate::target;
 
@@ -19,8 +19,9 @@ pub(super) async fn run(mut client: Client, namespace: String, args: Events) -> 
     let mut events = client.events(request).await.map_err(from_status)?.into_inner();
     while let Some(event) = events.message().await.map_err(from_status)? {
         let of = if event.warning { EventType::Warning } else { EventType::Normal };
-        if args.types.is_empty() || args.types.contains(&of) {
-            output::print(&line(&event))?;
+        let is_wanted = args.types.is_empty() || args.types.contains(&of);
+        if is_wanted && output::pass(line(&event).as_bytes())? == Reader::Gone {
+            break;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,5 @@
 //! `barepod exec`.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -13,8 +12,12 @@ use tonic::Streaming;
 
 use super::Client;
 use crate::args::Exec;
+use crate::output::{self, Reader};
 use crate::refusal::from_status;
 use crate::{target, terminal};
+
+/// As a shell tells of a command that SIGPIPE has ended.
+const UNREAD: i32 = 141;
 
 type Sender = mpsc::Sender<ExecRequest>;
 
@@ -76,18 +79,20 @@ async fn pass_size(sender: Sender) {
 }
 
 async fn show(mut answers: Streaming<ExecResponse>) -> Result<i32> {
+    let mut reader = Reader::Present;
     while let Some(answer) = answers.message().await.map_err(from_status)? {
         match answer.response {
-            Some(exec_response::Response::Stdout(data)) => write(&mut std::io::stdout().lock(), &data)?,
-            Some(exec_response::Response::Stderr(data)) => write(&mut std::io::stderr().lock(), &data)?,
+            Some(exec_response::Response::Stdout(data)) => reader = output::pass(&data)?,
+            Some(exec_response::Response::Stderr(data)) => {
+                reader = output::pass_to(&mut std::io::stderr().lock(), &data)?
+            }
             Some(exec_response::Response::ExitCode(code)) => return Ok(code),
             None => {}
         }
+        // Without its client the command ends too.
+        if reader == Reader::Gone {
+            return Ok(UNREAD);
+        }
     }
     bail!("the connection ended before the command did")
-}
-
-fn write(out: &mut impl Write, data: &[u8]) -> std::io::Result<()> {
-    out.write_all(data)?;
-    out.flush()
 }

@@ -10,7 +10,7 @@ use barepod_presets::LocalHost;
 use super::{Client, preset};
 use crate::args::Get;
 use crate::get::{Form, Kind, Layout, List, Wanted, events, pods, presets, volumes};
-use crate::output::{now, print};
+use crate::output::{Reader, now, pass, print};
 use crate::refusal::{fail, from_status};
 
 pub(super) async fn run(socket: &Path, namespace: String, args: Get) -> Result<ExitCode> {
@@ -151,15 +151,18 @@ impl Asked<'_> {
     /// Shows each change as it comes, as one line, or one object.
     async fn watch(&self, client: Client) -> Result<ExitCode> {
         let layout = Layout { single: true, ..self.layout() };
-        match self.wanted.kind {
+        let reader = match self.wanted.kind {
             Kind::Pods => self.watch_pods(client, layout).await?,
             Kind::Events => self.watch_events(client, layout).await?,
             Kind::Volumes | Kind::Presets => bail!("{} cannot be watched", self.wanted.kind.plural()),
+        };
+        match reader {
+            Reader::Gone => Ok(ExitCode::SUCCESS),
+            Reader::Present => bail!("barepodd ended; services run on without it"),
         }
-        bail!("barepodd ended; services run on without it")
     }
 
-    async fn watch_pods(&self, mut client: Client, mut layout: Layout<'_>) -> Result<()> {
+    async fn watch_pods(&self, mut client: Client, mut layout: Layout<'_>) -> Result<Reader> {
         let mut changes = client.watch(self.pods()).await.map_err(from_status)?.into_inner();
         while let Some(change) = changes.message().await.map_err(from_status)? {
             let kind = change.kind();
@@ -167,26 +170,31 @@ impl Asked<'_> {
             if kind == watch_response::Kind::Gone {
                 "Gone".clone_into(&mut pod.phase);
             }
-            self.show_change(pods::list(vec![pod], now()), &mut layout)?;
+            if self.show_change(pods::list(vec![pod], now()), &mut layout)? == Reader::Gone {
+                return Ok(Reader::Gone);
+            }
         }
-        Ok(())
+        Ok(Reader::Present)
     }
 
-    async fn watch_events(&self, mut client: Client, mut layout: Layout<'_>) -> Result<()> {
+    async fn watch_events(&self, mut client: Client, mut layout: Layout<'_>) -> Result<Reader> {
         let mut events = client.events(self.events()).await.map_err(from_status)?.into_inner();
         while let Some(event) = events.message().await.map_err(from_status)? {
-            self.show_change(events::list(vec![event], now()), &mut layout)?;
+            if self.show_change(events::list(vec![event], now()), &mut layout)? == Reader::Gone {
+                return Ok(Reader::Gone);
+            }
         }
-        Ok(())
+        Ok(Reader::Present)
     }
 
     /// The headings come once.
-    fn show_change(&self, mut list: List, layout: &mut Layout<'_>) -> Result<()> {
+    fn show_change(&self, mut list: List, layout: &mut Layout<'_>) -> Result<Reader> {
         self.choose(&mut list);
-        if !list.items.is_empty() {
-            print(&list.render(*layout)?)?;
-            layout.headings = false;
+        if list.items.is_empty() {
+            return Ok(Reader::Present);
         }
-        Ok(())
+        let reader = pass(list.render(*layout)?.as_bytes())?;
+        layout.headings = false;
+        Ok(reader)
     }
 }

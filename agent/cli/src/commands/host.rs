@@ -10,6 +10,7 @@ use tonic::{Code, Status};
 
 use super::Client;
 use crate::args::{Host, Shutdown};
+use crate::output::print;
 use crate::refusal::from_status;
 
 /// A daemon that is replaced meanwhile is there again by then.
@@ -34,7 +35,7 @@ async fn shutdown(socket: &Path, args: &Shutdown) -> Result<ExitCode> {
             Err(status) => return Err(from_status(status)),
         }
     }
-    println!("{}", if args.call_off { "the host stays up" } else { "all pods have ended" });
+    print(if args.call_off { "the host stays up\n" } else { "all pods have ended\n" })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -45,7 +46,8 @@ async fn once(client: &mut Client, action: Action, heard: &mut Instant) -> Resul
     while let Some(ShutdownResponse { goes_down, remaining }) = states.message().await? {
         *heard = Instant::now();
         if goes_down && !remaining.is_empty() {
-            println!("waiting for {}", remaining.join(", "));
+            print(&format!("waiting for {}\n", remaining.join(", ")))
+                .map_err(|error| Status::internal(error.to_string()))?;
         }
         is_over = if action == Action::Begin { remaining.is_empty() } else { !goes_down };
         if action == Action::Begin && !goes_down {

@@ -1,6 +1,5 @@
 //! `barepod logs`.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -9,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::Client;
 use crate::args::Logs;
+use crate::output::{Reader, pass};
 use crate::refusal::{fail, from_status};
 use crate::target;
 
@@ -85,7 +85,7 @@ fn log(args: &Logs, pod: &Pod, container: String) -> Log {
 async fn whole(client: &mut Client, log: &Log) -> Result<ExitCode> {
     let mut stream = client.logs(log.request.clone()).await.map_err(from_status)?.into_inner();
     while let Some(chunk) = stream.message().await.map_err(from_status)? {
-        if write(&chunk.data)? == Reader::Gone {
+        if pass(&chunk.data)? == Reader::Gone {
             break;
         }
     }
@@ -99,7 +99,7 @@ async fn one_by_one(client: &mut Client, logs: Vec<Log>) -> Result<ExitCode> {
         let (sender, mut lines) = mpsc::channel(16);
         let reading = tokio::spawn(read(client.clone(), log, sender));
         while let Some(line) = lines.recv().await {
-            if write(&line)? == Reader::Gone {
+            if pass(&line)? == Reader::Gone {
                 return Ok(ExitCode::SUCCESS);
             }
         }
@@ -117,7 +117,7 @@ async fn together(client: &Client, logs: Vec<Log>) -> Result<ExitCode> {
     }
     drop(sender);
     while let Some(line) = lines.recv().await {
-        if write(&line)? == Reader::Gone {
+        if pass(&line)? == Reader::Gone {
             return Ok(ExitCode::SUCCESS);
         }
     }
@@ -154,19 +154,4 @@ async fn send(lines: &mpsc::Sender<Vec<u8>>, prefix: &str, text: &[u8]) -> bool 
     let text: Vec<u8> =
         text.split_inclusive(|byte| *byte == b'\n').flat_map(|line| [prefix.as_bytes(), line].concat()).collect();
     text.is_empty() || lines.send(text).await.is_ok()
-}
-
-/// Who reads what is printed.
-#[derive(Debug, PartialEq, Eq)]
-enum Reader {
-    Present,
-    Gone,
-}
-
-fn write(text: &[u8]) -> io::Result<Reader> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
-        other => other.map(|()| Reader::Present),
-    }
 }

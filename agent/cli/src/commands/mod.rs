@@ -1,7 +1,8 @@
 //! The verbs, one file each.
 
-mod apply;
+pub(crate) mod apply;
 mod attach;
+mod bench;
 mod condition;
 mod config;
 mod cp;
@@ -48,6 +49,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Command::Policy(args) => return policy::run(&socket, args).await,
         Command::Get(args) => return get::run(&socket, namespace, args).await,
         Command::Run(args) => return run::run(&socket, namespace, args).await,
+        Command::Bench(args) => return bench::run(&socket, namespace, args).await,
         Command::Validate(args) => return validate::run(&args),
         Command::Diff(args) => return diff::run(&socket, args).await,
         Command::Doctor(args) => return doctor::run(&socket, args).await,
@@ -87,6 +89,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         | Command::Diff(_)
         | Command::Run(_)
         | Command::Host(_)
+        | Command::Bench(_)
         | Command::Preset(_)
         | Command::Completion { .. }
         | Command::Manual { .. } => unreachable!("answered above, for they need no daemon, or wait for it"),

@@ -64,7 +64,7 @@ async fn check(socket: &Path, args: &PolicyCheck) -> Result<ExitCode> {
         None => print(&checked.verdicts.iter().map(Verdict::explain).collect::<String>())?,
     }
     if args.files.is_empty() && args.output.is_none() {
-        println!("the policy is valid");
+        print("the policy is valid\n")?;
     }
     let denied = checked.verdicts.iter().any(|verdict| !verdict.is_allowed());
     Ok(match (checked.errors, denied) {

@@ -93,16 +93,16 @@ async fn begin(mut client: Client, plan: &RunPlan, wish: &Wish, args: &Run) -> R
     let answer = apply_text(&mut client, wish, &text, false).await?;
     let refused = answer.results.iter().filter(|result| !apply::show(result)).count();
     for (variable, password) in &made {
-        println!("{variable} is {password}");
+        print(&format!("{variable} is {password}\n"))?;
     }
     if !made.is_empty() {
-        println!(
-            "this is shown once; it is kept in Secret {namespace}/{}, in a file that root alone can read",
-            wish.secret()
-        );
+        let secret = wish.secret();
+        print(&format!(
+            "this is shown once; it is kept in Secret {namespace}/{secret}, in a file that root alone can read\n"
+        ))?;
     }
     if let Some(file) = kept {
-        println!("passwords are those of Secret {namespace}/{}, in {}", wish.secret(), file.display());
+        print(&format!("passwords are those of Secret {namespace}/{}, in {}\n", wish.secret(), file.display()))?;
     }
     if refused > 0 {
         return Ok(ExitCode::FAILURE);

@@ -3,6 +3,7 @@
 use barepod_model::{Bytes, Reason, RequestError};
 use barepod_presets::{HostWants, Want};
 
+use super::contradiction::contradictions;
 use super::facts::{Cgroup, Daemon, Disk, Facts, HugePages, InUse, OpenFiles, Os};
 use super::report::{Finding, Level, OfPreset, Report};
 
@@ -30,6 +31,7 @@ pub(crate) fn judge(facts: &Facts, own_version: &str) -> Report {
     host.extend(plain("vm.max_map_count", facts.max_map_count));
     host.extend(plain("vm.swappiness", facts.swappiness));
     host.extend(facts.disks.iter().flat_map(disk));
+    host.extend(contradictions(&facts.in_use));
     Report { host, presets: facts.in_use.iter().map(preset).collect() }
 }
 

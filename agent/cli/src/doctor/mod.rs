@@ -6,6 +6,7 @@
 //!
 //! [`judge`] is pure. Nothing here changes anything.
 
+mod contradiction;
 mod facts;
 mod gather;
 mod in_use;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use barepod_api::v1::barepod_client::BarepodClient;
 use barepod_api::v1::{ApplyRequest, DeleteRequest, ListRequest, ManifestFile};
+use barepod_statistics::Sample;
 use barepod_test_programs::stamp::monotonic;
 use barepod_tests::Scratch;
 use tokio::runtime::Runtime;
@@ -14,7 +15,6 @@ use tonic::transport::Channel;
 
 use super::Course;
 use super::stamps::Stamps;
-use super::statistics::Sample;
 use super::supervisor::{Barepod, Service, Supervisor as _, manifest};
 use super::table::{Arm, Goal, Line};
 use runc::Runc;
@@ -58,7 +58,7 @@ fn one_line(course: &Course, arms: Vec<Arm>) -> Line {
     let goals = vec![Goal::at_most(10.0, &arms)];
     Line {
         title: "apply to the first instruction of a pod of one container".to_owned(),
-        unit: "ms",
+        unit: "ms".into(),
         notes,
         goals,
         arms,
@@ -70,7 +70,7 @@ fn burst_line(arms: Vec<Arm>) -> Line {
                  processes `runc run --detach`, all started before the first is waited for."
         .to_owned();
     let title = format!("apply to the first instruction of the last of {BURST} pods");
-    Line { title, unit: "ms", notes, goals: vec![Goal::at_most(2000.0, &arms)], arms }
+    Line { title, unit: "ms".into(), notes, goals: vec![Goal::at_most(2000.0, &arms)], arms }
 }
 
 fn turns(

@@ -5,13 +5,13 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use barepod_statistics::Sample;
 use barepod_test_programs::stamp;
 use barepod_tests::Scratch;
 use barepod_tests::host::{SOON, signal};
 use barepod_tests::process::Owned;
 
 use super::stamps::Stamps;
-use super::statistics::Sample;
 use super::supervisor::{self, Barepod, Service, Supervisor as _, configuration};
 use super::table::{Arm, Goal, Line};
 use super::{Course, process};
@@ -88,7 +88,7 @@ fn lines(watched: Vec<Watched>) -> anyhow::Result<Vec<Line>> {
         let arms = of(&watched, first, |one| one.resident.clone())?;
         lines.push(Line {
             title: format!("resident memory of the daemon with {services} services"),
-            unit: "kB",
+            unit: "kB".into(),
             notes: "Over a quiet minute, without probes.".to_owned(),
             goals: vec![Goal::at_most(most, &arms)],
             arms,
@@ -97,7 +97,7 @@ fn lines(watched: Vec<Watched>) -> anyhow::Result<Vec<Line>> {
         let means = format!("{:.3} and {:.3}", whole[first], whole[first + 2]);
         lines.push(Line {
             title: format!("processor time of the daemon with {services} services"),
-            unit: "% of a core",
+            unit: "% of a core".into(),
             notes: format!(
                 "In the same minute, in pieces of {} s, in steps of a tick of 10 ms. Over the whole minute: {means}.",
                 PIECE.as_secs()

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use barepod_statistics::Sample;
 use barepod_test_programs::stamp::{self, monotonic};
 use barepod_tests::Scratch;
 use barepod_tests::cluster::Recipe;
@@ -22,7 +23,6 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::stamps::Stamps;
-use super::statistics::Sample;
 use super::supervisor::name_of_ours;
 use super::table::{Arm, Goal, Line};
 use super::{Course, process};
@@ -144,7 +144,7 @@ impl Cluster<'_> {
         let arms = vec![Arm { name: name_of_ours(), sample: Sample::new(figures).context("no figures")? }];
         Ok(Line {
             title: "Kubernetes: kill -9 of a container's process to the new status at another watcher".to_owned(),
-            unit: "ms",
+            unit: "ms".into(),
             notes: "The API server, its store and the watcher share the machine with the node. kubelet looks once a second.".to_owned(),
             goals: vec![Goal::at_most(15.0, &arms)],
             arms,
@@ -168,7 +168,7 @@ impl Cluster<'_> {
         let arms = vec![Arm { name: name_of_ours(), sample: Sample::new(figures).context("no figures")? }];
         Ok(Line {
             title: "Kubernetes: a pod of one container bound to the node, to its first instruction".to_owned(),
-            unit: "ms",
+            unit: "ms".into(),
             notes: "From before the call that creates the pod, so that the API server's own time counts too."
                 .to_owned(),
             goals: vec![Goal::at_most(25.0, &arms)],
@@ -213,7 +213,7 @@ impl Cluster<'_> {
         let arms = vec![Arm { name: name_of_ours(), sample: Sample::new(figures).context("no figures")? }];
         let burst = Line {
             title: format!("Kubernetes: {BURST} pods created together, until all are Running in the cluster"),
-            unit: "s",
+            unit: "s".into(),
             notes: "With the time that the API server takes to create them, 20 calls at a time.".to_owned(),
             goals: vec![Goal::at_most(10.0, &arms)],
             arms,
@@ -225,7 +225,7 @@ impl Cluster<'_> {
         let arms = arms.collect::<anyhow::Result<Vec<_>>>()?;
         let resident = Line {
             title: format!("Kubernetes: resident memory with {BURST} pods of the cluster"),
-            unit: "MB",
+            unit: "MB".into(),
             notes: "After the pods have begun.".to_owned(),
             goals: vec![Goal::at_most(30.0, &arms)],
             arms,

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use barepod_statistics::Sample;
 use barepod_test_programs::stamp::monotonic;
 use barepod_tests::Scratch;
 
 use super::stamps::Stamps;
-use super::statistics::Sample;
 use super::supervisor::Service;
 use super::table::{Arm, Goal, Line};
 use super::{Course, process};
@@ -103,7 +103,7 @@ fn lines(loggers: &[&dyn Logger], passed: &[Vec<Passed>]) -> anyhow::Result<Vec<
     let arms = of(|passed| LINES as f64 / passed.elapsed.as_secs_f64())?;
     let rate = Line {
         title: "log lines through one logger, more is better".to_owned(),
-        unit: "lines/s",
+        unit: "lines/s".into(),
         notes: notes.clone(),
         goals: vec![Goal::at_least(1_500_000.0, &arms)],
         arms,
@@ -111,7 +111,7 @@ fn lines(loggers: &[&dyn Logger], passed: &[Vec<Passed>]) -> anyhow::Result<Vec<
     let arms = of(|passed| passed.processor.as_secs_f64() / (LINES * LENGTH) as f64 * 1e9)?;
     let cost = Line {
         title: "processor time of one logger".to_owned(),
-        unit: "s/GB",
+        unit: "s/GB".into(),
         notes: "Of the same passes; user and system time of the logger alone.".to_owned(),
         goals: vec![Goal::of_the_second(0.5, &arms)],
         arms,

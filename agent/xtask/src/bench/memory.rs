@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use barepod_statistics::Sample;
 use barepod_tests::{Scratch, wait_for};
 
 use super::stamps::Stamps;
-use super::statistics::Sample;
 use super::supervisor::{self, Service, Supervised, Supervisor};
 use super::table::{Arm, Goal, Line};
 use super::{Course, process};
@@ -46,13 +46,13 @@ fn memory_line(arms: Vec<Arm>) -> Line {
          attempt; what they share counts once."
     );
     let title = "private dirty memory of a supervisor of one service".to_owned();
-    Line { title, unit: "kB", notes, goals: vec![Goal::at_most(128.0, &arms)], arms }
+    Line { title, unit: "kB".into(), notes, goals: vec![Goal::at_most(128.0, &arms)], arms }
 }
 
 fn binary_line(arms: Vec<Arm>) -> Line {
     let notes = "The file; barepod-shim is static, the others need shared libraries besides.".to_owned();
     let title = "program of a supervisor of one service".to_owned();
-    Line { title, unit: "kB", notes, goals: vec![Goal::at_most(1000.0, &arms)], arms }
+    Line { title, unit: "kB".into(), notes, goals: vec![Goal::at_most(1000.0, &arms)], arms }
 }
 
 fn hundred(supervisor: &dyn Supervisor, argv: &[String]) -> anyhow::Result<Cost> {

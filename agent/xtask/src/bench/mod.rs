@@ -4,6 +4,7 @@
 //! arms' samples were taken in turns, so that what disturbs one disturbs all, and ratios are taken round by round.
 
 mod apply;
+mod cli;
 mod idle;
 mod kubernetes;
 mod logs;
@@ -13,10 +14,9 @@ mod probes;
 mod process;
 mod restart;
 mod stamps;
-mod statistics;
 mod streams;
 mod supervisor;
-mod table;
+pub(crate) mod table;
 
 use anyhow::Context as _;
 use barepod_tests::programs::Built;
@@ -61,7 +61,7 @@ struct Course {
 /// How the lines of one name are measured.
 type Measure = fn(&Course) -> anyhow::Result<Vec<Line>>;
 
-const LINES: [(&str, Measure); 9] = [
+const LINES: [(&str, Measure); 10] = [
     ("restart", restart::measure),
     ("postgresql", postgresql::measure),
     ("memory", memory::measure),
@@ -69,6 +69,7 @@ const LINES: [(&str, Measure); 9] = [
     ("probes", probes::measure),
     ("logs", logs::measure),
     ("apply", apply::measure),
+    ("cli", cli::measure),
     ("kubernetes", kubernetes::measure),
     ("streams", streams::measure),
 ];

@@ -10,13 +10,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use barepod_statistics::Sample;
 use barepod_test_programs::stamp::monotonic;
 use barepod_tests::Scratch;
 use nix::sys::signal::{Signal, kill};
 
 use super::Course;
 use super::stamps::Stamps;
-use super::statistics::Sample;
 use super::supervisor::{self, Service, Supervised, Supervisor};
 use super::table::{Arm, Goal, Line};
 use server::{Emptied, Server};
@@ -79,7 +79,7 @@ fn lines(running: &[Running]) -> anyhow::Result<Vec<Line>> {
     let arms = of(|round| round.from_empty)?;
     let from_empty = Line {
         title: title("the empty cgroup to the replacement's first instruction"),
-        unit: "ms",
+        unit: "ms".into(),
         notes: "Emptiness as a thread outside sees it by poll on cgroup.events, which may be a little late. The peers know \
                 no emptiness and start at once, beside what is left."
             .to_owned(),
@@ -88,14 +88,14 @@ fn lines(running: &[Running]) -> anyhow::Result<Vec<Line>> {
     };
     let begun = Line {
         title: title("kill -9 of the postmaster to the replacement's first instruction"),
-        unit: "ms",
+        unit: "ms".into(),
         notes: "barepod's includes the kernel's end of all backends, which the peers do not wait for.".to_owned(),
         goals: Vec::new(),
         arms: of(|round| Some(round.begun))?,
     };
     let accepted = Line {
         title: title("kill -9 of the postmaster to the first accepted connection"),
-        unit: "ms",
+        unit: "ms".into(),
         notes: "With crash recovery, looked for every millisecond.".to_owned(),
         goals: Vec::new(),
         arms: of(|round| Some(round.accepted))?,

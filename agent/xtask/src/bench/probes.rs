@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use barepod_statistics::Sample;
 use barepod_tests::host::{Host, SOON, is_ready};
 use serde_json::{Value, json};
 
-use super::statistics::Sample;
 use super::supervisor::Barepod;
 use super::table::{Arm, Line};
 use super::{Course, process};
@@ -98,7 +98,7 @@ fn lines(spent: Spent, [daemon, prober]: [u32; 2], asked: f64) -> anyhow::Result
     let arm = |name: &str, figures| anyhow::Ok(Arm { name: name.to_owned(), sample: sample(figures)? });
     let processor = Line {
         title: format!("processor time with {PODS} pods of three probes a second each"),
-        unit: "% of a core",
+        unit: "% of a core".into(),
         notes: format!(
             "Two by HTTP, one by TCP, of one service on the loopback, for a minute in pieces of {} s. It was connected to {asked:.0} \
              times a second. No peer on this machine probes over the network.",
@@ -109,7 +109,7 @@ fn lines(spent: Spent, [daemon, prober]: [u32; 2], asked: f64) -> anyhow::Result
     };
     let memory = Line {
         title: format!("resident memory with {PODS} pods of three probes a second each"),
-        unit: "kB",
+        unit: "kB".into(),
         notes: format!(
             "After that minute. Of the prober's, {} kB are private and dirty.",
             process::private_dirty(prober)?

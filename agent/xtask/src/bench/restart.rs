@@ -7,13 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use barepod_statistics::Sample;
 use barepod_test_programs::stamp::monotonic;
 use barepod_tests::Scratch;
 use nix::sys::signal::{Signal, kill};
 
 use super::Course;
 use super::stamps::Stamps;
-use super::statistics::Sample;
 use super::supervisor::{self, Service, Supervised, Supervisor};
 use super::table::{Arm, Goal, Line};
 
@@ -64,7 +64,13 @@ fn line(course: &Course, running: Vec<Running>) -> anyhow::Result<Line> {
         course.gap.as_millis()
     );
     let goals = vec![Goal::at_most(3.0, &arms), Goal::first_is_least(&arms)];
-    Ok(Line { title: "kill -9 to the replacement's first instruction".to_owned(), unit: "ms", notes, goals, arms })
+    Ok(Line {
+        title: "kill -9 to the replacement's first instruction".to_owned(),
+        unit: "ms".into(),
+        notes,
+        goals,
+        arms,
+    })
 }
 
 impl Running {

@@ -17,7 +17,7 @@ use barepod_tests::{free_port, wait_for};
 use serde_json::json;
 
 use super::Course;
-use super::statistics::Sample;
+use barepod_statistics::Sample;
 use super::table::{Arm, Line};
 
 const MEGABYTES: usize = 100;

@@ -1,25 +1,26 @@
 //! A line of the bench as a table in Markdown: one row an arm, ratios to the first of them.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Formatter, Result};
 
-use super::statistics::{Median, Sample};
+use barepod_statistics::{Median, Sample};
 
 /// What was measured, by all arms in turns.
-pub(super) struct Line {
+pub(crate) struct Line {
     /// What the figures are.
-    pub(super) title: String,
+    pub(crate) title: String,
     /// Their unit.
-    pub(super) unit: &'static str,
+    pub(crate) unit: Cow<'static, str>,
     /// How they were taken.
-    pub(super) notes: String,
+    pub(crate) notes: String,
     /// What is promised, and whether it holds.
-    pub(super) goals: Vec<Goal>,
+    pub(crate) goals: Vec<Goal>,
     /// The first is the one that the others are compared with.
-    pub(super) arms: Vec<Arm>,
+    pub(crate) arms: Vec<Arm>,
 }
 
 /// What the first arm's median was promised to be.
-pub(super) struct Goal {
+pub(crate) struct Goal {
     text: String,
     met: bool,
 }
@@ -62,16 +63,16 @@ impl Display for Goal {
 }
 
 /// One contestant and its figures.
-pub(super) struct Arm {
+pub(crate) struct Arm {
     /// With its version.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// One figure a round.
-    pub(super) sample: Sample,
+    pub(crate) sample: Sample,
 }
 
 impl Display for Line {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let unit = self.unit;
+        let unit = &self.unit;
         writeln!(f, "## {}\n\n{}\n", self.title, self.notes)?;
         if !self.goals.is_empty() {
             let goals: Vec<_> = self.goals.iter().map(Goal::to_string).collect();
@@ -87,7 +88,7 @@ impl Line {
     fn row(&self, arm: &Arm, f: &mut Formatter<'_>) -> Result {
         let Median { value, low, high } = arm.sample.median();
         let (p5, p95) = (arm.sample.quantile(0.05), arm.sample.quantile(0.95));
-        write!(f, "| {} | {} ", arm.name, arm.sample.len())?;
+        write!(f, "| {} | {} ", arm.name, arm.sample.count())?;
         write!(f, "| {} | {} to {} ", figure(value), figure(low), figure(high))?;
         writeln!(f, "| {} to {} | {} |", figure(p5), figure(p95), self.ratio(arm))
     }
@@ -136,7 +137,8 @@ mod tests {
             Arm { name: name.to_owned(), sample }
         };
         let arms = vec![arm("ours", [2.0, 4.0, 3.0]), arm("theirs", [200.0, 400.0, 300.0])];
-        let line = Line { title: "Title".to_owned(), unit: "ms", notes: "Notes.".to_owned(), goals: Vec::new(), arms };
+        let line =
+            Line { title: "Title".to_owned(), unit: "ms".into(), notes: "Notes.".to_owned(), goals: Vec::new(), arms };
 
         let rows: Vec<_> = line.to_string().lines().skip(4).map(str::to_owned).collect();
 

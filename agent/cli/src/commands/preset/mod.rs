@@ -88,7 +88,7 @@ fn validate(paths: Vec<PathBuf>) -> Result<ExitCode> {
         faults.iter().for_each(|fault| eprintln!("{fault}"));
         sound &= faults.is_empty();
         if faults.is_empty() {
-            println!("{}: valid", path.display());
+            print(&format!("{}: valid\n", path.display()))?;
         }
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })

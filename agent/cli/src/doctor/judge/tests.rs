@@ -152,6 +152,35 @@ fn a_disk_that_endangers_data_or_slows_them_is_told() {
 }
 
 #[test]
+fn presets_that_want_one_setting_to_be_different_things_are_told_so_once() {
+    let of = |preset: &str, pods: &[&str], wants: &str| {
+        let want = Want {
+            name: "pages".to_owned(),
+            of: "transparent huge pages".to_owned(),
+            wants: Some(wants.to_owned()),
+            found: Some("[always]".to_owned()),
+            unmet: None,
+        };
+        InUse {
+            image: preset.to_owned(),
+            pods: pods.iter().map(|pod| (*pod).to_owned()).collect(),
+            wants: Ok(HostWants { preset: preset.to_owned(), wants: vec![want] }),
+        }
+    };
+    let redis = || of("redis 7.0", &["default/cache"], "madvise or never");
+    let report_of = |in_use: Vec<InUse>| report(|facts| facts.in_use = in_use);
+    let torn = report_of(vec![redis(), of("mongodb 8.0", &[], "always"), of("kafka 3.9", &[], "madvise")]);
+    let told: Vec<_> = torn.host.iter().filter(|finding| finding.level == Level::Warn).collect();
+    assert_eq!(told.len(), 2, "redis and mongodb, mongodb and kafka: {told:?}");
+    let message = told[0].message.as_deref().unwrap();
+    assert!(
+        message.starts_with("redis 7.0 (default/cache) wants madvise or never, mongodb 8.0 wants always:"),
+        "{message}"
+    );
+    assert_eq!(report_of(vec![redis(), of("mongodb 7.0", &[], "never")]).to_mend(), 0, "never pleases both");
+}
+
+#[test]
 fn what_a_preset_wants_is_told_with_its_pods() {
     let want = |found: Option<&str>, unmet: Option<Unmet>| Want {
         name: "overcommit".to_owned(),

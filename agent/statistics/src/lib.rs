@@ -1,26 +1,42 @@
 //! Order statistics of a sample: nothing is assumed about how the figures are spread, because latencies have long tails.
 
+#![forbid(unsafe_code)]
+
+use serde::Serialize;
+
 /// Two-sided 2.5 % of the standard normal distribution.
 const Z: f64 = 1.96;
 
-/// Figures of one arm, in the order of the rounds they were taken in.
+/// Figures of one of those that are compared, in the order of the rounds they were taken in.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Sample {
+pub struct Sample {
     rounds: Vec<f64>,
     sorted: Vec<f64>,
 }
 
 /// A median and the interval that covers it 95 times in 100.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Median {
-    pub(super) value: f64,
-    pub(super) low: f64,
-    pub(super) high: f64,
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Median {
+    /// The median of the figures.
+    pub value: f64,
+    /// Where the interval begins.
+    pub low: f64,
+    /// Where it ends.
+    pub high: f64,
+}
+
+impl Median {
+    /// Whether the interval has this value in it.
+    #[must_use]
+    pub fn covers(&self, value: f64) -> bool {
+        (self.low..=self.high).contains(&value)
+    }
 }
 
 impl Sample {
     /// `None` where there is no figure, or one that is not a number.
-    pub(super) fn new(rounds: Vec<f64>) -> Option<Self> {
+    #[must_use]
+    pub fn new(rounds: Vec<f64>) -> Option<Self> {
         if rounds.is_empty() || rounds.iter().any(|figure| figure.is_nan()) {
             return None;
         }
@@ -29,13 +45,21 @@ impl Sample {
         Some(Self { rounds, sorted })
     }
 
-    /// How many figures.
-    pub(super) fn len(&self) -> usize {
+    /// How many figures: one at least.
+    #[must_use]
+    pub fn count(&self) -> usize {
         self.sorted.len()
     }
 
+    /// The figures, in the order of their rounds.
+    #[must_use]
+    pub fn rounds(&self) -> &[f64] {
+        &self.rounds
+    }
+
     /// The quantile of `q` in 0..=1, interpolated between neighbours.
-    pub(super) fn quantile(&self, q: f64) -> f64 {
+    #[must_use]
+    pub fn quantile(&self, q: f64) -> f64 {
         let place = q.clamp(0.0, 1.0) * (self.sorted.len() - 1) as f64;
         let (below, above) = (self.sorted[place.floor() as usize], self.sorted[place.ceil() as usize]);
         below + (above - below) * place.fract()
@@ -43,7 +67,8 @@ impl Sample {
 
     /// The median with its interval by ranks: the number of figures below the true median is binomial, approximated by
     /// a normal distribution. Fewer than six figures can promise no more than their extremes.
-    pub(super) fn median(&self) -> Median {
+    #[must_use]
+    pub fn median(&self) -> Median {
         let count = self.sorted.len() as f64;
         let reach = Z * count.sqrt() / 2.0;
         let low = (count / 2.0 - reach).floor().max(0.0) as usize;
@@ -52,7 +77,8 @@ impl Sample {
     }
 
     /// Round by round, so many times the other's figure. `None` where the rounds do not pair or the other has a zero.
-    pub(super) fn times(&self, other: &Self) -> Option<Self> {
+    #[must_use]
+    pub fn times(&self, other: &Self) -> Option<Self> {
         if self.rounds.len() != other.rounds.len() || other.rounds.contains(&0.0) {
             return None;
         }
@@ -80,7 +106,7 @@ mod tests {
 
         assert_eq!([0.0, 0.5, 1.0].map(|q| figures.quantile(q)), [1.0, 2.5, 4.0]);
         assert_eq!(sample([7]).quantile(0.95), 7.0);
-        assert_eq!(figures.len(), 4);
+        assert_eq!(figures.count(), 4);
     }
 
     #[test]
@@ -89,6 +115,7 @@ mod tests {
         let rough = sample((1..=30).chain([1_000_000])).median();
 
         assert_eq!(calm, Median { value: 16.0, low: 11.0, high: 22.0 });
+        assert!(calm.covers(11.0) && calm.covers(22.0) && !calm.covers(10.9) && !calm.covers(22.1));
         assert_eq!(rough, calm);
     }
 
