@@ -217,6 +217,9 @@ pub struct Booking {
     /// of the host
     #[prost(uint32, repeated, tag = "2")]
     pub ports: ::prost::alloc::vec::Vec<u32>,
+    /// that are theirs alone, by number: no pod runs there but those that were given them
+    #[prost(uint32, repeated, tag = "3")]
+    pub cpus: ::prost::alloc::vec::Vec<u32>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BookRequest {

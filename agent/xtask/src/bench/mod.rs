@@ -8,6 +8,7 @@ mod idle;
 mod kubernetes;
 mod logs;
 mod memory;
+mod nomad;
 mod postgresql;
 mod probes;
 mod process;
@@ -60,7 +61,7 @@ struct Course {
 /// How the lines of one name are measured.
 type Measure = fn(&Course) -> anyhow::Result<Vec<Line>>;
 
-const LINES: [(&str, Measure); 8] = [
+const LINES: [(&str, Measure); 9] = [
     ("restart", restart::measure),
     ("postgresql", postgresql::measure),
     ("memory", memory::measure),
@@ -69,6 +70,7 @@ const LINES: [(&str, Measure); 8] = [
     ("logs", logs::measure),
     ("apply", apply::measure),
     ("kubernetes", kubernetes::measure),
+    ("nomad", nomad::measure),
 ];
 
 /// Measures and prints the table.

@@ -1,0 +1,109 @@
+//! What the processes hold that stand beside a task.
+
+use anyhow::Context as _;
+use barepod_tests::wait_for;
+
+use super::{Driver, LIMIT, Logs, Pair};
+use crate::bench::process;
+use crate::bench::statistics::Sample;
+use crate::bench::supervisor::name_of_ours;
+use crate::bench::table::{Arm, Goal, Line};
+
+const TASKS: usize = 20;
+const MORE_TASKS: usize = 100;
+/// What is promised of the driver's process, and of all that is beside a task, in MB.
+const PLUGIN: f64 = 8.0;
+const BESIDE: f64 = 46.0;
+
+pub(super) fn measure(pair: &Pair) -> anyhow::Result<Vec<Line>> {
+    let arms = [
+        ("barepod: shim, one that stands by, logmon", Driver::Barepod, Logs::Collected),
+        ("Nomad's raw_exec: executor, logmon", Driver::RawExec, Logs::Collected),
+        ("barepod without logs in Nomad: shim, one that stands by", Driver::Barepod, Logs::Not),
+    ];
+    let mut beside = Vec::new();
+    for (name, driver, logs) in arms {
+        beside.push(Arm { name: name.to_owned(), sample: of_tasks(pair, driver, logs)? });
+    }
+    let line = Line {
+        title: "Nomad: memory of all that stands beside a task".to_owned(),
+        unit: "MB",
+        notes: format!(
+            "Of {TASKS} tasks, each one's processes: what is theirs alone, and their part of what they share with others \
+             (Pss). The driver's own process is the next line."
+        ),
+        goals: vec![Goal::at_most(BESIDE, &beside), Goal::of_the_second(1.0, &beside)],
+        arms: beside,
+    };
+    Ok(vec![line, plugin(pair)?])
+}
+
+/// The driver's process with few tasks and with many.
+fn plugin(pair: &Pair) -> anyhow::Result<Line> {
+    let mut arms = Vec::new();
+    for tasks in [MORE_TASKS, 1] {
+        let job = pair.job("plugin", Driver::Barepod, tasks, Logs::Not);
+        pair.nomad.ask("PUT", "/v1/jobs", &job)?;
+        for _ in 0..tasks {
+            pair.stamps.receive()?;
+        }
+        let [plugin] = pair.nomad.plugins()[..] else { anyhow::bail!("not one plugin") };
+        let figures = (0..5).map(|_| Ok(process::resident(plugin)? / 1e3)).collect::<anyhow::Result<_>>()?;
+        let name = format!("{}, {tasks} tasks", name_of_ours());
+        arms.push(Arm { name, sample: Sample::new(figures).context("no figures")? });
+        pair.end("plugin")?;
+    }
+    Ok(Line {
+        title: "Nomad: resident memory of the driver's process".to_owned(),
+        unit: "MB",
+        notes: "One for all tasks of a client; Nomad's own drivers are in the agent.".to_owned(),
+        goals: vec![Goal::at_most(PLUGIN, &arms)],
+        arms,
+    })
+}
+
+fn of_tasks(pair: &Pair, driver: Driver, logs: Logs) -> anyhow::Result<Sample> {
+    let name = format!("memory-{}", driver.word());
+    pair.nomad.ask("PUT", "/v1/jobs", &pair.job(&name, driver, TASKS, logs))?;
+    for _ in 0..TASKS {
+        pair.stamps.receive()?;
+    }
+    let found = || {
+        let kinds = processes(pair, driver, logs).ok()?;
+        kinds.iter().all(|kind| kind.len() == TASKS).then_some(kinds)
+    };
+    let kinds = wait_for("all processes of the tasks", LIMIT, found)?;
+    let share = |pid: &u32| process::share(*pid).map(|kilobytes| kilobytes / 1e3);
+    // Of each kind the next one: which of them belong together says nothing.
+    let sums = (0..TASKS).map(|number| kinds.iter().map(|kind| share(&kind[number])).sum::<anyhow::Result<f64>>());
+    let sample = Sample::new(sums.collect::<anyhow::Result<_>>()?).context("no figures")?;
+    pair.end(&name)?;
+    wait_for("the processes to be gone", LIMIT, || pair.nomad.helpers("logmon").is_empty().then_some(()))?;
+    Ok(sample)
+}
+
+/// All that stand beside the tasks of a driver, by kinds.
+fn processes(pair: &Pair, driver: Driver, logs: Logs) -> anyhow::Result<Vec<Vec<u32>>> {
+    let mut kinds = match driver {
+        Driver::RawExec => vec![pair.nomad.helpers("executor")],
+        Driver::Barepod => {
+            let names = pair.host.barepod(&["get", "pods", "-o", "name"])?;
+            let mut shims = Vec::new();
+            for name in names.lines().filter_map(|name| name.strip_prefix("pod/main-")) {
+                shims.extend(pair.host.shims(&format!("main-{name}"))?);
+            }
+            // Those that stand by for a next attempt are copies of them.
+            let first: Vec<_> = shims.iter().copied().filter(|shim| has_copies(*shim)).collect();
+            let others = shims.into_iter().filter(|shim| !first.contains(shim)).collect();
+            vec![first, others]
+        }
+    };
+    if logs == Logs::Collected {
+        kinds.push(pair.nomad.helpers("logmon"));
+    }
+    Ok(kinds)
+}
+
+fn has_copies(pid: u32) -> bool {
+    process::copies_of(pid).is_ok_and(|copies| !copies.is_empty())
+}
