@@ -665,6 +665,9 @@ pub struct Pod {
     /// bytes, of all of it, as it was given
     #[prost(uint64, optional, tag = "17")]
     pub memory_limit: ::core::option::Option<u64>,
+    /// directories of the host with its data, that no other pod gets
+    #[prost(string, repeated, tag = "18")]
+    pub data_paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Container {

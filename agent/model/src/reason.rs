@@ -238,6 +238,8 @@ reasons! {
     ConfigInvalid,
     /// The file of the daemon's configuration says something that a running daemon cannot change.
     ConfigNeedsRestart,
+    /// A Nomad cluster does not count what the pod has.
+    Unaccounted,
     /// The pod is gone.
     Deleted,
     /// A restart was asked for.

@@ -43,7 +43,6 @@ type server struct {
 	process *exec.Cmd
 	http    string
 	rpc     net.Addr
-	pool    *pool.ConnPool
 }
 
 func port() int {
@@ -77,14 +76,9 @@ func start(program, directory string) *server {
 	process.Stdout, process.Stderr = logs, logs
 	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	must(process.Start())
-	yamux := yamux.DefaultConfig()
-	yamux.AcceptBacklog = 1024
 	rpc, err := net.ResolveTCPAddr("tcp", fmt.Sprintf("%s:%d", local, ports[1]))
 	must(err)
-	s := &server{
-		process: process, http: fmt.Sprintf("http://%s:%d", local, ports[0]), rpc: rpc,
-		pool: pool.NewPool(hclog.NewNullLogger(), time.Minute, 1024, nil, yamux),
-	}
+	s := &server{process: process, http: fmt.Sprintf("http://%s:%d", local, ports[0]), rpc: rpc}
 	until("the server to have a leader", func() bool {
 		var leader string
 		return s.get("/v1/status/leader", &leader) == nil && leader != ""
@@ -119,10 +113,6 @@ func (s *server) ask(method, path string, body, into any) error {
 	return json.NewDecoder(answer.Body).Decode(into)
 }
 
-func (s *server) call(method string, args, reply any) error {
-	return s.pool.RPC(region, s.rpc, method, args, reply)
-}
-
 // seconds that the server's process has spent.
 func (s *server) seconds() float64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.process.Process.Pid))
@@ -137,10 +127,12 @@ func (s *server) seconds() float64 {
 
 // evaluations there are, and whether one is yet to be done.
 func (s *server) evaluations() (total int, open bool) {
-	var all []struct{ Status string }
+	var all []struct{ Status, TriggeredBy string }
 	must(s.get("/v1/evaluations", &all))
 	for _, one := range all {
-		open = open || one.Status == structs.EvalStatusPending
+		// Of a client that is missed, one for each job waits until it is taken for lost: a year.
+		waits := one.TriggeredBy == structs.EvalTriggerMaxDisconnectTimeout
+		open = open || one.Status == structs.EvalStatusPending && !waits
 	}
 	return len(all), open
 }
@@ -164,10 +156,12 @@ func (s *server) quiet() int {
 // client is a simulated one.
 type client struct {
 	server *server
-	node   *structs.Node
-	known  bool
-	mutex  sync.Mutex
-	away   bool
+	// Its own connection, as each client has one.
+	pool  *pool.ConnPool
+	node  *structs.Node
+	known bool
+	mutex sync.Mutex
+	away  bool
 }
 
 func newClient(server *server, number int) *client {
@@ -182,6 +176,7 @@ func newClient(server *server, number int) *client {
 			Processors: structs.NodeProcessorResources{Topology: structs.MockBasicTopology()},
 			Memory:     structs.NodeMemoryResources{MemoryMB: 65536},
 			Disk:       structs.NodeDiskResources{DiskMB: 1 << 20},
+			Networks:   []*structs.NetworkResource{{Mode: "host", Device: "eth0", IP: address, CIDR: address + "/32"}},
 			NodeNetworks: []*structs.NodeNetworkResource{{
 				Mode: "host", Device: "eth0",
 				Addresses: []structs.NodeNetworkAddress{{
@@ -194,7 +189,12 @@ func newClient(server *server, number int) *client {
 		Status:            structs.NodeStatusInit,
 	}
 	node.NodeResources.Compatibility()
-	return &client{server: server, node: node}
+	connections := pool.NewPool(hclog.NewNullLogger(), 0, 8, nil, yamux.DefaultConfig())
+	return &client{server: server, pool: connections, node: node}
+}
+
+func (c *client) call(method string, args, reply any) error {
+	return c.pool.RPC(region, c.server.rpc, method, args, reply)
 }
 
 func (c *client) request() structs.WriteRequest {
@@ -208,7 +208,7 @@ func (c *client) register() error {
 		// Nobody knows its secret yet.
 		request.AuthToken = ""
 	}
-	err := c.server.call("Node.Register", &structs.NodeRegisterRequest{Node: c.node, WriteRequest: request}, &reply)
+	err := c.call("Node.Register", &structs.NodeRegisterRequest{Node: c.node, WriteRequest: request}, &reply)
 	c.known = c.known || err == nil
 	return err
 }
@@ -219,7 +219,7 @@ func (c *client) ready() time.Duration {
 	request := &structs.NodeUpdateStatusRequest{
 		NodeID: c.node.ID, Status: structs.NodeStatusReady, WriteRequest: c.request(),
 	}
-	must(c.server.call("Node.UpdateStatus", request, &reply))
+	must(c.call("Node.UpdateStatus", request, &reply))
 	return reply.HeartbeatTTL
 }
 
@@ -260,7 +260,7 @@ func (c *client) allocations(after uint64) ([]*structs.Allocation, uint64) {
 		},
 	}
 	var reply structs.NodeAllocsResponse
-	must(c.server.call("Node.GetAllocs", request, &reply))
+	must(c.call("Node.GetAllocs", request, &reply))
 	var wanted []*structs.Allocation
 	for _, one := range reply.Allocs {
 		if one.DesiredStatus == structs.AllocDesiredStatusRun {
@@ -302,7 +302,7 @@ func (c *client) runs(allocations []*structs.Allocation) {
 		})
 	}
 	var reply structs.GenericResponse
-	must(c.server.call("Node.UpdateAlloc", &structs.AllocUpdateRequest{Alloc: updates, WriteRequest: c.request()}, &reply))
+	must(c.call("Node.UpdateAlloc", &structs.AllocUpdateRequest{Alloc: updates, WriteRequest: c.request()}, &reply))
 }
 
 // again is what a client does that comes back from where it was missed.

@@ -221,6 +221,37 @@ func TestLogs(t *testing.T) {
 	testutil.WaitForResult(says("main.stderr.0", "two"), func(err error) { t.Fatal("stderr", err) })
 }
 
+func TestDevicesAndMounts(t *testing.T) {
+	h := harness(t)
+	shared := t.TempDir()
+	must.NoError(t, os.Chmod(shared, 0o755))
+	must.NoError(t, os.WriteFile(filepath.Join(shared, "model"), []byte("weights"), 0o644))
+	task := task(t, h, `cat /models/model; test -c /dev/zero-of-mine && head -c 3 /dev/zero-of-mine | tr "\0" z; echo; \
+		echo "$VISIBLE"; touch /models/x || echo read-only; cat /proc/self/mountinfo >&2`)
+	task.Devices = []*drivers.DeviceConfig{{TaskPath: "/dev/zero-of-mine", HostPath: "/dev/zero", Permissions: "rw"}}
+	task.Mounts = []*drivers.MountConfig{{TaskPath: "/models", HostPath: shared, Readonly: true, PropagationMode: "private"}}
+	task.DeviceEnv = map[string]string{"VISIBLE": "GPU-1"}
+	task.Env = map[string]string{"VISIBLE": "GPU-1"}
+	_, _, err := h.StartTask(task)
+	must.NoError(t, err)
+	t.Cleanup(func() { _ = h.DestroyTask(task.ID, true) })
+	must.Eq(t, 0, ended(t, h, task.ID).ExitCode)
+	says := func() (bool, error) {
+		data, err := os.ReadFile(filepath.Join(filepath.Dir(task.StdoutPath), "main.stdout.0"))
+		return strings.TrimSpace(string(data)) == "weightszzz\nGPU-1\nread-only", fmt.Errorf("%s %w", data, err)
+	}
+	testutil.WaitForResult(says, func(err error) { t.Fatal("stdout", err) })
+}
+
+func TestADeviceThatIsNotThere(t *testing.T) {
+	h := harness(t)
+	task := task(t, h, "true")
+	task.Devices = []*drivers.DeviceConfig{{TaskPath: "/dev/none", HostPath: "/dev/no-such-device", Permissions: "rw"}}
+	_, _, err := h.StartTask(task)
+	t.Cleanup(func() { _ = h.DestroyTask(task.ID, true) })
+	must.ErrorContains(t, err, "/dev/no-such-device")
+}
+
 func TestStats(t *testing.T) {
 	h := harness(t)
 	task, _ := begin(t, h, idle)

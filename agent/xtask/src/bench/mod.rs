@@ -61,7 +61,7 @@ struct Course {
 /// How the lines of one name are measured.
 type Measure = fn(&Course) -> anyhow::Result<Vec<Line>>;
 
-const LINES: [(&str, Measure); 9] = [
+const LINES: [(&str, Measure); 11] = [
     ("restart", restart::measure),
     ("postgresql", postgresql::measure),
     ("memory", memory::measure),
@@ -71,6 +71,8 @@ const LINES: [(&str, Measure); 9] = [
     ("apply", apply::measure),
     ("kubernetes", kubernetes::measure),
     ("nomad", nomad::measure),
+    ("nomad-requests", nomad::requests),
+    ("nomad-fleet", nomad::fleet),
 ];
 
 /// Measures and prints the table.

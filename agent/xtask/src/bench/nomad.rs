@@ -1,5 +1,6 @@
 //! A task of a real Nomad agent beside one of its own driver `raw_exec`, and what it costs to be counted by Nomad.
 
+mod fleet;
 mod memory;
 mod requests;
 mod start;
@@ -21,13 +22,14 @@ use super::table::Line;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// First what is measured beside `raw_exec`, on one agent; then what is asked of another one.
+pub(super) use fleet::measure as fleet;
+pub(super) use requests::measure as requests;
+
+/// What is measured beside `raw_exec`, on one agent.
 pub(super) fn measure(course: &Course) -> anyhow::Result<Vec<Line>> {
     let pair = Pair::start(course)?;
     let mut lines = start::measure(course, &pair)?;
     lines.extend(memory::measure(&pair)?);
-    drop(pair);
-    lines.push(requests::measure(course)?);
     Ok(lines)
 }
 

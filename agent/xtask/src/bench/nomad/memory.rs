@@ -17,13 +17,13 @@ const BESIDE: f64 = 46.0;
 
 pub(super) fn measure(pair: &Pair) -> anyhow::Result<Vec<Line>> {
     let arms = [
-        ("barepod: shim, one that stands by, logmon", Driver::Barepod, Logs::Collected),
+        ("barepod: shim, logmon", Driver::Barepod, Logs::Collected),
         ("Nomad's raw_exec: executor, logmon", Driver::RawExec, Logs::Collected),
-        ("barepod without logs in Nomad: shim, one that stands by", Driver::Barepod, Logs::Not),
+        ("barepod, without logs in Nomad: shim", Driver::Barepod, Logs::Not),
     ];
-    let mut beside = Vec::new();
+    let mut measured = Vec::new();
     for (name, driver, logs) in arms {
-        beside.push(Arm { name: name.to_owned(), sample: of_tasks(pair, driver, logs)? });
+        measured.push(Arm { name: name.to_owned(), sample: of_tasks(pair, driver, logs)? });
     }
     let line = Line {
         title: "Nomad: memory of all that stands beside a task".to_owned(),
@@ -32,8 +32,8 @@ pub(super) fn measure(pair: &Pair) -> anyhow::Result<Vec<Line>> {
             "Of {TASKS} tasks, each one's processes: what is theirs alone, and their part of what they share with others \
              (Pss). The driver's own process is the next line."
         ),
-        goals: vec![Goal::at_most(BESIDE, &beside), Goal::of_the_second(1.0, &beside)],
-        arms: beside,
+        goals: vec![Goal::at_most(BESIDE, &measured), Goal::of_the_second(1.0, &measured)],
+        arms: measured,
     };
     Ok(vec![line, plugin(pair)?])
 }
@@ -69,41 +69,32 @@ fn of_tasks(pair: &Pair, driver: Driver, logs: Logs) -> anyhow::Result<Sample> {
         pair.stamps.receive()?;
     }
     let found = || {
-        let kinds = processes(pair, driver, logs).ok()?;
-        kinds.iter().all(|kind| kind.len() == TASKS).then_some(kinds)
+        let tasks = beside(pair, driver, logs).ok()?;
+        (tasks.len() == TASKS && tasks.iter().all(|pids| !pids.is_empty())).then_some(tasks)
     };
-    let kinds = wait_for("all processes of the tasks", LIMIT, found)?;
+    let tasks = wait_for("all processes of the tasks", LIMIT, found)?;
     let share = |pid: &u32| process::share(*pid).map(|kilobytes| kilobytes / 1e3);
-    // Of each kind the next one: which of them belong together says nothing.
-    let sums = (0..TASKS).map(|number| kinds.iter().map(|kind| share(&kind[number])).sum::<anyhow::Result<f64>>());
+    let sums = tasks.iter().map(|pids| pids.iter().map(share).sum::<anyhow::Result<f64>>());
     let sample = Sample::new(sums.collect::<anyhow::Result<_>>()?).context("no figures")?;
     pair.end(&name)?;
     wait_for("the processes to be gone", LIMIT, || pair.nomad.helpers("logmon").is_empty().then_some(()))?;
     Ok(sample)
 }
 
-/// All that stand beside the tasks of a driver, by kinds.
-fn processes(pair: &Pair, driver: Driver, logs: Logs) -> anyhow::Result<Vec<Vec<u32>>> {
-    let mut kinds = match driver {
-        Driver::RawExec => vec![pair.nomad.helpers("executor")],
+/// What stands beside each task of a driver: of each kind the next process; which belong together says nothing.
+fn beside(pair: &Pair, driver: Driver, logs: Logs) -> anyhow::Result<Vec<Vec<u32>>> {
+    let mut tasks = match driver {
+        Driver::RawExec => pair.nomad.helpers("executor").into_iter().map(|pid| vec![pid]).collect(),
         Driver::Barepod => {
             let names = pair.host.barepod(&["get", "pods", "-o", "name"])?;
-            let mut shims = Vec::new();
-            for name in names.lines().filter_map(|name| name.strip_prefix("pod/main-")) {
-                shims.extend(pair.host.shims(&format!("main-{name}"))?);
-            }
-            // Those that stand by for a next attempt are copies of them.
-            let first: Vec<_> = shims.iter().copied().filter(|shim| has_copies(*shim)).collect();
-            let others = shims.into_iter().filter(|shim| !first.contains(shim)).collect();
-            vec![first, others]
+            let names = names.lines().filter_map(|name| name.strip_prefix("pod/")).filter(|name| name.starts_with("main-"));
+            names.map(|name| Ok(pair.host.shims(name)?)).collect::<anyhow::Result<Vec<_>>>()?
         }
     };
     if logs == Logs::Collected {
-        kinds.push(pair.nomad.helpers("logmon"));
+        let collectors = pair.nomad.helpers("logmon");
+        anyhow::ensure!(collectors.len() == tasks.len(), "{} of {} logmons", collectors.len(), tasks.len());
+        tasks.iter_mut().zip(collectors).for_each(|(task, pid)| task.push(pid));
     }
-    Ok(kinds)
-}
-
-fn has_copies(pid: u32) -> bool {
-    process::copies_of(pid).is_ok_and(|copies| !copies.is_empty())
+    Ok(tasks)
 }

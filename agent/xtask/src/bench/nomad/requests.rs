@@ -20,7 +20,7 @@ const SERVICES: usize = 200;
 const MINUTES: usize = 3;
 const MINUTE: Duration = Duration::from_secs(60);
 
-pub(super) fn measure(course: &Course) -> anyhow::Result<Line> {
+pub(in crate::bench) fn measure(course: &Course) -> anyhow::Result<Vec<Line>> {
     let mut host = Host::of_in_view(course.built.clone(), bridge::CONFIG)?;
     host.start()?;
     let mut nomad = Nomad::start_with(&host, Options { bare: true, acl: true, ..Options::default() })?;
@@ -49,7 +49,7 @@ pub(super) fn measure(course: &Course) -> anyhow::Result<Line> {
     }
     let held = process::resident(bridge.pid().context("the bridge is gone")?)? / 1e3;
     let arms = vec![Arm { name: name_of_ours(), sample: Sample::new(figures).context("no figures")? }];
-    Ok(Line {
+    Ok(vec![Line {
         title: format!("Nomad: requests to its API per minute, with {SERVICES} services that are counted"),
         unit: "requests",
         notes: format!(
@@ -58,7 +58,7 @@ pub(super) fn measure(course: &Course) -> anyhow::Result<Line> {
         ),
         goals: vec![Goal::at_most(30.0, &arms)],
         arms,
-    })
+    }])
 }
 
 /// Requests that the agent has answered, as it logs each; those that are held back when they are answered.
