@@ -280,7 +280,8 @@ impl Nomad {
         Ok(process::output(&mut self.line(args), &format!("nomad {}", args.join(" ")), SOON)?)
     }
 
-    fn line(&self, args: &[&str]) -> Command {
+    /// The command line, not begun.
+    pub fn line(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(args).env("NOMAD_ADDR", self.address()).env_remove("AWS_CA_BUNDLE");
         command.envs(self.token().map(|token| ("NOMAD_TOKEN", token)));

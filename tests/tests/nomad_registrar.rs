@@ -427,7 +427,7 @@ job "backup" {
       }
       config {
         command = "/bin/sh"
-        args    = ["-c", "cat /data/rows; touch /data/x || echo, no more; sleep 1000000"]
+        args    = ["-c", "cat /data/rows; touch /data/x || echo ', no more'; sleep 1000000"]
       }
       resources {
         cpu    = 20
@@ -438,10 +438,11 @@ job "backup" {
 }
 "#,
     )?;
-    nomad.until("the job to read", |nomad| {
+    let read = nomad.until("the job to read", |nomad| {
         let said = nomad.says(&["alloc", "logs", "-namespace", "barepod", "-job", "backup"]).ok()?;
         (said == "of the pod, no more\n").then_some(())
-    })?;
+    });
+    read.map_err(|error| format!("{error}\n{:?}", nomad.get("/v1/job/backup/allocations?namespace=barepod")))?;
     nomad.says(&["job", "stop", "-namespace", "barepod", "-purge", "-detach", "backup"])?;
 
     // One that Nomad has of somebody else is nobody's to take away.

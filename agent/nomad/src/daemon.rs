@@ -59,6 +59,13 @@ pub(crate) struct Seen {
     gone: VecDeque<(String, Outcome)>,
 }
 
+impl From<Link> for Seen {
+    /// Of a daemon that has no pods.
+    fn from(link: Link) -> Self {
+        Self { link, ..Self::default() }
+    }
+}
+
 impl Seen {
     /// A pod that is there.
     pub(crate) fn pod(&self, uid: &str) -> Option<&Arc<Shown>> {

@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn a_daemon_that_is_away_makes_the_driver_unhealthy_and_says_why() {
         let facts = Facts { version: "0.1.0".to_owned(), presets: vec!["postgresql".to_owned()], ..Facts::default() };
-        let response = |link| response(&Seen { link, ..Seen::default() });
+        let response = |link| response(&Seen::from(link));
         let healthy = response(Link::Up(facts));
         assert_eq!(healthy.health(), HealthState::Healthy);
         assert!(healthy.attributes.contains_key("driver.barepod.preset.postgresql"));

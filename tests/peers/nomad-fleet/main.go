@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/nomad/helper"
 	"github.com/hashicorp/nomad/helper/pool"
 	"github.com/hashicorp/nomad/helper/uuid"
 	"github.com/hashicorp/nomad/nomad/structs"
@@ -193,8 +194,16 @@ func newClient(server *server, number int) *client {
 	return &client{server: server, pool: connections, node: node}
 }
 
+// call asks once more where a busy server has ended the connection, as real clients do.
 func (c *client) call(method string, args, reply any) error {
-	return c.pool.RPC(region, c.server.rpc, method, args, reply)
+	var err error
+	for range 100 {
+		if err = c.pool.RPC(region, c.server.rpc, method, args, reply); !helper.IsErrEOF(err) {
+			return err
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	return err
 }
 
 func (c *client) request() structs.WriteRequest {
