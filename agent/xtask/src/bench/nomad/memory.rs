@@ -68,14 +68,15 @@ fn of_tasks(pair: &Pair, driver: Driver, logs: Logs) -> anyhow::Result<Sample> {
     for _ in 0..TASKS {
         pair.stamps.receive()?;
     }
-    let found = || {
-        let tasks = beside(pair, driver, logs).ok()?;
-        (tasks.len() == TASKS && tasks.iter().all(|pids| !pids.is_empty())).then_some(tasks)
-    };
-    let tasks = wait_for("all processes of the tasks", LIMIT, found)?;
     let share = |pid: &u32| process::share(*pid).map(|kilobytes| kilobytes / 1e3);
-    let sums = tasks.iter().map(|pids| pids.iter().map(share).sum::<anyhow::Result<f64>>());
-    let sample = Sample::new(sums.collect::<anyhow::Result<_>>()?).context("no figures")?;
+    // One that was just being made may be gone when it is looked at.
+    let figures = || {
+        let tasks = beside(pair, driver, logs).ok()?;
+        let is_whole = tasks.len() == TASKS && tasks.iter().all(|pids| !pids.is_empty());
+        let sums = tasks.iter().map(|pids| pids.iter().map(share).sum::<anyhow::Result<f64>>());
+        sums.collect::<anyhow::Result<_>>().ok().filter(|_| is_whole)
+    };
+    let sample = Sample::new(wait_for("all processes of the tasks", LIMIT, figures)?).context("no figures")?;
     pair.end(&name)?;
     wait_for("the processes to be gone", LIMIT, || pair.nomad.helpers("logmon").is_empty().then_some(()))?;
     Ok(sample)
