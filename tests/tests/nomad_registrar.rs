@@ -465,8 +465,7 @@ job "backup" {
     // And so `barepod nomad reset` does.
     host.apply_object(&keeper("again"))?;
     nomad.until("the volume of another pod", |nomad| (volumes(nomad)?.as_array()?.len() == 2).then_some(()))?;
-    let (root, config) =
-        (host.path("").display().to_string(), nomad.directory().join("nomad.d").display().to_string());
+    let (root, config) = (host.path("").display().to_string(), nomad.directory().join("nomad.d").display().to_string());
     let said = host.barepod(&["nomad", "reset", "--root", &root, "--nomad-config", &config])?;
     assert!(said.contains("1 jobs") && said.contains("1 volumes"), "{said}");
     left(&nomad).ok_or("the volume is left")?;

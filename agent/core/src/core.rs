@@ -288,7 +288,8 @@ impl Core {
     fn tell_cpus(&mut self) {
         let Some(host) = self.host.as_ref() else { return };
         // Who was told to keep off some is told when that is over.
-        let everywhere = || self.cpu_table.as_ref().map(|_| CpuTable { shared: host.cpus.all(), ..CpuTable::default() });
+        let everywhere =
+            || self.cpu_table.as_ref().map(|_| CpuTable { shared: host.cpus.all(), ..CpuTable::default() });
         let Some(table) = cpus::table(&self.pods, host).or_else(everywhere) else { return };
         if self.cpu_table.as_ref() != Some(&table) {
             self.effects.push_front(Effect::Confine { table: table.clone() });

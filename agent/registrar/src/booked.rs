@@ -166,7 +166,9 @@ pub fn booked(allocations: &[Allocation], scale: Scale) -> v1::Booking {
     for allocation in allocations.iter().filter(|allocation| allocation.is_live()) {
         let Some(given) = &allocation.allocated_resources else { continue };
         // Also those of tasks that are pods: no other pod runs there.
-        cpus.extend(given.tasks.iter().flatten().flat_map(|(_, task)| task.cpu.reserved_cores.iter().flatten().copied()));
+        cpus.extend(
+            given.tasks.iter().flatten().flat_map(|(_, task)| task.cpu.reserved_cores.iter().flatten().copied()),
+        );
         let foreign: Vec<_> = given.tasks.iter().flatten().filter(|(name, _)| !allocation.is_pod(name)).collect();
         if foreign.is_empty() {
             continue;

@@ -113,7 +113,9 @@ impl Volumes {
         let missing: Vec<_> = wanted.needed.iter().filter(|(name, _)| !is_there(name)).collect();
         for (name, path) in missing {
             let body = body(client, node, name, path);
-            client.put::<Value>(&format!("/v1/volume/host/register?namespace={}", client.settings().namespace), &body).await?;
+            client
+                .put::<Value>(&format!("/v1/volume/host/register?namespace={}", client.settings().namespace), &body)
+                .await?;
             tracing::info!(volume = name, path, "registered");
         }
         self.settled = Some(wanted.clone());
@@ -212,7 +214,8 @@ mod tests {
     #[test]
     fn a_volume_of_another_directory_is_not_kept() {
         let wanted = Wanted { needed: directories(&[("default.pg", "/srv/pg")]), ..Wanted::default() };
-        let volume = |path: &str| Volume { name: "default.pg".to_owned(), host_path: path.to_owned(), parameters: None };
+        let volume =
+            |path: &str| Volume { name: "default.pg".to_owned(), host_path: path.to_owned(), parameters: None };
         assert!(wanted.keeps(&volume("/srv/pg")) && !wanted.keeps(&volume("/srv/old")));
     }
 }

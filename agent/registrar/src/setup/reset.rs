@@ -75,7 +75,8 @@ async fn uncounted(settings: Result<Settings, SettingsError>) -> Step {
     };
     match purged.await {
         Ok((jobs, volumes)) => {
-            let what = format!("{jobs} jobs in Nomad that counted pods of this host, and {volumes} volumes of their data");
+            let what =
+                format!("{jobs} jobs in Nomad that counted pods of this host, and {volumes} volumes of their data");
             Step::of(jobs + volumes > 0, what)
         }
         Err(why) => {

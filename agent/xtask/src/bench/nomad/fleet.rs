@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use barepod_tests::peers::{NOMAD, NOMAD_FLEET};
 use serde::Deserialize;
 
+use crate::bench::Course;
 use crate::bench::statistics::Sample;
 use crate::bench::table::{Arm, Line};
-use crate::bench::Course;
 
 /// How many come back at a time. With jobs of the type `system` each one takes minutes.
 const SERVICE: &str = "1,10,100";

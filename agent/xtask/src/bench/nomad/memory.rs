@@ -88,7 +88,8 @@ fn beside(pair: &Pair, driver: Driver, logs: Logs) -> anyhow::Result<Vec<Vec<u32
         Driver::RawExec => pair.nomad.helpers("executor").into_iter().map(|pid| vec![pid]).collect(),
         Driver::Barepod => {
             let names = pair.host.barepod(&["get", "pods", "-o", "name"])?;
-            let names = names.lines().filter_map(|name| name.strip_prefix("pod/")).filter(|name| name.starts_with("main-"));
+            let names =
+                names.lines().filter_map(|name| name.strip_prefix("pod/")).filter(|name| name.starts_with("main-"));
             names.map(|name| Ok(pair.host.shims(name)?)).collect::<anyhow::Result<Vec<_>>>()?
         }
     };

@@ -63,5 +63,9 @@ pub(in crate::bench) fn measure(course: &Course) -> anyhow::Result<Vec<Line>> {
 
 /// Requests that the agent has answered, as it logs each; those that are held back when they are answered.
 fn asked(nomad: &Nomad) -> usize {
-    nomad.log().lines().filter(|line| line.contains("http: request complete") || line.contains("http: request failed")).count()
+    nomad
+        .log()
+        .lines()
+        .filter(|line| line.contains("http: request complete") || line.contains("http: request failed"))
+        .count()
 }
