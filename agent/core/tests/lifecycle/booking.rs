@@ -18,7 +18,9 @@ fn asking(mut pod: Pod, cpu: u64) -> Pod {
 
 fn others(cpu: u64, ports: &[u16]) -> Input {
     let amounts = Amounts { cpu: MilliCpu(cpu), ..Amounts::default() };
-    Input::Booked { others: Box::new(Booking { amounts, ports: ports.iter().copied().collect(), ..Booking::default() }) }
+    Input::Booked {
+        others: Box::new(Booking { amounts, ports: ports.iter().copied().collect(), ..Booking::default() }),
+    }
 }
 
 #[test]
