@@ -120,10 +120,15 @@ impl Host {
     /// The same where a pod's view shows what lies there, but for what is hidden of it: a directory for temporary files is
     /// each pod's own.
     pub fn in_view(config: &str) -> Result<Self, HostError> {
-        Self::at(Built::here()?, Scratch::within(Path::new("/var/lib"))?, config)
+        Self::of_in_view(Built::here()?, config)
     }
 
     /// The same of the programs of another build.
+    pub fn of_in_view(built: Built, config: &str) -> Result<Self, HostError> {
+        Self::at(built, Scratch::within(Path::new("/var/lib"))?, config)
+    }
+
+    /// One where temporary files go, of the programs of another build.
     pub fn of(built: Built, config: &str) -> Result<Self, HostError> {
         Self::at(built, Scratch::new()?, config)
     }

@@ -195,6 +195,16 @@ impl Nomad {
             .collect()
     }
 
+    /// Processes of its own program that it has started for tasks: `logmon` collects logs, `executor` is who `raw_exec` runs
+    /// a task by.
+    pub fn helpers(&self, verb: &str) -> Vec<u32> {
+        let is_one = |pid: &u32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).nth(1) == Some(verb.as_bytes())
+        };
+        self.processes().into_iter().filter(is_one).collect()
+    }
+
     /// All that it or a predecessor has started. Pods are none of them.
     fn processes(&self) -> Vec<u32> {
         let mark = format!("{MARK}={}", self.directory.display());
@@ -270,7 +280,8 @@ impl Nomad {
         Ok(process::output(&mut self.line(args), &format!("nomad {}", args.join(" ")), SOON)?)
     }
 
-    fn line(&self, args: &[&str]) -> Command {
+    /// The command line, not begun.
+    pub fn line(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(args).env("NOMAD_ADDR", self.address()).env_remove("AWS_CA_BUNDLE");
         command.envs(self.token().map(|token| ("NOMAD_TOKEN", token)));

@@ -97,6 +97,17 @@ pub const NOMAD_HARNESS: Peer = Peer {
     environment: &[],
 };
 
+/// A Nomad server with simulated clients, whose parts are its own.
+pub const NOMAD_FLEET: Peer = Peer {
+    name: "nomad-fleet",
+    module: include_str!("../peers/nomad-fleet/go.mod"),
+    sums: include_str!("../peers/nomad-fleet/go.sum"),
+    programs: &[("nomad-fleet", ".")],
+    linker_flags: "-s -w",
+    sources: &[("main.go", include_str!("../peers/nomad-fleet/main.go"))],
+    environment: &[],
+};
+
 /// Kubernetes' own end to end suite, of the same pins: Go calls a package's tests, built into a program, so.
 pub const CONFORMANCE: Peer =
     Peer { name: "conformance", programs: &[("e2e.test", "k8s.io/kubernetes/test/e2e")], ..KUBERNETES };

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use barepod_tests::host::{Host, SOON, alive};
 use barepod_tests::nomad::Nomad;
 use barepod_tests::pods::IDLE;
+use barepod_tests::terminal::Terminal;
 use barepod_tests::{free_port, programs};
 use serde_json::{Value, json};
 
@@ -276,6 +277,62 @@ fn a_version_that_does_not_work_is_taken_back() -> Result {
         all.into_iter().find(|one| version == 2 && one["JobVersion"] == 2)
     })?;
     assert!(alive(pid(&host, &again)?));
+    Ok(())
+}
+
+#[test]
+fn a_task_is_entered_from_a_terminal_and_has_actions() -> Result {
+    let mut host = Host::in_view("")?;
+    host.start()?;
+    let nomad = Nomad::start(&host)?;
+    let action = r#"
+      action "greet" {
+        command = "/bin/sh"
+        args    = ["-c", "echo greetings from $NOMAD_TASK_NAME"]
+      }
+"#;
+    nomad.run(&job("web", "", action, &shell(IDLE)))?;
+    let allocation = nomad.has("web", "running", None)?;
+    let id = allocation["ID"].as_str().ok_or("no id")?;
+
+    let said = nomad.says(&["action", "-job=web", "-group=main", "-task=main", "greet"])?;
+    assert!(said.contains("greetings from main"), "{said}");
+
+    let mut terminal = Terminal::run(nomad.line(&["alloc", "exec", "-i", "-t", id, "/bin/sh"]), 31, 97)?;
+    // Nothing is echoed that could be taken for the answer.
+    terminal.write("test -t 0 && echo is-a-$((1+1))-tty; stty size\n")?;
+    let shown = terminal.read_until("31 97")?;
+    assert!(shown.contains("is-a-2-tty"), "{shown}");
+    terminal.resize(44, 80)?;
+    terminal.write("sleep 0.2; stty size\n")?;
+    terminal.read_until("44 80")?;
+    terminal.write("exit 5\n")?;
+    assert_eq!(terminal.child.wait("the client", SOON)?.code(), Some(5));
+    Ok(())
+}
+
+#[test]
+fn a_task_that_takes_more_than_its_memory_is_told_so_and_one_with_memory_max_may_take_more() -> Result {
+    let mut host = Host::in_view("")?;
+    host.start()?;
+    let nomad = Nomad::start(&host)?;
+    nomad.run(&job("hungry", "", "", &shell("exec tail /dev/zero")))?;
+    let told = nomad.until("why it ended", |nomad| {
+        let events = nomad.allocation("hungry")?["TaskStates"]["main"]["Events"].take();
+        events.as_array()?.iter().find(|event| event["Type"] == "Terminated").cloned()
+    })?;
+    assert_eq!(told["Details"]["oom_killed"], "true", "{told}");
+    assert!(told["DisplayMessage"].to_string().contains("OOM"), "{told}");
+
+    let oversubscribed = json!({"MemoryOversubscriptionEnabled": true});
+    nomad.ask("PUT", "/v1/operator/scheduler/configuration", &oversubscribed)?;
+    let more = job("more", "", "", &shell(IDLE)).replace("memory = 32", "memory = 32\n        memory_max = 48");
+    nomad.run(&more)?;
+    let allocation = nomad.has("more", "running", None)?;
+    let id = allocation["ID"].as_str().unwrap_or_default();
+    let pod = host.pod(&format!("main-{}", &id[..8]))?;
+    let resources = &pod["status"]["containerStatuses"][0]["resources"];
+    assert_eq!((&resources["requests"]["memory"], &resources["limits"]["memory"]), (&json!("32Mi"), &json!("48Mi")));
     Ok(())
 }
 

@@ -195,6 +195,8 @@ fn a_pod_for_which_nomad_has_no_room_runs_uncounted_is_told_so_and_evicts_nobody
     host.running("huge")?;
     let why = told(&host, &bridge, "huge", "False")?;
     assert!(why.contains("no room left") && why.contains("memory"), "{why}");
+    let events = host.barepod(&["events"])?;
+    assert!(events.contains("Unaccounted") && events.contains("would evict default/web"), "{events}");
     assert!(nomad.job_of("large").is_none() && nomad.job_of("huge").is_none());
 
     // Less is counted; and so it is when somebody else makes room.
@@ -277,6 +279,8 @@ fn a_job_says_what_its_pod_is_may_use_and_is_asked() -> Result {
     let (host, nomad, _bridge) = prepared(Options::default())?;
     let port = free_port()?;
     let mut pod = asking("web", "50Mi");
+    let labels = json!({"app.kubernetes.io/version": "1.35", "app.kubernetes.io/component": "frontend"});
+    pod["metadata"]["labels"] = labels;
     let container = &mut pod["spec"]["containers"][0];
     container["command"] = json!(["busybox", "httpd", "-f", "-p", port.to_string(), "-h", "/etc"]);
     container["resources"]["limits"] = json!({"memory": "80Mi"});
@@ -291,6 +295,11 @@ fn a_job_says_what_its_pod_is_may_use_and_is_asked() -> Result {
     let job = &allocation["Job"];
     assert_eq!((&job["Meta"]["barepod_preset"], &job["Meta"]["barepod_image"]), (&json!("host"), &json!("host")));
     assert_eq!(job["TaskGroups"][0]["Tasks"][0]["Resources"]["MemoryMaxMB"], 80);
+    nomad.until("the node to say what stands there", |nomad| {
+        let attributes = nomad.node()?["Attributes"].take();
+        let says = |key: &str, value: &str| attributes[format!("driver.barepod.service.default.web.{key}")] == value;
+        (says("preset", "host") && says("version", "1.35") && says("role", "frontend")).then_some(())
+    })?;
     let id = allocation["ID"].as_str().ok_or("no id")?;
     nomad.until("the check to succeed", |nomad| {
         let checks = nomad.get(&format!("/v1/client/allocation/{id}/checks")).ok()?;
@@ -350,6 +359,162 @@ fn it_is_told_how_far_it_is_and_what_was_set_up_is_taken_back_while_pods_run_on(
     let said = host.barepod(&reset)?;
     assert_eq!(said.matches("taken back").count(), 1, "what is booked is given back in any case: {said}");
     assert_eq!(host.running("pg")?, before);
+    Ok(())
+}
+
+/// A service that must be alone in its directory.
+const KEEPER: &str = r#"
+apiVersion: barepod.dev/v1alpha1
+kind: Preset
+name: keeper
+images: [keeper]
+user: {name: nobody}
+env:
+  PATH: /usr/bin:/bin
+service:
+  argv: [sh, -c, "trap 'exit 0' TERM INT; sleep 1000000 & wait"]
+  dataPaths: [/dir]
+"#;
+
+#[test]
+fn data_directories_are_volumes_that_a_job_may_read_and_go_without_their_pod_but_for_what_is_in_them() -> Result {
+    let mut host = Host::in_view(CONFIG)?;
+    let presets = host.path("etc/barepod/presets");
+    std::fs::create_dir_all(&presets)?;
+    std::fs::write(presets.join("keeper.yaml"), KEEPER)?;
+    host.start()?;
+    let mut nomad = Nomad::start_with(&host, Options { bare: true, acl: true, ..Options::default() })?;
+    nomad.prepare(&host)?;
+    let bridge = Bridge::of_nomad(&host)?;
+    let data = host.path("data");
+    std::fs::create_dir_all(&data)?;
+    std::fs::write(data.join("rows"), "of the pod")?;
+    let keeper = |name: &str| {
+        let mut pod = pods::with_directory(asking(name, "50Mi"), &data, "/dir");
+        pod["spec"]["containers"][0]["image"] = json!("keeper");
+        pod["spec"]["containers"][0].as_object_mut().map(|container| container.remove("command"));
+        pod
+    };
+    host.apply_object(&keeper("pg"))?;
+    host.running("pg")?;
+    let volumes = |nomad: &Nomad| nomad.get("/v1/volumes?type=host&namespace=barepod").ok();
+    let volume = nomad.until("the volume", |nomad| volumes(nomad)?.as_array()?.first().cloned());
+    let volume = volume.map_err(|error| format!("{error}\n--- the bridge:\n{}", bridge.last_words()))?;
+    assert_eq!(volume["Name"], "default.pg");
+    let id = volume["ID"].as_str().ok_or("no id")?;
+    let known = nomad.get(&format!("/v1/volume/host/{id}?namespace=barepod"))?;
+    assert_eq!(known["HostPath"], data.display().to_string(), "{known}");
+
+    // Where the data are, a job reads them.
+    nomad.run(
+        r#"
+job "backup" {
+  namespace = "barepod"
+  group "main" {
+    volume "data" {
+      type            = "host"
+      source          = "default.pg"
+      access_mode     = "single-node-reader-only"
+      attachment_mode = "file-system"
+      read_only       = true
+    }
+    task "main" {
+      driver = "barepod"
+      volume_mount {
+        volume      = "data"
+        destination = "/data"
+        read_only   = true
+      }
+      config {
+        command = "/bin/sh"
+        args    = ["-c", "cat /data/rows; touch /data/x || echo ', no more'; sleep 1000000"]
+      }
+      resources {
+        cpu    = 20
+        memory = 32
+      }
+    }
+  }
+}
+"#,
+    )?;
+    let read = nomad.until("the job to read", |nomad| {
+        let said = nomad.says(&["alloc", "logs", "-namespace", "barepod", "-job", "backup"]).ok()?;
+        (said == "of the pod, no more\n").then_some(())
+    });
+    read.map_err(|error| format!("{error}\n{:?}", nomad.get("/v1/job/backup/allocations?namespace=barepod")))?;
+    nomad.says(&["job", "stop", "-namespace", "barepod", "-purge", "-detach", "backup"])?;
+
+    // One that Nomad has of somebody else is nobody's to take away.
+    let other = host.path("other");
+    std::fs::create_dir_all(&other)?;
+    let node = nomad.node().ok_or("no node")?["ID"].clone();
+    let capability = json!({"AttachmentMode": "file-system", "AccessMode": "single-node-writer"});
+    let foreign = json!({"Volume": {
+        "Name": "foreign", "Namespace": "barepod", "NodeID": node, "HostPath": other, "RequestedCapabilities": [capability],
+    }});
+    nomad.ask("PUT", "/v1/volume/host/register?namespace=barepod", &foreign)?;
+    host.barepod(&["delete", "pod", "pg"])?;
+    let left = |nomad: &Nomad| {
+        let names = volumes(nomad)?.as_array()?.iter().map(|volume| volume["Name"].clone()).collect::<Vec<_>>();
+        (names == ["foreign"]).then_some(())
+    };
+    nomad.within(2 * SOON, "the volume to be forgotten", left)?;
+    assert_eq!(std::fs::read_to_string(data.join("rows"))?, "of the pod");
+
+    // And so `barepod nomad reset` does.
+    host.apply_object(&keeper("again"))?;
+    nomad.until("the volume of another pod", |nomad| (volumes(nomad)?.as_array()?.len() == 2).then_some(()))?;
+    let (root, config) = (host.path("").display().to_string(), nomad.directory().join("nomad.d").display().to_string());
+    let said = host.barepod(&["nomad", "reset", "--root", &root, "--nomad-config", &config])?;
+    assert!(said.contains("1 jobs") && said.contains("1 volumes"), "{said}");
+    left(&nomad).ok_or("the volume is left")?;
+    Ok(())
+}
+
+/// The CPUs that a process may run on.
+fn cpus(pid: u32) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    Some(list.trim().to_owned())
+}
+
+/// Whether a list as `0-2,5` has this CPU.
+fn lists(list: &str, cpu: u32) -> bool {
+    list.split(',').any(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let [first, last] = [first, last].map(|number| number.parse().unwrap_or(u32::MAX));
+        (first..=last).contains(&cpu)
+    })
+}
+
+#[test]
+fn cores_that_nomad_gives_away_are_no_pods_but_that_of_their_task_and_come_back_when_it_ends() -> Result {
+    let (host, nomad, bridge) = prepared(Options { raw_exec: true, ..Options::default() })?;
+    host.apply_object(&asking("pg", "50Mi"))?;
+    let process = host.running("pg")?;
+    let all = cpus(process).ok_or("no process")?;
+    let cores = |job: &str, driver: &str, text: &str| {
+        text.replace("cpu    = 50", "cores  = 1").replace("raw_exec", driver).replace("\"web\"", &format!("\"{job}\""))
+    };
+    let job = raw_exec("web", 50, 50, free_port()?);
+    for driver in ["raw_exec", "barepod"] {
+        let name = format!("own-{driver}");
+        nomad.run(&cores(&name, driver, &job))?;
+        let one = nomad.has(&name, "running", None)?;
+        let one = nomad.get(&format!("/v1/allocation/{}", one["ID"].as_str().ok_or("no id")?))?;
+        let own = one["AllocatedResources"]["Tasks"]["main"]["Cpu"]["ReservedCores"][0].to_string();
+        let apart = host.until("the pod to keep off", SOON, |_| cpus(process).filter(|now| *now != all));
+        let apart = apart.map_err(|error| format!("{error}\n--- the bridge:\n{}", bridge.last_words()))?;
+        assert!(!lists(&apart, own.parse()?), "{apart} has {own}");
+        if driver == "barepod" {
+            let task = host.running(&format!("main-{}", &one["ID"].as_str().ok_or("no id")?[..8]))?;
+            assert_eq!(cpus(task), Some(own));
+        }
+        nomad.stop(&name, true)?;
+        host.until("the pod to run everywhere again", SOON, |_| cpus(process).filter(|now| *now == all))?;
+    }
+    assert_eq!(host.running("pg")?, process);
     Ok(())
 }
 

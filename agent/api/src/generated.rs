@@ -217,6 +217,9 @@ pub struct Booking {
     /// of the host
     #[prost(uint32, repeated, tag = "2")]
     pub ports: ::prost::alloc::vec::Vec<u32>,
+    /// that are theirs alone, by number: no pod runs there but those that were given them
+    #[prost(uint32, repeated, tag = "3")]
+    pub cpus: ::prost::alloc::vec::Vec<u32>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BookRequest {
@@ -704,6 +707,9 @@ pub struct Pod {
     /// bytes, of all of it, as it was given
     #[prost(uint64, optional, tag = "17")]
     pub memory_limit: ::core::option::Option<u64>,
+    /// directories of the host with its data, that no other pod gets
+    #[prost(string, repeated, tag = "18")]
+    pub data_paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Container {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::ContainerRecord;
 use crate::admission::Blocker;
 use crate::container::is_outdated;
-use crate::cpus::CpuPool;
+use crate::cpus::{CpuPool, CpuSet};
 use crate::planted::{self, Fault};
 use crate::pod::{PodMachine, Stage};
 
@@ -23,8 +23,8 @@ pub struct Capacity {
     pub amounts: Amounts,
     /// So many pods at most; `None` is no limit.
     pub pods: Option<u64>,
-    /// Its CPUs, where containers may have some for themselves.
-    pub cpus: Option<CpuPool>,
+    /// Its CPUs, by number.
+    pub cpus: CpuPool,
     /// What of it others have.
     pub others: Booking,
 }
@@ -36,6 +36,9 @@ pub struct Booking {
     pub amounts: Amounts,
     /// Ports of the host.
     pub ports: BTreeSet<u16>,
+    /// CPUs that they have for themselves.
+    #[serde(default)]
+    pub cpus: CpuSet,
 }
 
 /// What a pod was given, while it wants something else.

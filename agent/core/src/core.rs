@@ -278,8 +278,7 @@ impl Core {
         if let Some(blocker) = blocker.or_else(pressed).or_else(lacks) {
             return (Some(blocker), None);
         }
-        let pool = self.host.as_ref().and_then(|host| host.cpus.as_ref());
-        match cpus::pick(&self.pods, pool, uid) {
+        match cpus::pick(&self.pods, self.host.as_ref(), uid) {
             Ok(picked) => (None, Some(picked)),
             Err(blocker) => (Some(blocker), None),
         }
@@ -287,8 +286,11 @@ impl Core {
 
     /// Tells who runs where, if that has changed; before anything is begun for which it was changed.
     fn tell_cpus(&mut self) {
-        let Some(pool) = self.host.as_ref().and_then(|host| host.cpus.as_ref()) else { return };
-        let table = cpus::table(&self.pods, pool);
+        let Some(host) = self.host.as_ref() else { return };
+        // Who was told to keep off some is told when that is over.
+        let everywhere =
+            || self.cpu_table.as_ref().map(|_| CpuTable { shared: host.cpus.all(), ..CpuTable::default() });
+        let Some(table) = cpus::table(&self.pods, host).or_else(everywhere) else { return };
         if self.cpu_table.as_ref() != Some(&table) {
             self.effects.push_front(Effect::Confine { table: table.clone() });
             self.cpu_table = Some(table);

@@ -2,7 +2,8 @@
 //!
 //! A container of a guaranteed pod that asks for whole CPUs gets so many of its own when its pod is begun, and keeps them
 //! until nothing of the pod lives, over restarts of the daemon too. All others share the rest, reserved CPUs among it. Whole
-//! cores are given before single threads of cores.
+//! cores are given before single threads of cores. What others have for themselves, as Nomad's tasks with `cores` have, is
+//! nobody's here, whatever the policy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,20 +11,28 @@ use barepod_model::{ContainerKey, ContainerName, Pod, PodUid, QosClass, Reason};
 use serde::{Deserialize, Serialize};
 
 use crate::admission::Blocker;
-use crate::capacity::has_something;
+use crate::capacity::{Capacity, has_something};
 use crate::planted::{self, Fault};
 use crate::pod::PodMachine;
 
 /// CPUs by the kernel's numbers.
 pub type CpuSet = BTreeSet<u32>;
 
-/// The CPUs of the host, where containers may have some for themselves.
+/// The CPUs of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct CpuPool {
     /// The threads of each core, those of one socket together.
     pub cores: Vec<CpuSet>,
-    /// Never given to a container alone.
-    pub reserved: CpuSet,
+    /// Never given to a container alone; `None` where no container gets any.
+    pub reserved: Option<CpuSet>,
+}
+
+impl CpuPool {
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> CpuSet {
+        self.cores.iter().flatten().copied().collect()
+    }
 }
 
 /// Who runs where.
@@ -31,7 +40,7 @@ pub struct CpuPool {
 pub struct CpuTable {
     /// Containers that have CPUs for themselves.
     pub exclusive: BTreeMap<ContainerKey, CpuSet>,
-    /// All others.
+    /// All other containers.
     pub shared: CpuSet,
 }
 
@@ -57,11 +66,13 @@ fn taken(pods: &BTreeMap<PodUid, PodMachine>) -> impl Iterator<Item = (&PodMachi
 /// Picks the CPUs for a pod that is about to be begun.
 pub(crate) fn pick(
     pods: &BTreeMap<PodUid, PodMachine>,
-    pool: Option<&CpuPool>,
+    host: Option<&Capacity>,
     uid: &PodUid,
 ) -> Result<BTreeMap<ContainerName, CpuSet>, Blocker> {
-    let (Some(pool), Some(pod)) = (pool, pods.get(uid)) else { return Ok(BTreeMap::new()) };
-    let mut gone = pool.reserved.clone();
+    let (Some(host), Some(pod)) = (host, pods.get(uid)) else { return Ok(BTreeMap::new()) };
+    let Some(reserved) = &host.cpus.reserved else { return Ok(BTreeMap::new()) };
+    let pool = &host.cpus;
+    let mut gone = reserved | &host.others.cpus;
     if !planted::on(Fault::CpuGivenTwice) {
         let others = taken(pods).filter(|(other, _)| other.uid() != uid);
         gone.extend(others.flat_map(|(_, sets)| sets.values().flatten()));
@@ -103,20 +114,25 @@ fn from(free: &[CpuSet], cores: &[CpuSet], count: usize) -> CpuSet {
     set
 }
 
-/// Who runs where, as things are.
-pub(crate) fn table(pods: &BTreeMap<PodUid, PodMachine>, pool: &CpuPool) -> CpuTable {
-    let mut table = CpuTable { exclusive: BTreeMap::new(), shared: pool.cores.iter().flatten().copied().collect() };
+/// Who runs where, as things are; `None` where all run everywhere and are not told so.
+pub(crate) fn table(pods: &BTreeMap<PodUid, PodMachine>, host: &Capacity) -> Option<CpuTable> {
+    let (pool, others) = (&host.cpus, &host.others.cpus);
+    if pool.reserved.is_none() && others.is_empty() {
+        return None;
+    }
+    let mut table = CpuTable { exclusive: BTreeMap::new(), shared: &pool.all() - others };
     for (pod, sets) in taken(pods) {
         for (name, set) in sets {
             table.shared = &table.shared - set;
             table.exclusive.insert(pod.key(name), set.clone());
         }
     }
-    // A configuration that reserves fewer may leave the others nothing: what is reserved is theirs in any case.
+    // A configuration that reserves fewer may leave the others nothing, and so may a Nomad client: what is reserved is theirs
+    // in any case, and nothing can run nowhere.
     if table.shared.is_empty() {
-        table.shared = pool.reserved.clone();
+        table.shared = pool.reserved.clone().unwrap_or_else(|| pool.all());
     }
-    table
+    Some(table)
 }
 
 #[cfg(test)]

@@ -90,6 +90,7 @@ fn understood(said: v1::Booking) -> Result<Booking, Status> {
     Ok(Booking {
         amounts: amounts::from_message(said.amounts.unwrap_or_default()),
         ports: said.ports.into_iter().map(port).collect::<Result<_, _>>()?,
+        cpus: said.cpus.into_iter().collect(),
     })
 }
 
@@ -110,7 +111,7 @@ mod tests {
 
     #[test]
     fn what_is_no_port_is_refused() {
-        let said = |ports: &[u32]| understood(v1::Booking { amounts: None, ports: ports.to_vec() });
+        let said = |ports: &[u32]| understood(v1::Booking { ports: ports.to_vec(), ..v1::Booking::default() });
         assert_eq!(said(&[5432]).unwrap().ports, [5432].into());
         for wrong in [0, 65_536] {
             assert!(said(&[wrong]).unwrap_err().message().contains("is no port"));

@@ -238,6 +238,8 @@ reasons! {
     ConfigInvalid,
     /// The file of the daemon's configuration says something that a running daemon cannot change.
     ConfigNeedsRestart,
+    /// A Nomad cluster does not count what the pod has.
+    Unaccounted,
     /// The pod is gone.
     Deleted,
     /// A restart was asked for.
@@ -248,7 +250,7 @@ impl Reason {
     /// Whether it says that this host does not take a pod that another one might.
     #[must_use]
     pub fn is_of_the_node(self) -> bool {
-        self.is_out_of_resource() || matches!(self, Reason::Evicted | Reason::NodeShutdown)
+        self.is_out_of_resource() || matches!(self, Reason::Evicted | Reason::NodePorts | Reason::NodeShutdown)
     }
 
     /// Whether it says that the host has not enough left of something.

@@ -2,7 +2,7 @@
 //!
 //! While the daemon is away nothing is known, and nothing follows from that.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::outcome::{Outcome, last, outcome};
+use crate::outcome::{Outcome, Shown};
+use crate::service::Service;
 
 /// Pods that have gone and may still be asked for.
 const REMEMBERED: usize = 1024;
@@ -53,15 +54,28 @@ pub(crate) struct Facts {
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) link: Link,
-    pods: HashMap<String, Arc<Pod>>,
-    /// As they were last.
-    gone: VecDeque<Arc<Pod>>,
+    pods: HashMap<String, Arc<Shown>>,
+    /// How each ended, by its UID.
+    gone: VecDeque<(String, Outcome)>,
+}
+
+impl From<Link> for Seen {
+    /// Of a daemon that has no pods.
+    fn from(link: Link) -> Self {
+        Self { link, ..Self::default() }
+    }
 }
 
 impl Seen {
     /// A pod that is there.
-    pub(crate) fn pod(&self, uid: &str) -> Option<&Arc<Pod>> {
+    pub(crate) fn pod(&self, uid: &str) -> Option<&Arc<Shown>> {
         self.pods.get(uid)
+    }
+
+    /// What stands on this host whatever becomes of a job of Nomad's.
+    pub(crate) fn services(&self) -> BTreeMap<&str, &Service> {
+        let services = self.pods.values().filter_map(|shown| shown.service.as_ref());
+        services.map(|service| (service.name.as_str(), service)).collect()
     }
 
     fn is_up(&self) -> bool {
@@ -69,16 +83,17 @@ impl Seen {
     }
 
     fn went(&self, uid: &str) -> Option<Outcome> {
-        self.gone.iter().rev().find(|pod| pod.uid == uid).map(|pod| last(pod))
+        self.gone.iter().rev().find(|(gone, _)| gone == uid).map(|(_, last)| last.clone())
     }
 
     fn put(&mut self, pod: Pod) {
-        self.pods.insert(pod.uid.clone(), Arc::new(pod));
+        self.pods.insert(pod.uid.clone(), Arc::new(Shown::of(pod)));
     }
 
     fn take(&mut self, pod: Pod) {
         self.pods.remove(&pod.uid);
-        self.gone.push_back(Arc::new(pod));
+        let Shown { pod, last, .. } = Shown::of(pod);
+        self.gone.push_back((pod.uid, last));
         let surplus = self.gone.len().saturating_sub(REMEMBERED);
         drop(self.gone.drain(..surplus));
     }
@@ -132,7 +147,7 @@ impl Daemon {
         let mut seen = self.seen();
         loop {
             let end = |seen: &Seen| match seen.pod(uid) {
-                Some(pod) => outcome(pod).map(Some),
+                Some(shown) => shown.end.clone().map(Some),
                 None => seen.went(uid).map(Some).or_else(|| seen.is_up().then_some(None)),
             };
             let Ok(found) = seen.wait_for(|seen| end(seen).is_some()).await.map(|seen| end(&seen).flatten()) else {
@@ -236,7 +251,7 @@ async fn follow(socket: &Path, tell: &watch::Sender<Seen>, pause: &mut Duration)
                 tell.send_modify(|seen| (seen.pods, seen.link) = (pods, link));
             }
             (watch_response::Kind::Present, Some(pod), Some(listed)) => {
-                listed.insert(pod.uid.clone(), Arc::new(pod));
+                listed.insert(pod.uid.clone(), Arc::new(Shown::of(pod)));
             }
             (watch_response::Kind::Present, Some(pod), None) => tell.send_modify(|seen| seen.put(pod)),
             (watch_response::Kind::Gone, Some(pod), _) => tell.send_modify(|seen| seen.take(pod)),

@@ -11,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::daemon::{Daemon, Link, words};
+use crate::daemon::{Daemon, Link, Seen, words};
 use crate::table::Table;
 use crate::wire::driver::fingerprint_response::HealthState;
 use crate::wire::driver::{DriverTaskEvent, FingerprintResponse};
@@ -21,30 +21,52 @@ pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send
 
 /// How long the first word waits for the daemon's.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// What changes together is told together.
+const SETTLE: Duration = Duration::from_secs(1);
 /// Pause before events are asked for again.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// At once, and whenever it has changed, until `stop`. It does not end before: the client would ask again at once.
 pub(crate) fn stream(daemon: Daemon, stop: CancellationToken) -> Answers<FingerprintResponse> {
     let first = (daemon, None);
-    let next = |(daemon, before): (Daemon, Option<Link>)| async move {
-        let link = match before {
-            None => daemon.link(PATIENCE).await,
-            Some(before) => {
-                let mut seen = daemon.seen();
-                let changed = seen.wait_for(|seen| seen.link != before).await.ok().map(|seen| seen.link.clone());
-                match changed {
-                    Some(link) => link,
-                    None => std::future::pending().await,
-                }
+    let next = |(daemon, before): (Daemon, Option<FingerprintResponse>)| async move {
+        let now = match before {
+            None => {
+                daemon.link(PATIENCE).await;
+                response(&daemon.seen().borrow())
             }
+            Some(before) => changed(&daemon, &before).await,
         };
-        Some((Ok(response(&link)), (daemon, Some(link))))
+        Some((Ok(now.clone()), (daemon, Some(now))))
     };
     Box::pin(stream::unfold(first, next).take_until(stop.cancelled_owned()))
 }
 
-fn response(link: &Link) -> FingerprintResponse {
+/// What there is to say once it is something else.
+async fn changed(daemon: &Daemon, before: &FingerprintResponse) -> FingerprintResponse {
+    let mut seen = daemon.seen();
+    loop {
+        let now = response(&seen.borrow_and_update());
+        if now.health != before.health {
+            return now;
+        }
+        if now != *before {
+            // Pods that come and go together are one answer.
+            tokio::time::sleep(SETTLE).await;
+            let now = response(&seen.borrow_and_update());
+            if now != *before {
+                return now;
+            }
+        }
+        if seen.changed().await.is_err() {
+            // The plugin ends.
+            return std::future::pending().await;
+        }
+    }
+}
+
+fn response(seen: &Seen) -> FingerprintResponse {
+    let link = &seen.link;
     let (health, attributes) = match link {
         Link::Up(facts) => {
             let text = |text: &str| attribute::Value::StringVal(text.to_owned());
@@ -55,6 +77,10 @@ fn response(link: &Link) -> FingerprintResponse {
             ]);
             for preset in &facts.presets {
                 attributes.insert(format!("driver.barepod.preset.{preset}"), attribute::Value::BoolVal(true));
+            }
+            let services = seen.services();
+            for (name, value) in services.values().flat_map(|service| service.attributes()) {
+                attributes.insert(name, text(value));
             }
             (HealthState::Healthy, attributes)
         }
@@ -141,12 +167,13 @@ mod tests {
     #[test]
     fn a_daemon_that_is_away_makes_the_driver_unhealthy_and_says_why() {
         let facts = Facts { version: "0.1.0".to_owned(), presets: vec!["postgresql".to_owned()], ..Facts::default() };
-        let healthy = response(&Link::Up(facts));
+        let response = |link| response(&Seen::from(link));
+        let healthy = response(Link::Up(facts));
         assert_eq!(healthy.health(), HealthState::Healthy);
         assert!(healthy.attributes.contains_key("driver.barepod.preset.postgresql"));
 
-        let down = response(&Link::Down("it is not running".to_owned()));
+        let down = response(Link::Down("it is not running".to_owned()));
         assert_eq!((down.health(), down.health_description.as_str()), (HealthState::Unhealthy, "it is not running"));
-        assert_eq!(response(&Link::Absent(String::new())).health(), HealthState::Undetected);
+        assert_eq!(response(Link::Absent(String::new())).health(), HealthState::Undetected);
     }
 }

@@ -23,6 +23,7 @@ mod names;
 mod outcome;
 mod resources;
 mod schema;
+mod service;
 mod settings;
 mod start;
 mod stats;

@@ -58,7 +58,7 @@ pub(crate) fn pass_on(daemon: &Daemon, task: &Arc<Task>, since: &Since) {
         (LogStream::Stdout, &task.config.stdout_path, since.stdout),
         (LogStream::Stderr, &task.config.stderr_path, since.stderr),
     ];
-    for (stream, path, since) in streams.into_iter().filter(|(_, path, _)| !path.is_empty()) {
+    for (stream, path, since) in streams.into_iter().filter(|(_, path, _)| is_collected(path)) {
         let (daemon, task) = (daemon.clone(), Arc::clone(task));
         let pump = Pump { daemon, task: Arc::clone(&task), stream, path: path.into(), last: since.map(Mark::from) };
         let over = task.over.clone();
@@ -69,6 +69,11 @@ pub(crate) fn pass_on(daemon: &Daemon, task: &Arc<Task>, since: &Since) {
             }
         });
     }
+}
+
+/// A job may say that a task's log is nobody's (`logs { disabled = true }`).
+fn is_collected(path: &str) -> bool {
+    !matches!(path, "" | "/dev/null")
 }
 
 /// One stream of a task.

@@ -3,6 +3,7 @@
 use barepod_api::v1::Pod;
 use serde_json::Value;
 
+use crate::service::{self, Service};
 use crate::wire::driver::{ExitResult, WaitTaskResponse};
 
 /// How a task ended.
@@ -57,9 +58,22 @@ const FAILURES: [&str; 8] = [
     "InvalidImageName",
 ];
 
+/// A pod as the daemon shows it, as far as it is looked at.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Shown {
+    /// Without its object.
+    pub(crate) pod: Pod,
+    /// How it has ended, if it has.
+    pub(crate) end: Option<Outcome>,
+    /// How it had ended when nothing was left of it.
+    pub(crate) last: Outcome,
+    /// What it is to who places jobs beside it.
+    pub(crate) service: Option<Service>,
+}
+
 /// Where a pod stands.
-pub(crate) fn begun(pod: &Pod) -> Begun {
-    if let Some(outcome) = outcome(pod) {
+pub(crate) fn begun(Shown { pod, end, .. }: &Shown) -> Begun {
+    if let Some(outcome) = end.clone() {
         // A pod that is not restarted is over as soon as its process cannot be made.
         let never_ran = FAILURES.iter().any(|reason| outcome.message.starts_with(reason));
         return if never_ran { Begun::Fails(outcome.message) } else { Begun::Over(outcome) };
@@ -79,17 +93,15 @@ pub(crate) fn begun(pod: &Pod) -> Begun {
     Begun::Waits(if pod.reason.is_empty() { String::new() } else { says(&pod.reason, &pod.message) })
 }
 
-/// How a pod has ended, if it has.
-pub(crate) fn outcome(pod: &Pod) -> Option<Outcome> {
-    let object: Value = serde_json::from_str(&pod.object).ok()?;
-    let status = &object["status"];
-    matches!(status["phase"].as_str(), Some("Succeeded" | "Failed")).then(|| ended(pod, status))
-}
-
-/// How a pod had ended when nothing was left of it.
-pub(crate) fn last(pod: &Pod) -> Outcome {
-    let object: Value = serde_json::from_str(&pod.object).unwrap_or_default();
-    ended(pod, &object["status"])
+impl Shown {
+    /// Reads its object once, and lets go of it: who waits for one pod looks at all changes of all pods.
+    pub(crate) fn of(mut pod: Pod) -> Self {
+        let object: Value = serde_json::from_str(&std::mem::take(&mut pod.object)).unwrap_or_default();
+        let status = &object["status"];
+        let last = ended(&pod, status);
+        let end = matches!(status["phase"].as_str(), Some("Succeeded" | "Failed")).then(|| last.clone());
+        Self { service: service::of(&pod, &object), pod, end, last }
+    }
 }
 
 /// The first container that failed speaks for all.
@@ -148,25 +160,25 @@ mod tests {
     fn a_pod_that_is_over_tells_code_signal_and_what_killed_it() {
         let oom = json!({"exitCode": 137, "signal": 9, "reason": "OOMKilled"});
         let wanted = Outcome { exit_code: 137, signal: 9, oom_killed: true, message: "OOMKilled".to_owned() };
-        assert_eq!(outcome(&pod("Failed", &oom)), Some(wanted));
+        assert_eq!(Shown::of(pod("Failed", &oom)).end, Some(wanted));
         let done = json!({"exitCode": 0, "reason": "Completed"});
-        assert_eq!(outcome(&pod("Succeeded", &done)), Some(Outcome::default()));
-        assert_eq!(outcome(&pod("Running", &done)), None);
+        assert_eq!(Shown::of(pod("Succeeded", &done)).end, Some(Outcome::default()));
+        assert_eq!(Shown::of(pod("Running", &done)).end, None);
     }
 
     #[test]
     fn a_pod_that_failed_as_a_whole_tells_why() {
         let object = json!({"status": {"phase": "Failed"}}).to_string();
         let pod = Pod { object, reason: "Evicted".to_owned(), message: "no memory".to_owned(), ..Pod::default() };
-        assert_eq!(outcome(&pod), Some(Outcome::unknown("Evicted: no memory")));
+        assert_eq!(Shown::of(pod).end, Some(Outcome::unknown("Evicted: no memory")));
     }
 
     #[test]
     fn what_cannot_be_started_is_told_from_what_only_waits() {
-        let fails = begun(&waiting("RunContainerError", "no such file"));
+        let fails = begun(&Shown::of(waiting("RunContainerError", "no such file")));
         assert_eq!(fails, Begun::Fails("container main: RunContainerError: no such file".to_owned()));
-        assert_eq!(begun(&waiting("ContainerCreating", "")), Begun::Waits(String::new()));
+        assert_eq!(begun(&Shown::of(waiting("ContainerCreating", ""))), Begun::Waits(String::new()));
         let never = json!({"exitCode": 128, "reason": "StartError", "message": "no such file"});
-        assert_eq!(begun(&pod("Failed", &never)), Begun::Fails("StartError: no such file".to_owned()));
+        assert_eq!(begun(&Shown::of(pod("Failed", &never))), Begun::Fails("StartError: no such file".to_owned()));
     }
 }

@@ -125,7 +125,8 @@ pub(crate) fn container(daemon: &Daemon, task: &Task) -> Result<String, Status> 
     let seen = daemon.seen();
     let seen = seen.borrow();
     let pod = seen.pod(&task.kept.pod.uid);
-    let regular = pod.and_then(|pod| pod.containers.iter().find(|container| !container.init && !container.ephemeral));
+    let regular =
+        pod.and_then(|shown| shown.pod.containers.iter().find(|container| !container.init && !container.ephemeral));
     let name = regular.map(|container| container.name.clone());
     name.ok_or_else(|| Status::unavailable("the task's pod is not shown by barepodd now; try again"))
 }

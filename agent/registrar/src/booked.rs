@@ -1,7 +1,8 @@
 //! What Nomad has given on this host to tasks that are no pods. Pure.
 //!
 //! Tasks of the driver `barepod` are pods, and the daemon counts those itself. Of a group with tasks of both kinds each task
-//! counts for itself, and the group's disk counts where there is one that is no pod.
+//! counts for itself, and the group's disk counts where there is one that is no pod. Cores that any task has for itself are
+//! told as they are: the client does not put pods where they are not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
@@ -161,9 +162,13 @@ impl Sum {
 /// All that they have that is not barepod's to count.
 #[must_use]
 pub fn booked(allocations: &[Allocation], scale: Scale) -> v1::Booking {
-    let (mut sum, mut disk, mut ports) = (Sum::default(), 0_u64, BTreeSet::new());
+    let (mut sum, mut disk, mut ports, mut cpus) = (Sum::default(), 0_u64, BTreeSet::new(), BTreeSet::new());
     for allocation in allocations.iter().filter(|allocation| allocation.is_live()) {
         let Some(given) = &allocation.allocated_resources else { continue };
+        // Also those of tasks that are pods: no other pod runs there.
+        cpus.extend(
+            given.tasks.iter().flatten().flat_map(|(_, task)| task.cpu.reserved_cores.iter().flatten().copied()),
+        );
         let foreign: Vec<_> = given.tasks.iter().flatten().filter(|(name, _)| !allocation.is_pod(name)).collect();
         if foreign.is_empty() {
             continue;
@@ -184,6 +189,7 @@ pub fn booked(allocations: &[Allocation], scale: Scale) -> v1::Booking {
             ..v1::Amounts::default()
         }),
         ports: ports.into_iter().filter(|port| (1..=65_535).contains(port)).collect(),
+        cpus: cpus.into_iter().map(u32::from).collect(),
     }
 }
 
@@ -272,6 +278,20 @@ mod tests {
         assert_eq!(count(json!([one])), (155, 110, 0, vec![]));
         one["AllocatedResources"]["Tasks"]["main"]["Cpu"]["ReservedCores"] = json!([1]);
         assert_eq!(count(json!([one])).0, 205, "cores are nobody else's at any time");
+    }
+
+    #[test]
+    fn cores_of_ones_own_are_known_by_their_numbers_also_those_of_pods() {
+        let mut all = [
+            allocation("running", &[("a", "raw_exec", 2000, 64)], json!({})),
+            allocation("running", &[("a", "barepod", 2000, 64)], json!({})),
+            allocation("failed", &[("a", "exec", 2000, 64)], json!({})),
+        ];
+        for (one, core) in all.iter_mut().zip([1, 3, 0]) {
+            one["AllocatedResources"]["Tasks"]["a"]["Cpu"]["ReservedCores"] = json!([core]);
+        }
+        let allocations: Vec<Allocation> = serde_json::from_value(json!(all)).unwrap();
+        assert_eq!(booked(&allocations, SCALE).cpus, [1, 3]);
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Place {
     pub namespace: String,
     /// CPU on both sides.
     pub scale: Scale,
+    /// Nomad collects what pods write.
+    pub collect_logs: bool,
 }
 
 /// A job as it should be.
@@ -95,7 +97,8 @@ fn body(id: &str, pod: &Wanted, place: &Place) -> Value {
         "Driver": DRIVER,
         "Config": {"adopt": format!("{}/{}", pod.namespace, pod.name), "on_stop": "detach"},
         "Resources": resources,
-        "LogConfig": {"MaxFiles": 1, "MaxFileSizeMB": 5},
+        // Else each task has a process of Nomad's that collects its log.
+        "LogConfig": {"MaxFiles": 1, "MaxFileSizeMB": 5, "Disabled": !place.collect_logs},
     });
     json!({
         "ID": id,
@@ -157,7 +160,7 @@ pub(crate) mod tests {
     pub(crate) fn place() -> Place {
         let node_resources = NodeResources { cpu: NodeCpu { cpu_shares: 5000 } };
         let node = Node { id: "0a1b2c3d-rest".to_owned(), node_pool: String::new(), node_resources };
-        Place { node, namespace: "barepod".to_owned(), scale: Scale { mhz: 5000, milli: 2000 } }
+        Place { node, namespace: "barepod".to_owned(), scale: Scale { mhz: 5000, milli: 2000 }, collect_logs: false }
     }
 
     pub(crate) fn wanted(name: &str) -> Wanted {

@@ -30,6 +30,7 @@ pub mod status;
 mod tls;
 mod token;
 pub mod verdict;
+mod volumes;
 pub mod wanted;
 
 pub use client::{Client, ClientError};

@@ -1,6 +1,7 @@
 //! The loop: what has changed on either side leads to what should be, and that to a few requests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,8 +22,10 @@ use crate::follow::{self, Complaint, Pauses, Pods};
 use crate::job::{Job, Place};
 use crate::jobs;
 use crate::node::{Node, NodeError, Scale};
+use crate::settings::held;
 use crate::token::TokenWatch;
 use crate::verdict::{Plan, Verdict};
+use crate::volumes::{self, Volumes};
 use crate::wanted::{Told, told};
 use crate::{Client, ClientError};
 
@@ -47,6 +50,9 @@ pub struct Registrar {
     refused: BTreeMap<String, String>,
     /// What the daemon was last told.
     booked: Option<v1::Booking>,
+    volumes: Volumes,
+    /// That directories are not known as volumes.
+    unshown: Complaint,
     token: TokenWatch,
     complaint: Complaint,
     /// That the settings are gone.
@@ -94,6 +100,8 @@ impl Registrar {
             compared: BTreeMap::new(),
             refused: BTreeMap::new(),
             booked: None,
+            volumes: Volumes::default(),
+            unshown: Complaint::default(),
             token: TokenWatch::default(),
             complaint: Complaint::default(),
             unsettled: Complaint::default(),
@@ -133,7 +141,8 @@ impl Registrar {
         let node = Node::find(&self.client).await?;
         let host = self.daemon.host(v1::HostRequest {}).await?.into_inner();
         let scale = Scale::of(&node, &host);
-        Ok(Place { node, namespace: self.client.settings().namespace.clone(), scale })
+        let settings = self.client.settings();
+        Ok(Place { node, namespace: settings.namespace.clone(), scale, collect_logs: settings.collect_logs })
     }
 
     /// Until this host is another node.
@@ -159,6 +168,7 @@ impl Registrar {
                 looked = Instant::now();
                 self.refused.clear();
                 self.booked = None;
+                self.volumes.doubt();
                 match self.place().await {
                     Ok(now) if now.node.id != place.node.id => return,
                     Ok(now) => place = now,
@@ -168,10 +178,10 @@ impl Registrar {
             }
             let seen = (pods.borrow_and_update().clone(), jobs.borrow_and_update().clone());
             let allocations = allocations.borrow_and_update().clone();
-            if !self.is_wanted() {
+            let Some(_held) = self.hold() else {
                 wait = RESYNC;
                 continue;
-            }
+            };
             let what = "the books are not as they should be";
             match self.round(&place, seen, allocations).await {
                 Ok(()) => self.complaint.is_over(what),
@@ -181,15 +191,15 @@ impl Registrar {
         }
     }
 
-    /// Whether there are settings still. `barepod nomad reset` takes them away, and a file system may.
-    fn is_wanted(&mut self) -> bool {
+    /// Holds the settings for a round, if they are there still. `barepod nomad reset` takes them away, and a file system may.
+    fn hold(&mut self) -> Option<File> {
         let what = "the books stay as they are";
-        let is_there = self.settings.exists();
-        match is_there {
-            true => self.unsettled.is_over(what),
-            false => self.unsettled.say(what, &format!("{} is gone", self.settings.display())),
+        let held = held(&self.settings);
+        match held {
+            Some(_) => self.unsettled.is_over(what),
+            None => self.unsettled.say(what, &format!("{} is gone", self.settings.display())),
         }
-        is_there
+        held
     }
 
     async fn round(
@@ -224,7 +234,18 @@ impl Registrar {
                 Err(error) => return Err(error),
             }
         }
+        self.show_volumes(place, &pods).await;
         fault.map_or(Ok(()), Err)
+    }
+
+    /// What is wrong with them is no reason not to count.
+    async fn show_volumes(&mut self, place: &Place, pods: &Pods) {
+        let what = "data directories are not known to Nomad as host volumes";
+        let wanted = volumes::Wanted::of(pods.values().map(Arc::as_ref));
+        match self.volumes.settle(&self.client, &place.node, &wanted).await {
+            Ok(()) => self.unshown.is_over(what),
+            Err(error) => self.unshown.say(what, &error.with_remedy()),
+        }
     }
 
     async fn book(&mut self, all: v1::Booking) -> Result<(), Status> {

@@ -1,14 +1,19 @@
 //! Where Nomad is, and what this host is known by there: a file that `barepod nomad setup` writes.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use barepod_credentials::files;
 use serde::{Deserialize, Serialize};
 
 /// The file, below the administrator's configuration.
 pub(crate) const FILE: &str = "nomad/registrar.yaml";
 /// The token, beside it.
 pub(crate) const TOKEN: &str = "nomad/token";
+/// How long a round of the registrar is waited for: one request that is not answered takes half as long.
+const LONGEST: Duration = Duration::from_secs(60);
 /// Nomad's own port.
 const PORT: u16 = 4646;
 
@@ -40,6 +45,33 @@ pub struct Settings {
     /// The name in the agent's certificate, such as `client.global.nomad`, if it is not the address's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_server_name: Option<String>,
+    /// Nomad collects what counted pods write: one more process of its own for each, of some 15 MB.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub collect_logs: bool,
+}
+
+/// Holds the file for who acts by it, so that [`end`] comes before or after what is being done. `None` where it is gone or about
+/// to go.
+pub(crate) fn held(path: &Path) -> Option<File> {
+    let file = File::open(path).ok()?;
+    file.try_lock_shared().ok()?;
+    // It may have gone before it was held.
+    path.exists().then_some(file)
+}
+
+/// Removes the file once nobody acts by it any more, or has for so long that it is no reason to wait. False where there is none.
+pub(crate) async fn end(path: &Path) -> io::Result<bool> {
+    let file = match fs_err::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other?,
+    };
+    let taken = async {
+        while file.file().try_lock().is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LONGEST, taken).await.ok();
+    files::remove(path)
 }
 
 fn address() -> String {
@@ -61,6 +93,7 @@ impl Default for Settings {
             cert_file: None,
             key_file: None,
             tls_server_name: None,
+            collect_logs: false,
         }
     }
 }
@@ -161,6 +194,24 @@ mod tests {
     fn what_is_written_is_what_is_read() {
         let settings = Settings { region: Some("eu".to_owned()), token_file: Some("/t".into()), ..Settings::default() };
         assert_eq!(read(&serde_saphyr::to_string(&settings).unwrap()).unwrap(), settings);
+    }
+
+    #[tokio::test]
+    async fn the_file_goes_when_nobody_acts_by_it_and_then_nobody_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("registrar.yaml");
+        std::fs::write(&path, "{}").unwrap();
+        let (one, other) = (held(&path).unwrap(), held(&path).unwrap());
+        let ending = end(&path);
+        tokio::pin!(ending);
+        tokio::select! {
+            biased;
+            _ = &mut ending => panic!("somebody acts by it"),
+            () = tokio::time::sleep(Duration::from_millis(200)) => {}
+        }
+        drop((one, other));
+        assert!(ending.await.unwrap());
+        assert!(held(&path).is_none() && !end(&path).await.unwrap());
     }
 
     #[test]

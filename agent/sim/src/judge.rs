@@ -245,6 +245,9 @@ impl World<'_> {
     /// No CPU belongs to two, and what lives keeps its own. The table is in force when it is told.
     pub(crate) fn confined(&mut self, table: &CpuTable) -> Result<(), Violation> {
         let mut seen = table.shared.clone();
+        if let Some(theirs) = seen.intersection(&self.others.cpus).next() {
+            return Err(violated(Invariant::OwnCpus, format!("CPU {theirs} is another scheduler's, and all share it")));
+        }
         for (key, set) in &table.exclusive {
             if let Some(twice) = set.iter().find(|cpu| !seen.insert(**cpu)) {
                 return Err(violated(Invariant::OwnCpus, format!("CPU {twice} of {key} is another's too")));

@@ -168,14 +168,15 @@ pub(crate) fn capacity() -> Capacity {
     let amounts =
         Amounts { cpu: MilliCpu(5000), memory: Bytes(14 << 30), storage: Bytes(1 << 40), ..Amounts::default() };
     let cores = vec![[0, 4].into(), [1, 5].into(), [2, 6].into(), [3].into()];
-    let cpus = Some(CpuPool { cores, reserved: [0].into() });
+    let cpus = CpuPool { cores, reserved: Some([0].into()) };
     Capacity { amounts, pods: Some(6), cpus, ..Capacity::default() }
 }
 
 /// What others have of it, on one host of four, until all faults cease.
 pub(crate) fn others(seed: u64) -> Booking {
     let amounts = Amounts { cpu: MilliCpu(1500), memory: Bytes(4 << 30), ..Amounts::default() };
-    if seed.is_multiple_of(4) { Booking { amounts, ..Booking::default() } } else { Booking::default() }
+    let booking = Booking { amounts, cpus: [1, 5].into(), ..Booking::default() };
+    if seed.is_multiple_of(4) { booking } else { Booking::default() }
 }
 
 fn resize_policy(rng: &mut Rng) -> ResizePolicy {

@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use barepod_tests::peers::NOMAD_FLEET;
 
 use crate::peers;
 use crate::repository::{Repository, succeed};
@@ -118,6 +119,9 @@ pub(crate) fn run(repository: &Repository, purpose: Purpose) -> anyhow::Result<(
     TOOLS.iter().filter(|tool| tool.purpose <= purpose).try_for_each(|tool| install(repository, tool))?;
     if purpose >= Purpose::Test {
         peers::run(repository)?;
+    }
+    if purpose >= Purpose::Bench {
+        peers::build(repository, &[NOMAD_FLEET])?;
     }
     Ok(())
 }

@@ -132,6 +132,15 @@ func ended(t *testing.T, h *testutils.DriverHarness, id string) *drivers.ExitRes
 	}
 }
 
+// heard waits until a task has written this and nothing else.
+func heard(t *testing.T, task *drivers.TaskConfig, text string) {
+	says := func() (bool, error) {
+		data, err := os.ReadFile(filepath.Join(filepath.Dir(task.StdoutPath), "main.stdout.0"))
+		return strings.TrimSpace(string(data)) == text, fmt.Errorf("%q %w", data, err)
+	}
+	testutil.WaitForResult(says, func(err error) { t.Fatal("stdout", err) })
+}
+
 func TestLoader(t *testing.T) {
 	driver := filepath.Join(t.TempDir(), "barepod-nomad-driver")
 	must.NoError(t, os.Symlink(os.Getenv("DRIVER"), driver))
@@ -169,6 +178,8 @@ func TestSignalAndExitCode(t *testing.T) {
 	h := harness(t)
 	task, _ := begin(t, h, idle)
 	must.Error(t, h.SignalTask(task.ID, "SIGNOTHING"))
+	// Before its trap is set, the first process of its namespace hears no signal.
+	heard(t, task, "begun")
 	must.NoError(t, h.SignalTask(task.ID, "SIGUSR1"))
 	must.Eq(t, 7, ended(t, h, task.ID).ExitCode)
 }
@@ -219,6 +230,24 @@ func TestLogs(t *testing.T) {
 	}
 	testutil.WaitForResult(says("main.stdout.0", "one\nthree"), func(err error) { t.Fatal("stdout", err) })
 	testutil.WaitForResult(says("main.stderr.0", "two"), func(err error) { t.Fatal("stderr", err) })
+}
+
+func TestDevicesAndMounts(t *testing.T) {
+	h := harness(t)
+	shared := t.TempDir()
+	must.NoError(t, os.Chmod(shared, 0o755))
+	must.NoError(t, os.WriteFile(filepath.Join(shared, "model"), []byte("weights"), 0o644))
+	task := task(t, h, `cat /models/model; test -c /dev/zero-of-mine && head -c 3 /dev/zero-of-mine | tr "\0" z; echo; \
+		echo "$VISIBLE"; touch /models/x || echo read-only; cat /proc/self/mountinfo >&2`)
+	task.Devices = []*drivers.DeviceConfig{{TaskPath: "/dev/zero-of-mine", HostPath: "/dev/zero", Permissions: "rw"}}
+	task.Mounts = []*drivers.MountConfig{{TaskPath: "/models", HostPath: shared, Readonly: true, PropagationMode: "private"}}
+	task.DeviceEnv = map[string]string{"VISIBLE": "GPU-1"}
+	task.Env = map[string]string{"VISIBLE": "GPU-1"}
+	_, _, err := h.StartTask(task)
+	must.NoError(t, err)
+	t.Cleanup(func() { _ = h.DestroyTask(task.ID, true) })
+	must.Eq(t, 0, ended(t, h, task.ID).ExitCode)
+	heard(t, task, "weightszzz\nGPU-1\nread-only")
 }
 
 func TestStats(t *testing.T) {

@@ -61,6 +61,10 @@ pub(crate) struct NomadSetup {
     /// The name in the agent's certificate, such as client.global.nomad.
     #[arg(long, env = "NOMAD_TLS_SERVER_NAME", value_name = "NAME")]
     pub(crate) tls_server_name: Option<String>,
+    /// Have Nomad collect what counted pods write, for `nomad alloc logs`: one more process of Nomad's for each pod. The policy
+    /// must let the source nomad read it.
+    #[arg(long)]
+    pub(crate) collect_logs: bool,
     /// A management token [default: NOMAD_TOKEN].
     #[arg(long, value_name = "FILE")]
     pub(crate) management_token_file: Option<PathBuf>,

@@ -49,6 +49,7 @@ fn wanted(socket: &Path, args: NomadSetup) -> Result<Wanted> {
         cert_file: args.cert_file,
         key_file: args.key_file,
         tls_server_name: args.tls_server_name,
+        collect_logs: args.collect_logs,
     };
     Ok(Wanted {
         settings,

@@ -18,7 +18,9 @@ fn asking(mut pod: Pod, cpu: u64) -> Pod {
 
 fn others(cpu: u64, ports: &[u16]) -> Input {
     let amounts = Amounts { cpu: MilliCpu(cpu), ..Amounts::default() };
-    Input::Booked { others: Box::new(Booking { amounts, ports: ports.iter().copied().collect() }) }
+    Input::Booked {
+        others: Box::new(Booking { amounts, ports: ports.iter().copied().collect(), ..Booking::default() }),
+    }
 }
 
 #[test]
@@ -62,4 +64,24 @@ fn a_port_that_others_have_is_no_pods() {
     assert!(view.message.contains("5432/TCP"), "{}", view.message);
     bench.tell(others(0, &[]));
     assert_eq!(bench.starts(), [main_key(&database, 0)]);
+}
+
+#[test]
+fn a_pod_of_a_cluster_whose_port_is_taken_has_failed_so_that_it_is_sent_elsewhere() {
+    let mut bench = bench();
+    bench.tell(others(0, &[5432]));
+    let of_a_cluster = |name: &str, number: u16| {
+        let mut pod = pod(name, name);
+        pod.source = Source::Kubernetes;
+        pod.data_paths.insert(HostPort { protocol: "TCP".to_owned(), number, address: None }.path());
+        pod
+    };
+    let (foreign, own, second) = (of_a_cluster("a", 5432), of_a_cluster("b", 80), of_a_cluster("c", 80));
+    bench.run(&foreign);
+    bench.run(&own);
+    bench.run(&second);
+    for (pod, phase) in [(&foreign, Phase::Failed), (&own, Phase::Running), (&second, Phase::Failed)] {
+        assert_eq!(bench.view(pod).phase, phase, "{:?}", pod.name);
+    }
+    assert_eq!(bench.view(&foreign).reason, Some(Reason::NodePorts));
 }

@@ -1,6 +1,6 @@
 //! What the host has for pods: who gets it, and what becomes of changes for which there is no room.
 
-use barepod_core::{Capacity, CpuPool, CpuTable, Effect, Input, Observation, Progress};
+use barepod_core::{Booking, Capacity, CpuPool, CpuTable, Effect, Input, Observation, Progress};
 use barepod_model::*;
 
 use crate::bench::{Bench, Ledger, container, key_of, main_key, pod};
@@ -310,9 +310,13 @@ fn a_container_that_is_to_become_smaller_has_its_part_until_that_is_so() {
 
 /// A host of four CPUs in two cores, of which one thread is reserved.
 fn pooled() -> Bench {
+    let pool = CpuPool { cores: vec![[0, 2].into(), [1, 3].into()], reserved: Some([0].into()) };
+    Bench::with_capacity(Capacity { cpus: pool, ..pooled_amounts() })
+}
+
+fn pooled_amounts() -> Capacity {
     let amounts = Amounts { cpu: MilliCpu(4000), memory: Bytes(4 << 30), ..Amounts::default() };
-    let pool = CpuPool { cores: vec![[0, 2].into(), [1, 3].into()], reserved: [0].into() };
-    Bench::with_capacity(Capacity { amounts, cpus: Some(pool), ..Capacity::default() })
+    Capacity { amounts, ..Capacity::default() }
 }
 
 fn guaranteed(mut pod: Pod, cpu: u64) -> Pod {
@@ -342,6 +346,34 @@ fn whole_cpus_of_guaranteed_pods_are_their_own_and_the_others_share_the_rest() {
     let order = |wanted: fn(&Effect) -> bool| bench.log.iter().position(wanted);
     let (said, begun) = (order(|e| matches!(e, Effect::Confine { .. })), order(|e| matches!(e, Effect::Start { .. })));
     assert!(said < begun, "it is said before anything runs there");
+}
+
+#[test]
+fn what_others_have_for_themselves_is_neither_shared_nor_given_until_they_give_it_back() {
+    let mut bench = pooled();
+    bench.run(&guaranteed(pod("b", "half"), 500));
+    let booking = |cpus: &[u32]| Booking { cpus: cpus.iter().copied().collect(), ..Booking::default() };
+    bench.tell(Input::Booked { others: Box::new(booking(&[1, 3])) });
+    assert_eq!(table(&bench).shared, [0, 2].into());
+    let own = guaranteed(pod("a", "own"), 2000);
+    bench.apply(&own);
+    assert_eq!(bench.view(&own).reason, Some(Reason::OutOfcpu));
+    bench.tell(Input::Booked { others: Box::new(booking(&[3])) });
+    assert_eq!(table(&bench).exclusive[&main_key(&own, 0).container_key()], [1, 2].into());
+    assert_eq!(table(&bench).shared, [0].into());
+}
+
+#[test]
+fn also_where_no_container_gets_any_all_keep_off_what_others_have() {
+    let cpus = CpuPool { cores: vec![[0].into(), [1].into()], reserved: None };
+    let mut bench = Bench::with_capacity(Capacity { cpus, ..pooled_amounts() });
+    bench.run(&guaranteed(pod("b", "own"), 1000));
+    assert!(!bench.log.iter().any(|effect| matches!(effect, Effect::Confine { .. })), "nobody is told of nothing");
+    for (theirs, shared) in [(&[1][..], &[0][..]), (&[], &[0, 1]), (&[0, 1], &[0, 1])] {
+        let cpus = theirs.iter().copied().collect();
+        bench.tell(Input::Booked { others: Box::new(Booking { cpus, ..Booking::default() }) });
+        assert_eq!(table(&bench), CpuTable { shared: shared.iter().copied().collect(), ..CpuTable::default() });
+    }
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl ResourceRules {
     /// What is left for pods on a host that has so much.
     /// `cores` are the threads of each of its cores.
     pub(crate) fn capacity(&self, host: Amounts, cores: Vec<CpuSet>) -> Capacity {
-        let cpus = self.reserved_cpus.clone().map(|reserved| CpuPool { cores, reserved });
+        let cpus = CpuPool { cores, reserved: self.reserved_cpus.clone() };
         Capacity { amounts: host.less(self.reserved), pods: self.max_pods, cpus, ..Capacity::default() }
     }
 }

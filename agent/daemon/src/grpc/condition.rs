@@ -1,7 +1,7 @@
 //! What is asked of a pod's conditions, checked by Kubernetes' rules.
 
-use barepod_api::{refusal, v1};
-use barepod_core::{ConditionChange, ConditionStatus};
+use barepod_api::{ACCOUNTED, refusal, v1};
+use barepod_core::{ConditionChange, ConditionStatus, Event, PodView, Severity};
 use barepod_model::{PodName, Reason};
 use tonic::{Code, Status};
 
@@ -34,6 +34,21 @@ pub(super) fn change(request: v1::SetConditionRequest) -> Result<ConditionChange
         return Err(invalid(format!("the message has {} bytes; it may have {LONGEST_MESSAGE}", message.len())));
     }
     Ok(ConditionChange::Set { kind, status, reason, message })
+}
+
+/// What people are told of a pod that Nomad does not count, if that is news.
+pub(super) fn uncounted(view: &PodView, change: &ConditionChange) -> Option<Event> {
+    let ConditionChange::Set { kind, status: ConditionStatus::False, message, .. } = change else { return None };
+    let is_known = view.conditions.iter().any(|condition| {
+        condition.kind == *kind && condition.status == ConditionStatus::False && condition.message == *message
+    });
+    (kind == ACCOUNTED && !is_known).then(|| Event {
+        pod: view.uid.clone(),
+        container: None,
+        severity: Severity::Warning,
+        reason: Reason::Unaccounted,
+        message: message.clone(),
+    })
 }
 
 fn invalid(message: String) -> Status {

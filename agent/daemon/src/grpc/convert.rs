@@ -31,6 +31,7 @@ pub(super) fn pod(view: &PodView) -> v1::Pod {
         booked: given.as_ref().map(|pod| amounts::to_message(pod.requests())),
         host_ports: wanted.map(host_ports).unwrap_or_default(),
         memory_limit: given.as_ref().and_then(Pod::memory_limit).map(|limit| limit.0),
+        data_paths: wanted.map(data_paths).unwrap_or_default(),
     }
 }
 
@@ -48,6 +49,12 @@ fn given(view: &PodView, wanted: &Pod) -> Pod {
 fn host_ports(pod: &Pod) -> Vec<u32> {
     let ports = pod.data_paths.iter().filter_map(|path| HostPort::of(path));
     ports.map(|port| u32::from(port.number)).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// What stands there for a port is no path.
+fn data_paths(pod: &Pod) -> Vec<String> {
+    let paths = pod.data_paths.iter().filter(|path| path.is_absolute());
+    paths.filter_map(|path| path.to_str().map(str::to_owned)).collect()
 }
 
 fn container(view: &PodView, container: &ContainerView) -> v1::Container {

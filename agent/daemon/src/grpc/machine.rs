@@ -52,6 +52,7 @@ impl Machine {
             booked: Some(v1::Booking {
                 amounts: Some(amounts::to_message(others.amounts)),
                 ports: others.ports.into_iter().map(u32::from).collect(),
+                cpus: others.cpus.into_iter().collect(),
             }),
             max_pods: capacity.pods.and_then(|pods| u32::try_from(pods).ok()).unwrap_or(0),
             presets: presets.collect(),

@@ -160,8 +160,12 @@ impl Barepod for Service {
                 gate.may(Do::Condition, &view)?;
             }
             let change = condition::change(request)?;
+            let told = condition::uncounted(&view, &change);
             let request = supervisor::Request::Condition { pod: view.uid.clone(), change };
             let accepted = self.supervisor.ask(request).await.map_err(denied)?;
+            if let Some(event) = told {
+                self.journal.add(event, Some(&view));
+            }
             Ok(Response::new(v1::SetConditionResponse { uid: accepted.pod.to_string() }))
         })
         .await

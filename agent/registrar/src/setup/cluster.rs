@@ -15,11 +15,11 @@ fn policy_name(namespace: &str) -> String {
     format!("barepod-registrar-{namespace}")
 }
 
-/// What the registrar may: its jobs in its namespace; to see what others have on its node; which node that is.
+/// What the registrar may: its jobs and volumes in its namespace; to see what others have on its node; which node that is.
 fn rules(namespace: &str) -> String {
     format!(
         r#"namespace "{namespace}" {{
-  capabilities = ["list-jobs", "read-job", "submit-job"]
+  capabilities = ["list-jobs", "read-job", "submit-job", "host-volume-read", "host-volume-register", "host-volume-delete"]
 }}
 namespace "*" {{
   capabilities = ["read-job"]

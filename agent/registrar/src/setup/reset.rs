@@ -12,7 +12,8 @@ use crate::decide::Present;
 use crate::job::NODE;
 use crate::jobs;
 use crate::node::{Node, NodeError};
-use crate::settings::{FILE, TOKEN};
+use crate::settings::{FILE, TOKEN, end};
+use crate::volumes;
 use crate::{Client, Settings, SettingsError};
 
 /// What is to be taken back.
@@ -45,7 +46,8 @@ pub async fn reset(unwanted: &Unwanted) -> Result<Vec<Step>, ResetError> {
     let file = configuration(&unwanted.root).join(FILE);
     // Without them the registrar writes nothing more.
     let settings = Settings::read(&file);
-    let mut steps = vec![removed(&file, "where barepod-bridge finds Nomad")?];
+    let ended = end(&file).await.map_err(|source| HostError::Write { path: file.clone(), source })?;
+    let mut steps = vec![Step::of(ended, format!("{}: where barepod-bridge finds Nomad", file.display()))];
     if let Some(known) = settings.transpose() {
         steps.push(uncounted(known).await);
     }
@@ -72,7 +74,11 @@ async fn uncounted(settings: Result<Settings, SettingsError>) -> Step {
         purge(&client).await.map_err(io::Error::other)
     };
     match purged.await {
-        Ok(number) => Step::of(number > 0, format!("{number} jobs in Nomad that counted pods of this host")),
+        Ok((jobs, volumes)) => {
+            let what =
+                format!("{jobs} jobs in Nomad that counted pods of this host, and {volumes} volumes of their data");
+            Step::of(jobs + volumes > 0, what)
+        }
         Err(why) => {
             let left = "jobs in Nomad that counted pods of this host may be left; `nomad job stop -purge` ends them, and no pod";
             Step::of(false, format!("{left} ({why})"))
@@ -80,12 +86,17 @@ async fn uncounted(settings: Result<Settings, SettingsError>) -> Step {
     }
 }
 
-async fn purge(client: &Client) -> Result<usize, NodeError> {
+async fn purge(client: &Client) -> Result<(usize, usize), NodeError> {
     let node = Node::find(client).await?;
     let present: Vec<Present> = client.get(&jobs::listed(client, &node)).await?;
     let mut number = 0;
     for job in present.iter().filter(|job| job.says(NODE) == Some(&node.id)) {
         number += usize::from(jobs::purge(client, &job.id).await?);
     }
-    Ok(number)
+    // Tokens that are older than this may not ask for volumes, and have made none.
+    let volumes = match volumes::take_back(client, &node).await {
+        Err(error) if error.is_forbidden() || error.is_not_found() => 0,
+        other => other?,
+    };
+    Ok((number, volumes))
 }

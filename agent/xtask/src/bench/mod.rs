@@ -9,6 +9,7 @@ mod idle;
 mod kubernetes;
 mod logs;
 mod memory;
+mod nomad;
 mod postgresql;
 mod probes;
 mod process;
@@ -61,7 +62,7 @@ struct Course {
 /// How the lines of one name are measured.
 type Measure = fn(&Course) -> anyhow::Result<Vec<Line>>;
 
-const LINES: [(&str, Measure); 10] = [
+const LINES: [(&str, Measure); 13] = [
     ("restart", restart::measure),
     ("postgresql", postgresql::measure),
     ("memory", memory::measure),
@@ -72,6 +73,9 @@ const LINES: [(&str, Measure); 10] = [
     ("cli", cli::measure),
     ("kubernetes", kubernetes::measure),
     ("streams", streams::measure),
+    ("nomad", nomad::measure),
+    ("nomad-requests", nomad::requests),
+    ("nomad-fleet", nomad::fleet),
 ];
 
 /// Measures and prints the table.

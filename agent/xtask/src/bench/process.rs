@@ -21,6 +21,12 @@ pub(super) fn dirty_together(pids: &[u32]) -> anyhow::Result<f64> {
     })
 }
 
+/// What is a process's alone, and its part of what it shares with others, in kB.
+pub(super) fn share(pid: u32) -> anyhow::Result<f64> {
+    let text = fs_err::read_to_string(of(pid, "smaps_rollup"))?;
+    value(&text, "Pss:").context("no Pss in smaps_rollup")
+}
+
 /// Children of a process that run the same program.
 pub(super) fn copies_of(pid: u32) -> anyhow::Result<Vec<u32>> {
     let text = fs_err::read_to_string(of(pid, &format!("task/{pid}/children")))?;

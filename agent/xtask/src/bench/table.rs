@@ -44,6 +44,13 @@ impl Goal {
         Self { text: "less than any other".to_owned(), met }
     }
 
+    /// The second's and so much more, or less.
+    pub(super) fn beside_the_second(more: f64, arms: &[Arm]) -> Self {
+        let mut medians = medians(arms);
+        let met = medians.next().zip(medians.next()).is_some_and(|(first, second)| first <= second + more);
+        Self { text: format!("no more than {more} beyond the second's"), met }
+    }
+
     /// So many times the second's, or less.
     pub(super) fn of_the_second(share: f64, arms: &[Arm]) -> Self {
         let mut medians = medians(arms);
@@ -127,6 +134,8 @@ mod tests {
         assert!(Goal::at_least(3.0, &arms(&[3.0])).met && !Goal::at_least(3.0, &arms(&[2.9])).met);
         assert!(Goal::first_is_least(&arms(&[1.0, 2.0])).met && !Goal::first_is_least(&arms(&[2.0, 2.0])).met);
         assert!(Goal::of_the_second(0.5, &arms(&[1.0, 2.0])).met && !Goal::of_the_second(0.5, &arms(&[1.1, 2.0])).met);
+        assert!(Goal::beside_the_second(20.0, &arms(&[30.0, 10.0])).met);
+        assert!(!Goal::beside_the_second(20.0, &arms(&[30.1, 10.0])).met);
         assert_eq!(Goal::at_most(3.0, &arms(&[4.0])).to_string(), "3 or less: **missed**");
     }
 

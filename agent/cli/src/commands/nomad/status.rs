@@ -23,7 +23,7 @@ fn render(status: &Status, now: Timestamp) -> Report {
     let Some(settings) = &status.settings else {
         shown.nothing("this host was not set up for a Nomad cluster; `barepod nomad setup` does that");
         if let Ok(host) = &status.host
-            && (host.booked.amounts.unwrap_or_default() != v1::Amounts::default() || !host.booked.ports.is_empty())
+            && is_something(&host.booked)
         {
             tell_booked(&mut shown, host);
             shown.todo("nobody keeps that up to date: `barepod nomad reset` gives it back");
@@ -94,6 +94,10 @@ fn tell_pods(shown: &mut Report, host: &Host) {
     }
 }
 
+fn is_something(booked: &v1::Booking) -> bool {
+    *booked != v1::Booking { amounts: booked.amounts.map(|_| v1::Amounts::default()), ..v1::Booking::default() }
+}
+
 /// What pods do not get.
 fn tell_booked(shown: &mut Report, host: &Host) {
     let amounts = host.booked.amounts.unwrap_or_default();
@@ -101,6 +105,10 @@ fn tell_booked(shown: &mut Report, host: &Host) {
     if !host.booked.ports.is_empty() {
         let ports: Vec<_> = host.booked.ports.iter().map(u32::to_string).collect();
         parts.push(format!("ports {}", ports.join(" ")));
+    }
+    if !host.booked.cpus.is_empty() {
+        let cpus: Vec<_> = host.booked.cpus.iter().map(u32::to_string).collect();
+        parts.push(format!("CPUs {} for themselves", cpus.join(" ")));
     }
     shown.line("Nomad's own tasks", &parts.join(", "));
 }
@@ -120,7 +128,7 @@ mod tests {
                 told("new", None),
             ]
             .into(),
-            booked: v1::Booking { amounts: Some(amounts), ports: vec![80, 443] },
+            booked: v1::Booking { amounts: Some(amounts), ports: vec![80, 443], cpus: vec![3] },
         }
     }
 
@@ -153,7 +161,7 @@ mod tests {
         Pods:                1 of 3 counted
                              default/large: a job for it would evict default/web
                              default/new: nobody has looked yet; does barepod-bridge run?
-        Nomad's own tasks:   CPU 500m, memory 300Mi, ports 80 443
+        Nomad's own tasks:   CPU 500m, memory 300Mi, ports 80 443, CPUs 3 for themselves
         ");
     }
 
