@@ -254,7 +254,8 @@ impl Host {
             }
         }
         if moment == Moment::Initdb && is_there {
-            let sql = guest.barepod(&["exec", name, "--", "psql", "-U", "postgres", "-XAtc", "select 'it is whole'"])?;
+            let sql =
+                guest.barepod(&["exec", name, "--", "psql", "-U", "postgres", "-XAtc", "select 'it is whole'"])?;
             assert_eq!(sql, "it is whole", "{what}");
         }
         if self.is_there(name)? {
