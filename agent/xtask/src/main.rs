@@ -11,6 +11,7 @@ mod generate;
 mod keys;
 mod package;
 mod peers;
+mod repo;
 mod repository;
 mod setup;
 mod sim;
@@ -61,7 +62,9 @@ enum Habit {
     /// Measures beside the peers of Debian and prints a table
     Bench(bench::Options),
     /// Builds what is shipped, and makes a .deb and an .rpm of it
-    Package,
+    Package(package::Options),
+    /// Makes repositories of packages that apt and dnf install from, signed by a key of yours: `cargo xtask repo --key ID --out DIR *.deb *.rpm`
+    Repo(repo::Options),
     /// Boots Debian with the package installed, and its console is this terminal: `cargo xtask vm trixie`
     Vm(vm::Options),
     /// Runs Kubernetes' own end to end suite against a node, with a page of the results: --focus, --shard, --write
@@ -87,7 +90,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Habit::Sim { arguments } => sim::run(&repository, &arguments),
         Habit::Demo => demo::run(&repository),
         Habit::Bench(options) => bench::run(&repository, &options),
-        Habit::Package => package::run(&repository),
+        Habit::Package(options) => package::run(&repository, &options),
+        Habit::Repo(options) => repo::run(&repository, &options),
         Habit::Vm(options) => vm::run(&repository, &options),
         Habit::Conformance(options) => conformance::run(&repository, &options),
         Habit::Deny => deny::run(&repository),
