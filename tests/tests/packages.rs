@@ -93,10 +93,15 @@ impl Published {
             command
         };
         let user = "Test <test@example.com>";
-        output(
-            with_keyring(Path::new("gpg"))
-                .args(["--batch", "--passphrase", "", "--quick-generate-key", user, "ed25519", "sign"]),
-        )?;
+        output(with_keyring(Path::new("gpg")).args([
+            "--batch",
+            "--passphrase",
+            "",
+            "--quick-generate-key",
+            user,
+            "ed25519",
+            "sign",
+        ]))?;
         let made = output(
             with_keyring(&programs::host("xtask")?)
                 .args(["repo", "--key", "test@example.com", "--out"])
@@ -131,7 +136,14 @@ impl Published {
         ] {
             apt.args(["-o", &format!("{option}={}", self.path(file).display())]);
         }
-        apt.args(["-o", "APT::Sandbox::User=root", "-o", "APT::Update::Error-Mode=any", "-o", "APT::Architecture=amd64"]);
+        apt.args([
+            "-o",
+            "APT::Sandbox::User=root",
+            "-o",
+            "APT::Update::Error-Mode=any",
+            "-o",
+            "APT::Architecture=amd64",
+        ]);
         output(apt.args(arguments).current_dir(self.path("")))
     }
 }
@@ -175,7 +187,8 @@ fn the_list_of_the_repository_for_dnf_has_the_package_and_is_signed() -> Result 
     output(Command::new("gpgv").arg("--keyring").arg(ring).arg(list.with_extension("xml.asc")).arg(&list))?;
 
     let entries = fs_err::read_dir(published.path("repo/rpm/repodata"))?;
-    let primary = entries.flatten().map(|entry| entry.path()).find(|path| path.to_string_lossy().ends_with("primary.xml.gz"));
+    let primary =
+        entries.flatten().map(|entry| entry.path()).find(|path| path.to_string_lossy().ends_with("primary.xml.gz"));
     let primary = output(Command::new("zcat").arg(primary.ok_or("a list of packages")?))?;
     assert!(primary.contains("<location href=\"barepod-0.1.0-1.x86_64.rpm\"/>"), "{primary}");
     Ok(())

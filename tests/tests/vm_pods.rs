@@ -94,6 +94,8 @@ fn under_systemd_postgresql_outlives_the_daemon_and_is_limited_by_cgroup_v2() ->
 
     the_limits_are_in_the_files_of_cgroup_v2(&guest)?;
     systemd_shows_a_pod_by_its_name(&guest)?;
+    a_preset_is_run_by_its_name_and_asked_at_the_host_s_usual_socket(&guest)?;
+    it_is_told_how_long_pods_wait(&guest)?;
     what_happens_to_the_daemon_does_not_happen_to_postgresql(&guest)?;
     systemd_leaves_the_groups_alone(&guest)?;
     a_limit_is_changed_in_place(&guest)?;
@@ -121,6 +123,8 @@ fn the_limits_are_in_the_files_of_cgroup_v2(guest: &Installed) -> Result {
     for (file, value) in [
         ("memory.max", "536870912"),
         ("memory.swap.max", "0"),
+        // It would stall a database.
+        ("memory.high", "max"),
         ("memory.oom.group", "0"),
         ("hugetlb.2MB.max", "0"),
         ("cpu.max", "100000 100000"),
@@ -135,6 +139,32 @@ fn the_limits_are_in_the_files_of_cgroup_v2(guest: &Installed) -> Result {
     assert!(group.starts_with("0::/barepod/default_postgresql_") && group.ends_with("/postgresql/0"), "{group}");
     let inside = guest.barepod(&["exec", "postgresql", "--", "cat", "/proc/self/cgroup"])?;
     assert_eq!(inside, "0::/", "the host's tree is not seen from inside");
+    Ok(())
+}
+
+fn a_preset_is_run_by_its_name_and_asked_at_the_host_s_usual_socket(guest: &Installed) -> Result {
+    let run = ["run", "postgresql", "--name", "small", "--memory", "256Mi", "--no-wait", "--", "-c", "port=5544"];
+    guest.barepod(&run)?;
+    guest.ready("small")?;
+    let buffers = guest.shell("psql --port 5544 --username postgres -XAtc 'show shared_buffers'")?;
+    assert_eq!(buffers, "64MB", "a quarter of its memory");
+    let limits = guest.shell(&format!("cat {BASE}/default_small_*/memory.max {BASE}/default_small_*/*/memory.max"))?;
+    assert_eq!(limits.lines().filter(|limit| *limit != "max").collect::<Vec<_>>(), ["268435456"]);
+    guest.barepod(&["delete", "small"])?;
+    Ok(())
+}
+
+fn it_is_told_how_long_pods_wait(guest: &Installed) -> Result {
+    let table = guest.barepod(&["top", "--once"])?;
+    let column = |line: &str| -> Vec<String> { line.split_whitespace().map(str::to_owned).collect() };
+    let heading =
+        table.lines().map(column).find(|line| line.iter().any(|word| word == "PSI-CPU")).ok_or("a heading")?;
+    let row = table.lines().map(column).find(|line| line.iter().any(|word| word == "postgresql")).ok_or("a row")?;
+    for name in ["PSI-CPU", "PSI-MEM", "PSI-IO"] {
+        let at = heading.iter().position(|word| word == name).ok_or(name)?;
+        let is_counted = row.get(at).is_some_and(|share| share.starts_with(|first: char| first.is_ascii_digit()));
+        assert!(is_counted, "{name} in {table}");
+    }
     Ok(())
 }
 

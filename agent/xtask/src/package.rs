@@ -105,8 +105,11 @@ pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<
     setup::cross(repository, arch)?;
     build::for_arch(repository, arch)?;
     let stage = stage(repository, Speed::Release, arch)?;
-    let packages =
-        [debian(repository, &stage, &["--dbgsym"])?, symbols(repository, &stage)?, rpm(repository, &stage, VERSION, "zstd")?];
+    let packages = [
+        debian(repository, &stage, &["--dbgsym"])?,
+        symbols(repository, &stage)?,
+        rpm(repository, &stage, VERSION, "zstd")?,
+    ];
     for package in packages {
         println!("{}", package.display());
     }
@@ -225,7 +228,9 @@ fn symbols(repository: &Repository, stage: &Stage) -> anyhow::Result<PathBuf> {
 
 /// cargo-deb takes symbols out of its own copies; here they are taken out of the stage, which is done with.
 fn rpm(repository: &Repository, stage: &Stage, version: &str, compression: &str) -> anyhow::Result<PathBuf> {
-    run_quietly(repository.command(&stage.arch.tool("strip")).args(PROGRAMS.map(|(name, _)| stage.release().join(name))))?;
+    run_quietly(
+        repository.command(&stage.arch.tool("strip")).args(PROGRAMS.map(|(name, _)| stage.release().join(name))),
+    )?;
     generate_rpm(repository, stage, "barepod", version, &["--payload-compress", compression])
 }
 

@@ -51,12 +51,7 @@ const PACKAGES: [Package; 25] = [
     },
     Package { file: "lintian", name: "lintian", purpose: Purpose::Test, reason: "reviews the .deb" },
     Package { file: "rpmlint", name: "rpmlint", purpose: Purpose::Test, reason: "reviews the .rpm" },
-    Package {
-        file: "apt-ftparchive",
-        name: "apt-utils",
-        purpose: Purpose::Test,
-        reason: "makes a repository for apt",
-    },
+    Package { file: "apt-ftparchive", name: "apt-utils", purpose: Purpose::Test, reason: "makes a repository for apt" },
     Package {
         file: "createrepo_c",
         name: "createrepo-c",
