@@ -168,6 +168,7 @@ fn apt_takes_the_package_from_a_repository_whose_signature_it_has_checked_and_fr
     // Or the package.
     fs_err::write(&inline, signed)?;
     published.apt(&["update"])?;
+    fs_err::remove_file(published.path("barepod_0.1.0-1_amd64.deb"))?;
     let package = published.path("repo/apt/pool/main/barepod_0.1.0-1_amd64.deb");
     let mut other = fs_err::read(&package)?;
     *other.last_mut().ok_or("a package has bytes")? ^= 1;
