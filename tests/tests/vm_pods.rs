@@ -96,13 +96,13 @@ fn under_systemd_postgresql_outlives_the_daemon_and_is_limited_by_cgroup_v2() ->
     systemd_shows_a_pod_by_its_name(&guest)?;
     a_preset_is_run_by_its_name_and_asked_at_the_host_s_usual_socket(&guest)?;
     it_is_told_how_long_pods_wait(&guest)?;
+    a_reload_takes_a_good_configuration_and_refuses_a_broken_one(&guest)?;
     what_happens_to_the_daemon_does_not_happen_to_postgresql(&guest)?;
     systemd_leaves_the_groups_alone(&guest)?;
     a_limit_is_changed_in_place(&guest)?;
     a_kill_for_memory_is_told_from_others(&guest)?;
     huge_pages_are_given_out_and_mounted(&guest)?;
     what_does_not_stop_is_killed_with_its_children(&guest)?;
-    a_reload_takes_a_good_configuration_and_refuses_a_broken_one(&guest)?;
     the_watchdog_is_fed_and_bites(&guest)?;
     the_journal_has_the_log_with_its_fields(&guest)?;
     a_host_that_goes_down_ends_its_pods_in_order(&mut guest)?;
@@ -146,7 +146,10 @@ fn a_preset_is_run_by_its_name_and_asked_at_the_host_s_usual_socket(guest: &Inst
     let run = ["run", "postgresql", "--name", "small", "--memory", "256Mi", "--no-wait", "--", "-c", "port=5544"];
     guest.barepod(&run)?;
     guest.ready("small")?;
-    let buffers = guest.shell("psql --port 5544 --username postgres -XAtc 'show shared_buffers'")?;
+    // As the user whom PostgreSQL lets in there.
+    let buffers = guest.shell(
+        "setpriv --reuid=postgres --regid=postgres --clear-groups psql --port 5544 -XAtc 'show shared_buffers'",
+    )?;
     assert_eq!(buffers, "64MB", "a quarter of its memory");
     let limits = guest.shell(&format!("cat {BASE}/default_small_*/memory.max {BASE}/default_small_*/*/memory.max"))?;
     assert_eq!(limits.lines().filter(|limit| *limit != "max").collect::<Vec<_>>(), ["268435456"]);
