@@ -94,7 +94,9 @@ fn under_systemd_postgresql_outlives_the_daemon_and_is_limited_by_cgroup_v2() ->
 
     the_limits_are_in_the_files_of_cgroup_v2(&guest)?;
     systemd_shows_a_pod_by_its_name(&guest)?;
-    a_preset_is_run_by_its_name_and_asked_at_the_host_s_usual_socket(&guest)?;
+    if tier() == Tier::All {
+        a_preset_is_run_by_its_name_and_asked_at_the_host_s_usual_socket(&guest)?;
+    }
     it_is_told_how_long_pods_wait(&guest)?;
     a_reload_takes_a_good_configuration_and_refuses_a_broken_one(&guest)?;
     what_happens_to_the_daemon_does_not_happen_to_postgresql(&guest)?;
