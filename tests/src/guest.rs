@@ -82,6 +82,11 @@ impl Installed {
         Ok(self.vm.reboot()?)
     }
 
+    /// Its power fails: what it has not synced is lost. Then it boots again.
+    pub fn power_cut(&mut self) -> Result<(), GuestError> {
+        Ok(self.vm.power_cut()?)
+    }
+
     /// Takes it down: the end of a test that succeeds.
     pub fn shutdown(self) -> Result<(), GuestError> {
         Ok(self.vm.shutdown()?)

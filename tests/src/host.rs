@@ -356,7 +356,7 @@ impl Host {
     /// The pids of a pod's shims.
     pub fn shims(&self, name: &str) -> Result<Vec<u32>, HostError> {
         let uid = self.pod(name)?["metadata"]["uid"].take();
-        let group = self.unified().join(format!("pod{}/shim/cgroup.procs", uid.as_str().unwrap_or_default()));
+        let group = self.group_of_pod(&self.unified(), uid.as_str().unwrap_or_default()).join("shim/cgroup.procs");
         let is_shim = |pid: &u32| {
             // Others that the shim's binary makes are there as well; it may have any name itself.
             let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
@@ -427,6 +427,13 @@ impl Host {
         let hybrid = Path::new("/sys/fs/cgroup/unified");
         let mount = if hybrid.exists() { hybrid } else { Path::new("/sys/fs/cgroup") };
         mount.join(&self.cgroup)
+    }
+
+    /// The group of a pod below this host's in a hierarchy: its name ends with the UID.
+    pub fn group_of_pod(&self, below: &Path, uid: &str) -> PathBuf {
+        let groups = std::fs::read_dir(below).into_iter().flatten().flatten().map(|entry| entry.path());
+        let ours = |group: &PathBuf| group.file_name().is_some_and(|name| name.to_string_lossy().ends_with(uid));
+        groups.into_iter().find(ours).unwrap_or_else(|| below.join(uid))
     }
 
     fn clean(&mut self) -> io::Result<()> {

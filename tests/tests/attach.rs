@@ -70,7 +70,7 @@ fn replace_shim(host: &Host) -> Result {
 /// The process that keeps a pod's terminal or input.
 fn keeper(host: &Host) -> Result<u32> {
     let uid = host.pod("pod")?["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-    let group = host.unified().join(format!("pod{uid}/shim/cgroup.procs"));
+    let group = host.group_of_pod(&host.unified(), &uid).join("shim/cgroup.procs");
     let is_keeper = |pid: &u32| {
         std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "barepod-keeper")
     };

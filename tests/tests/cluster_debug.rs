@@ -60,7 +60,7 @@ fn kubectl_debug_starts_a_process_beside_those_of_its_target_and_tells_how_it_en
     assert_eq!((started("look"), started("stay")), (1, 1));
 
     let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
-    let procs = cluster.host.unified().join(format!("pod{uid}/stay/0/cgroup.procs"));
+    let procs = cluster.host.group_of_pod(&cluster.host.unified(), uid).join("stay/0/cgroup.procs");
     let stays: Vec<u32> = std::fs::read_to_string(procs)?.lines().flat_map(str::parse).collect();
     assert!(!stays.is_empty() && stays.iter().all(|pid| alive(*pid)), "{stay}");
     cluster.kubectl(&["delete", "pod", "db", "--wait=false"])?;

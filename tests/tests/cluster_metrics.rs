@@ -213,7 +213,7 @@ fn a_group_that_cannot_be_read_leaves_a_hole_and_the_rest_is_there() -> Result {
 
     let pod = cluster.get(&["pod", "busy"]).ok_or("no pod")?;
     let uid = pod["metadata"]["uid"].as_str().ok_or("no UID")?;
-    let group = cluster.host.cgroup_of("memory").join(format!("pod{uid}/main"));
+    let group = cluster.host.group_of_pod(&cluster.host.cgroup_of("memory"), uid).join("main");
     let _covered = Covered::over(&group)?;
     let after = page(&ask(&cluster, "/metrics/cadvisor")?)?;
     assert!(memory(&after, &main).is_err(), "it was read after all");

@@ -312,7 +312,7 @@ fn ephemeral(host: &Host, state: &str) -> Result<Value> {
 /// The host pid of the ephemeral container's main process, which others than root see only as inside.
 fn pid_of_looker(host: &Host) -> Result<u32> {
     let uid = host.pod("pod")?["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-    let attempts = std::fs::read_dir(host.unified().join(format!("pod{uid}/look")))?.flatten();
+    let attempts = std::fs::read_dir(host.group_of_pod(&host.unified(), &uid).join("look"))?.flatten();
     let processes = attempts.filter_map(|attempt| std::fs::read_to_string(attempt.path().join("cgroup.procs")).ok());
     Ok(processes.collect::<String>().lines().next().unwrap_or_default().parse()?)
 }

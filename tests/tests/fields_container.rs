@@ -162,7 +162,7 @@ fn requests_and_limits_are_those_of_its_group() -> Result {
         place.run(&host, &json!({"image": "host", "command": ["sh", "-c", IDLE], "resources": resources}))?;
         let uid = host.pod(&place.name())?["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         let read = |controller: &str, names: &[&str]| -> Option<String> {
-            let group = host.cgroup_of(controller).join(format!("pod{uid}/tried"));
+            let group = host.group_of_pod(&host.cgroup_of(controller), &uid).join("tried");
             names.iter().find_map(|name| fs::read_to_string(group.join(name)).ok()).map(|text| text.trim().to_owned())
         };
         assert_eq!(read("memory", &["memory.limit_in_bytes", "memory.max"]).as_deref(), Some("67108864"));

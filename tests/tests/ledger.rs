@@ -103,7 +103,7 @@ fn a_pod_whose_ledger_file_is_gone_runs_on_and_nothing_is_made_beside_it_until_i
 
     // As the message says: by hand, and the daemon anew.
     host.stop_daemon()?;
-    std::fs::write(host.unified().join(format!("pod{uid}/cgroup.kill")), "1")?;
+    std::fs::write(host.group_of_pod(&host.unified(), &uid).join("cgroup.kill"), "1")?;
     host.until("the end of its process", SOON, |_| (!alive(pid)).then_some(()))?;
     host.start()?;
     assert_ne!(host.running("db")?, pid);

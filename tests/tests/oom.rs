@@ -81,7 +81,7 @@ fn a_child_beyond_the_limit_is_killed_alone_where_the_preset_says_so_and_it_is_t
     let status = host.pod("parent")?["status"]["containerStatuses"][0].take();
     assert_eq!((&status["restartCount"], &status["ready"]), (&json!(0), &json!(true)), "{status}");
     let uid = host.pod("parent")?["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-    let pids = host.cgroup_of("pids").join(format!("pod{uid}/main/pids.max"));
+    let pids = host.group_of_pod(&host.cgroup_of("pids"), &uid).join("main/pids.max");
     assert_eq!(std::fs::read_to_string(pids)?.trim(), "50", "the preset's limit");
     // What ends later, and well, is not blamed on the child.
     host.barepod(&["restart", "parent"])?;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use barepod_tests::{Scratch, packages};
+use barepod_tests::{Scratch, packages, programs};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -65,6 +65,133 @@ fn lintian_has_nothing_to_say() -> Result {
     let said =
         output(lintian.args(["--allow-root", "--no-cfg", "--fail-on", "error,warning"]).arg(packages::debian()?))?;
     assert_eq!(said, "");
+    Ok(())
+}
+
+#[test]
+fn rpmlint_has_nothing_to_say() -> Result {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/rpm/rpmlint.toml");
+    let said = output(Command::new("rpmlint").arg("-c").arg(config).arg(packages::rpm()?))?;
+    assert!(said.contains("0 errors, 0 warnings"), "{said}");
+    Ok(())
+}
+
+/// What `cargo xtask repo` makes, of the packages of this build, with a key of its own.
+struct Published {
+    scratch: Scratch,
+}
+
+impl Published {
+    fn new() -> Result<Self> {
+        let published = Self { scratch: Scratch::new()? };
+        let keyring = published.path("keyring");
+        fs_err::create_dir(&keyring)?;
+        fs_err::set_permissions(&keyring, std::fs::Permissions::from_mode(0o700))?;
+        let with_keyring = |program: &Path| {
+            let mut command = Command::new(program);
+            command.env("GNUPGHOME", &keyring);
+            command
+        };
+        let user = "Test <test@example.com>";
+        output(with_keyring(Path::new("gpg")).args([
+            "--batch",
+            "--passphrase",
+            "",
+            "--quick-generate-key",
+            user,
+            "ed25519",
+            "sign",
+        ]))?;
+        let made = output(
+            with_keyring(&programs::host("xtask")?)
+                .args(["repo", "--key", "test@example.com", "--out"])
+                .arg(published.path("repo"))
+                .args([packages::debian()?, packages::rpm()?]),
+        );
+        // gpg leaves it behind.
+        output(with_keyring(Path::new("gpgconf")).args(["--kill", "all"]))?;
+        made.map(|_| published)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.join(name)
+    }
+
+    /// apt with an empty state of its own, which knows this repository alone.
+    fn apt(&self, arguments: &[&str]) -> Result<String> {
+        for directory in ["state/lists/partial", "cache/archives/partial"] {
+            fs_err::create_dir_all(self.path(directory))?;
+        }
+        fs_err::write(self.path("status"), "")?;
+        let (key, place) = (self.path("repo/key.asc"), self.path("repo/apt"));
+        let source = format!("deb [signed-by={}] file:{} stable main\n", key.display(), place.display());
+        fs_err::write(self.path("sources.list"), source)?;
+        let mut apt = Command::new("apt-get");
+        for (option, file) in [
+            ("Dir::Etc::SourceList", "sources.list"),
+            ("Dir::Etc::SourceParts", "nothing"),
+            ("Dir::State", "state"),
+            ("Dir::State::Status", "status"),
+            ("Dir::Cache", "cache"),
+        ] {
+            apt.args(["-o", &format!("{option}={}", self.path(file).display())]);
+        }
+        apt.args([
+            "-o",
+            "APT::Sandbox::User=root",
+            "-o",
+            "APT::Update::Error-Mode=any",
+            "-o",
+            "APT::Architecture=amd64",
+        ]);
+        output(apt.args(arguments).current_dir(self.path("")))
+    }
+}
+
+#[test]
+fn apt_takes_the_package_from_a_repository_whose_signature_it_has_checked_and_from_no_other() -> Result {
+    let published = Published::new()?;
+
+    published.apt(&["update"])?;
+    published.apt(&["download", "barepod"])?;
+
+    let taken = fs_err::read(published.path("barepod_0.1.0-1_amd64.deb"))?;
+    assert!(taken == fs_err::read(packages::debian()?)?, "it is the package that was published");
+
+    // Somebody else has changed the list.
+    let inline = published.path("repo/apt/dists/stable/InRelease");
+    let signed = fs_err::read_to_string(&inline)?;
+    fs_err::write(&inline, signed.replacen("Origin: barepod", "Origin: barepoD", 1))?;
+    let refused = published.apt(&["update"]).map_err(|error| error.to_string());
+    assert!(refused.as_ref().is_err_and(|error| error.contains("signature")), "{refused:?}");
+
+    // Or the package.
+    fs_err::write(&inline, signed)?;
+    published.apt(&["update"])?;
+    fs_err::remove_file(published.path("barepod_0.1.0-1_amd64.deb"))?;
+    let package = published.path("repo/apt/pool/main/barepod_0.1.0-1_amd64.deb");
+    let mut other = fs_err::read(&package)?;
+    *other.last_mut().ok_or("a package has bytes")? ^= 1;
+    fs_err::write(package, other)?;
+    let refused = published.apt(&["download", "barepod"]).map_err(|error| error.to_string());
+    assert!(refused.as_ref().is_err_and(|error| error.contains("Hash Sum mismatch")), "{refused:?}");
+    Ok(())
+}
+
+#[test]
+fn the_list_of_the_repository_for_dnf_has_the_package_and_is_signed() -> Result {
+    let published = Published::new()?;
+    let list = published.path("repo/rpm/repodata/repomd.xml");
+
+    let (key, ring) = (published.path("repo/key.asc"), published.path("ring.gpg"));
+    output(Command::new("gpg").args(["--dearmor", "--output"]).arg(&ring).arg(key))?;
+    output(Command::new("gpgv").arg("--keyring").arg(ring).arg(list.with_extension("xml.asc")).arg(&list))?;
+
+    let entries = fs_err::read_dir(published.path("repo/rpm/repodata"))?;
+    let primary =
+        entries.flatten().map(|entry| entry.path()).find(|path| path.to_string_lossy().ends_with("primary.xml.gz"));
+    let primary = output(Command::new("zcat").arg(primary.ok_or("a list of packages")?))?;
+    assert!(primary.contains("<location href=\"barepod-0.1.0-1.x86_64.rpm\"/>"), "{primary}");
     Ok(())
 }
 

@@ -28,7 +28,7 @@ fn asking(name: &str, resources: Value) -> Value {
 /// A file of a pod's group, by its names on v2 and on v1; `below` is the container, or nothing.
 fn file(host: &Host, pod: &str, below: &str, controller: &str, names: [&str; 2]) -> Option<String> {
     let uid = host.pod(pod).ok()?["metadata"]["uid"].as_str()?.to_owned();
-    let group = host.cgroup_of(controller).join(format!("pod{uid}")).join(below);
+    let group = host.group_of_pod(&host.cgroup_of(controller), &uid).join(below);
     names.into_iter().find_map(|name| std::fs::read_to_string(group.join(name)).ok()).map(|text| text.trim().to_owned())
 }
 
@@ -353,8 +353,9 @@ fn a_disk_is_limited_where_the_host_can_and_said_not_to_be_where_it_cannot() -> 
     host.apply_object(&pod)?;
     let pid = host.running("disk")?;
     let uid = host.pod("disk")?["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-    let (v2, v1) = (host.unified().join(format!("pod{uid}/io.max")), "blkio.throttle.write_bps_device");
-    let v1 = std::path::Path::new("/sys/fs/cgroup/blkio").join(host.cgroup()).join(format!("pod{uid}")).join(v1);
+    let (v2, v1) = (host.group_of_pod(&host.unified(), &uid).join("io.max"), "blkio.throttle.write_bps_device");
+    let blkio = std::path::Path::new("/sys/fs/cgroup/blkio").join(host.cgroup());
+    let v1 = host.group_of_pod(&blkio, &uid).join(v1);
     let limits = std::fs::read_to_string(&v2).or_else(|_| std::fs::read_to_string(&v1))?;
     assert!(limits.contains("10485760"), "{limits}");
     let weight = std::fs::read_to_string(v2.with_file_name("io.weight"));

@@ -11,7 +11,7 @@ const CONFIG: &str = "crashLoopBackOff: {initialSeconds: 0, maxSeconds: 0}\n";
 
 /// The processes in the group of an attempt.
 fn members(host: &Host, uid: &str, attempt: u32) -> Vec<u32> {
-    let group = host.unified().join(format!("pod{uid}/main/{attempt}/cgroup.procs"));
+    let group = host.group_of_pod(&host.unified(), uid).join(format!("main/{attempt}/cgroup.procs"));
     let text = std::fs::read_to_string(group).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }

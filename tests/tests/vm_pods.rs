@@ -93,6 +93,12 @@ fn under_systemd_postgresql_outlives_the_daemon_and_is_limited_by_cgroup_v2() ->
     guest.ready("postgresql")?;
 
     the_limits_are_in_the_files_of_cgroup_v2(&guest)?;
+    systemd_shows_a_pod_by_its_name(&guest)?;
+    if tier() == Tier::All {
+        a_preset_is_run_by_its_name_and_asked_at_the_host_s_usual_socket(&guest)?;
+    }
+    it_is_told_how_long_pods_wait(&guest)?;
+    a_reload_takes_a_good_configuration_and_refuses_a_broken_one(&guest)?;
     what_happens_to_the_daemon_does_not_happen_to_postgresql(&guest)?;
     systemd_leaves_the_groups_alone(&guest)?;
     a_limit_is_changed_in_place(&guest)?;
@@ -112,13 +118,15 @@ fn under_systemd_postgresql_outlives_the_daemon_and_is_limited_by_cgroup_v2() ->
 
 /// A file of the container's group of the PostgreSQL pod.
 fn limit(guest: &Installed, file: &str) -> Result<String> {
-    Ok(guest.shell(&format!("cat {BASE}/pod*/postgresql/{file}"))?)
+    Ok(guest.shell(&format!("cat {BASE}/default_postgresql_*/postgresql/{file}"))?)
 }
 
 fn the_limits_are_in_the_files_of_cgroup_v2(guest: &Installed) -> Result {
     for (file, value) in [
         ("memory.max", "536870912"),
         ("memory.swap.max", "0"),
+        // It would stall a database.
+        ("memory.high", "max"),
         ("memory.oom.group", "0"),
         ("hugetlb.2MB.max", "0"),
         ("cpu.max", "100000 100000"),
@@ -130,9 +138,49 @@ fn the_limits_are_in_the_files_of_cgroup_v2(guest: &Installed) -> Result {
     }
     let pid = guest.pid("postgresql").ok_or("no pid")?;
     let group = guest.shell(&format!("cat /proc/{pid}/cgroup"))?;
-    assert!(group.starts_with("0::/barepod/pod") && group.ends_with("/postgresql/0"), "{group}");
+    assert!(group.starts_with("0::/barepod/default_postgresql_") && group.ends_with("/postgresql/0"), "{group}");
     let inside = guest.barepod(&["exec", "postgresql", "--", "cat", "/proc/self/cgroup"])?;
     assert_eq!(inside, "0::/", "the host's tree is not seen from inside");
+    Ok(())
+}
+
+fn a_preset_is_run_by_its_name_and_asked_at_the_host_s_usual_socket(guest: &Installed) -> Result {
+    let run = ["run", "postgresql", "--name", "small", "--memory", "256Mi", "--no-wait", "--", "-c", "port=5544"];
+    guest.barepod(&run)?;
+    guest.ready("small")?;
+    // As the user whom PostgreSQL lets in there.
+    let buffers = guest.shell(
+        "setpriv --reuid=postgres --regid=postgres --clear-groups psql --port 5544 -XAtc 'show shared_buffers'",
+    )?;
+    assert_eq!(buffers, "64MB", "a quarter of its memory");
+    let limits = guest.shell(&format!("cat {BASE}/default_small_*/memory.max {BASE}/default_small_*/*/memory.max"))?;
+    assert_eq!(limits.lines().filter(|limit| *limit != "max").collect::<Vec<_>>(), ["268435456"]);
+    guest.barepod(&["delete", "small"])?;
+    Ok(())
+}
+
+fn it_is_told_how_long_pods_wait(guest: &Installed) -> Result {
+    let table = guest.barepod(&["top", "--once"])?;
+    let column = |line: &str| -> Vec<String> { line.split_whitespace().map(str::to_owned).collect() };
+    let heading =
+        table.lines().map(column).find(|line| line.iter().any(|word| word == "PSI-CPU")).ok_or("a heading")?;
+    let row = table.lines().map(column).find(|line| line.iter().any(|word| word == "postgresql")).ok_or("a row")?;
+    for name in ["PSI-CPU", "PSI-MEM", "PSI-IO"] {
+        let at = heading.iter().position(|word| word == name).ok_or(name)?;
+        let is_counted = row.get(at).is_some_and(|share| share.starts_with(|first: char| first.is_ascii_digit()));
+        assert!(is_counted, "{name} in {table}");
+    }
+    Ok(())
+}
+
+/// There is no unit for a pod, so that these are told of it by its group's name.
+fn systemd_shows_a_pod_by_its_name(guest: &Installed) -> Result {
+    let tree = guest.shell("systemd-cgls --no-pager --full /barepod")?;
+    let pid = guest.pid("postgresql").ok_or("no pid")?;
+    assert!(tree.contains("default_postgresql_"), "{tree}");
+    assert!(tree.lines().any(|line| line.contains(&format!("{pid} "))), "{pid} in {tree}");
+    let top = guest.shell("COLUMNS=300 systemd-cgtop --batch --iterations=1 --depth=2")?;
+    assert!(top.contains("barepod/default_postgresql_"), "{top}");
     Ok(())
 }
 
@@ -230,7 +278,7 @@ spec:
     );
     guest.shell("echo 8 > /proc/sys/vm/nr_hugepages; systemctl restart barepod")?;
     guest.ready("huge")?;
-    assert_eq!(guest.shell(&format!("cat {BASE}/pod*/main/hugetlb.2MB.max | sort -n | tail -n 1"))?, "4194304");
+    assert_eq!(guest.shell(&format!("cat {BASE}/default_huge_*/main/hugetlb.2MB.max"))?, "4194304");
     let log = guest
         .until("the volume's kind", |guest| guest.barepod(&["logs", "huge"]).ok().filter(|log| log.contains(':')))?;
     assert_eq!(log.trim(), "hugetlbfs:2097152");
@@ -254,6 +302,29 @@ spec:
     guest.barepod(&["delete", "stubborn"])?;
 
     assert_eq!(count(guest).as_deref(), Some("0"), "cgroup.kill takes those, too, that left the session");
+    Ok(())
+}
+
+fn a_reload_takes_a_good_configuration_and_refuses_a_broken_one(guest: &Installed) -> Result {
+    const FILE: &str = "/etc/barepod/barepod.yaml";
+    let (daemon, kept) = (guest.property("MainPID")?, guest.vm().get(FILE)?);
+    let with = |line: &str| [&kept, format!("\n{line}\n").as_bytes()].concat();
+
+    guest.vm().put(FILE, with("containerLogMaxFiles: many"), 0o644)?;
+    let refused = guest.vm().run(["systemctl", "reload", "barepod"])?;
+    let said = guest.shell("journalctl --unit=barepod --no-pager --lines=20")?;
+    assert_eq!(refused.outcome, Outcome::Code(1), "{said}");
+    assert!(said.contains("containerLogMaxFiles") && said.contains(FILE), "{said}");
+    assert!(!guest.barepod(&["config", "view"])?.contains("many"));
+
+    guest.vm().put(FILE, with("containerLogMaxFiles: 3"), 0o644)?;
+    guest.vm().check(["systemctl", "reload", "barepod"])?;
+    guest.until("the new setting", |guest| {
+        guest.barepod(&["config", "view"]).ok()?.contains("containerLogMaxFiles: 3").then_some(())
+    })?;
+    assert_eq!(guest.property("MainPID")?, daemon, "it is the same daemon");
+    guest.vm().put(FILE, kept, 0o644)?;
+    guest.vm().check(["systemctl", "reload", "barepod"])?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   <base>/                                 barepod's own
-//!     pod<uid>/                             cpu weight against other pods, limits of the pod as a whole
+//!     <namespace>_<pod>_<uid>/              cpu weight against other pods, limits of the pod as a whole
 //!       shim/                               the pod's shims: killed with no container, charged to none
 //!       <container>/                        limits, for all attempts
 //!         <attempt>/                        one process tree, never reused

@@ -14,6 +14,7 @@ pub mod host_usage;
 pub mod ids;
 pub mod listeners;
 pub mod prober;
+pub mod replaced;
 pub mod sandbox;
 pub mod se_linux;
 pub mod seccomp;

@@ -2,11 +2,14 @@
 
 use std::process::Command;
 
-use crate::package;
+use crate::package::{self, Arch};
 use crate::repository::{Repository, succeed};
 
 /// Packages with static programs.
 const STATIC: [&str; 2] = ["barepod-shim", "barepod-test-programs"];
+
+/// The one of them that is shipped.
+const SHIPPED: &str = STATIC[0];
 
 /// Packages with the programs of a host.
 const HOST: [&str; 5] = ["barepod-daemon", "barepod-prober", "barepod-bridge", "barepod-cli", "barepod-nomad"];
@@ -39,6 +42,26 @@ pub(crate) fn run(repository: &Repository) -> anyhow::Result<()> {
 /// Builds them all.
 pub(crate) fn at(repository: &Repository, speed: Speed) -> anyhow::Result<()> {
     commands(repository, speed).iter_mut().try_for_each(succeed)
+}
+
+/// Builds what is shipped, for another processor: by the cross compiler of Debian, and the standard library that rustup has for it.
+pub(crate) fn for_arch(repository: &Repository, arch: Arch) -> anyhow::Result<()> {
+    let (Some(target), Some(fixed)) = (arch.target(), arch.static_target()) else {
+        return at(repository, Speed::Release);
+    };
+    let compiler = arch.tool("gcc");
+    let build = |target: &str, profile: &str, packages: &[&str]| {
+        let mut cargo = repository.cargo(&["build", "--bins", "--target", target, "--profile", profile]);
+        cargo.args(packages.iter().flat_map(|package| ["--package", package]));
+        let name = target.replace('-', "_");
+        cargo.env(format!("CARGO_TARGET_{}_LINKER", name.to_uppercase()), &compiler);
+        cargo.env(format!("CC_{name}"), &compiler);
+        succeed(&mut cargo)
+    };
+    build(fixed, barepod_tests::programs::STATIC_PROFILE, &[SHIPPED])?;
+    build(target, "release", &HOST)?;
+    // Manual pages and completion are made by the command line, which must run here.
+    succeed(&mut commands(repository, Speed::Debug)[1])
 }
 
 /// The commands that build them. The kernel counts a fresh binary's pages as dirty until they are on disk, and memory is

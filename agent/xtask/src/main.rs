@@ -12,6 +12,7 @@ mod generate;
 mod keys;
 mod package;
 mod peers;
+mod repo;
 mod repository;
 mod setup;
 mod sim;
@@ -64,7 +65,9 @@ enum Habit {
     /// Measures a disk of this machine by `barepod bench disk`, and writes the page of it with --write
     Disk(disk::Options),
     /// Builds what is shipped, and makes a .deb and an .rpm of it
-    Package,
+    Package(package::Options),
+    /// Makes repositories of packages that apt and dnf install from, signed by a key of yours: `cargo xtask repo --key ID --out DIR *.deb *.rpm`
+    Repo(repo::Options),
     /// Boots Debian with the package installed, and its console is this terminal: `cargo xtask vm trixie`
     Vm(vm::Options),
     /// Runs Kubernetes' own end to end suite against a node, with a page of the results: --focus, --shard, --write
@@ -91,7 +94,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Habit::Demo => demo::run(&repository),
         Habit::Bench(options) => bench::run(&repository, &options),
         Habit::Disk(options) => disk::run(&repository, &options),
-        Habit::Package => package::run(&repository),
+        Habit::Package(options) => package::run(&repository, &options),
+        Habit::Repo(options) => repo::run(&repository, &options),
         Habit::Vm(options) => vm::run(&repository, &options),
         Habit::Conformance(options) => conformance::run(&repository, &options),
         Habit::Deny => deny::run(&repository),

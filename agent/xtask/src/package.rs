@@ -16,7 +16,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
 use barepod_tests::packages::{LATER, VERSION, debian_name, directory, rpm_name};
-use barepod_tests::programs::Built;
+use barepod_tests::programs::{Built, STATIC_PROFILE};
 
 use crate::build::{self, Speed};
 use crate::repository::Repository;
@@ -48,12 +48,69 @@ const OTHERS: [&str; 9] = [
 /// Shells, and the files in which they look for what completes `barepod`.
 const COMPLETIONS: [(&str, &str); 3] = [("bash", "barepod.bash"), ("zsh", "_barepod"), ("fish", "barepod.fish")];
 
+/// What is packaged.
+#[derive(Default, clap::Args)]
+pub(crate) struct Options {
+    /// For which processor
+    #[arg(long, value_enum, default_value_t = Arch::Amd64)]
+    arch: Arch,
+}
+
+/// A processor, as Debian calls it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Arch {
+    /// This machine's
+    #[default]
+    Amd64,
+    /// Built by a cross compiler
+    Arm64,
+}
+
+impl Arch {
+    /// As rpm and the kernel call it.
+    fn machine(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64",
+            Self::Arm64 => "aarch64",
+        }
+    }
+
+    fn debian(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// What is built for; none where that is this machine.
+    pub(crate) fn target(self) -> Option<&'static str> {
+        (self == Self::Arm64).then_some("aarch64-unknown-linux-gnu")
+    }
+
+    /// The same for static programs.
+    pub(crate) fn static_target(self) -> Option<&'static str> {
+        (self == Self::Arm64).then_some("aarch64-unknown-linux-musl")
+    }
+
+    /// A tool of the compiler's that knows the processor.
+    pub(crate) fn tool(self, name: &str) -> String {
+        self.target().map_or_else(|| name.to_owned(), |_| format!("{}-linux-gnu-{name}", self.machine()))
+    }
+}
+
 /// Builds what is shipped, and packages it.
-pub(crate) fn run(repository: &Repository) -> anyhow::Result<()> {
+pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<()> {
+    let arch = options.arch;
     setup::run(repository, Purpose::Package)?;
-    build::at(repository, Speed::Release)?;
-    let stage = stage(repository, Speed::Release)?;
-    for package in [debian(repository, &stage, &["--dbgsym"])?, rpm(repository, &stage, VERSION, "zstd")?] {
+    setup::cross(repository, arch)?;
+    build::for_arch(repository, arch)?;
+    let stage = stage(repository, Speed::Release, arch)?;
+    let packages = [
+        debian(repository, &stage, &["--dbgsym"])?,
+        symbols(repository, &stage)?,
+        rpm(repository, &stage, VERSION, "zstd")?,
+    ];
+    for package in packages {
         println!("{}", package.display());
     }
     Ok(())
@@ -65,7 +122,7 @@ pub(crate) fn for_tests(repository: &Repository) -> anyhow::Result<()> {
     if modified(&made).is_ok_and(|made| newest(repository, Speed::Debug).is_ok_and(|newest| newest < made)) {
         return Ok(());
     }
-    let stage = stage(repository, Speed::Debug)?;
+    let stage = stage(repository, Speed::Debug, Arch::Amd64)?;
     debian(repository, &stage, &["--fast"])?;
     for version in [VERSION, LATER] {
         rpm(repository, &stage, version, "none")?;
@@ -76,16 +133,25 @@ pub(crate) fn for_tests(repository: &Repository) -> anyhow::Result<()> {
 /// A target directory with what both tools look for.
 struct Stage {
     target: PathBuf,
+    arch: Arch,
 }
 
 impl Stage {
     fn release(&self) -> PathBuf {
-        self.target.join("release")
+        self.arch.target().map_or_else(|| self.target.clone(), |target| self.target.join(target)).join("release")
+    }
+
+    /// Both tools know it by this.
+    fn options(&self) -> Vec<&'static str> {
+        self.arch.target().map_or_else(Vec::new, |target| vec!["--target", target])
     }
 }
 
-fn stage(repository: &Repository, speed: Speed) -> anyhow::Result<Stage> {
-    let stage = Stage { target: directory(repository.target(), speed.directory()) };
+fn stage(repository: &Repository, speed: Speed, arch: Arch) -> anyhow::Result<Stage> {
+    let place = directory(repository.target(), speed.directory());
+    // The packages of the host's own processor lie where they always have.
+    let target = if arch == Arch::Amd64 { place } else { place.with_extension(arch.debian()) };
+    let stage = Stage { target, arch };
     let release = stage.release();
     if stage.target.exists() {
         fs_err::remove_dir_all(&stage.target)?;
@@ -94,11 +160,14 @@ fn stage(repository: &Repository, speed: Speed) -> anyhow::Result<Stage> {
     for directory in [&man, &completion] {
         fs_err::create_dir_all(directory)?;
     }
-    for program in programs(repository, speed)? {
+    for program in programs(repository, speed, arch)? {
         let name = program.file_name().context("a program has a name")?;
         fs_err::copy(&program, release.join(name))?;
     }
-    let barepod = release.join("barepod");
+    let barepod = match arch.target() {
+        None => release.join("barepod"),
+        Some(_) => Built::at(repository.target(), Speed::Debug.directory()).host("barepod")?,
+    };
     run_quietly(repository.command(&text(&barepod)).arg("manual").arg(&man))?;
     for page in fs_err::read_dir(repository.root().join("packaging/man"))? {
         let page = page?;
@@ -121,7 +190,12 @@ fn compress(repository: &Repository, man: &Path, release: &Path) -> anyhow::Resu
     Ok(())
 }
 
-fn programs(repository: &Repository, speed: Speed) -> anyhow::Result<Vec<PathBuf>> {
+fn programs(repository: &Repository, speed: Speed, arch: Arch) -> anyhow::Result<Vec<PathBuf>> {
+    if let (Some(target), Some(fixed)) = (arch.target(), arch.static_target()) {
+        let of = |target: &str, profile: &str| repository.target().join(target).join(profile);
+        let (host, musl) = (of(target, speed.directory()), of(fixed, STATIC_PROFILE));
+        return Ok(PROGRAMS.map(|(name, fixed)| if fixed { musl.join(name) } else { host.join(name) }).to_vec());
+    }
     let built = Built::at(repository.target(), speed.directory());
     let place = |(name, fixed): (&str, bool)| if fixed { built.musl(name) } else { built.host(name) };
     Ok(PROGRAMS.map(place).into_iter().collect::<Result<_, _>>()?)
@@ -129,20 +203,49 @@ fn programs(repository: &Repository, speed: Speed) -> anyhow::Result<Vec<PathBuf
 
 fn debian(repository: &Repository, stage: &Stage, options: &[&str]) -> anyhow::Result<PathBuf> {
     let mut cargo = repository.cargo(&["deb", "--package", PACKAGE, "--no-build", "--offline", "--quiet"]);
-    let package = stage.target.join(debian_name());
-    cargo.args(options).arg("--output").arg(&package).env("CARGO_TARGET_DIR", &stage.target);
+    let package = stage.target.join(debian_name().replace("amd64", stage.arch.debian()));
+    cargo.args(stage.options()).args(options).arg("--output").arg(&package).env("CARGO_TARGET_DIR", &stage.target);
     run_quietly(&mut cargo)?;
     Ok(package)
 }
 
+/// An `.rpm` with the programs' symbols, where debuggers look for them by build id. They must still have them.
+fn symbols(repository: &Repository, stage: &Stage) -> anyhow::Result<PathBuf> {
+    for (name, _) in PROGRAMS {
+        let program = stage.release().join(name);
+        let notes = run_quietly(repository.command("readelf").arg("--notes").arg(&program))?;
+        let notes = String::from_utf8_lossy(&notes).into_owned();
+        let id = notes.lines().find_map(|line| line.trim().strip_prefix("Build ID: ")).context("a build id")?;
+        let (first, rest) = id.split_at_checked(2).context("a build id has many digits")?;
+        let place = stage.release().join("debug/.build-id").join(first);
+        fs_err::create_dir_all(&place)?;
+        let mut objcopy = repository.command(&stage.arch.tool("objcopy"));
+        objcopy.arg("--only-keep-debug").arg(&program).arg(place.join(format!("{rest}.debug")));
+        run_quietly(&mut objcopy)?;
+    }
+    generate_rpm(repository, stage, "barepod-debuginfo", VERSION, &["--variant", "debuginfo"])
+}
+
 /// cargo-deb takes symbols out of its own copies; here they are taken out of the stage, which is done with.
 fn rpm(repository: &Repository, stage: &Stage, version: &str, compression: &str) -> anyhow::Result<PathBuf> {
-    let programs = PROGRAMS.map(|(name, _)| stage.release().join(name));
-    run_quietly(repository.command("strip").args(programs))?;
+    run_quietly(
+        repository.command(&stage.arch.tool("strip")).args(PROGRAMS.map(|(name, _)| stage.release().join(name))),
+    )?;
+    generate_rpm(repository, stage, "barepod", version, &["--payload-compress", compression])
+}
+
+fn generate_rpm(
+    repository: &Repository,
+    stage: &Stage,
+    name: &str,
+    version: &str,
+    options: &[&str],
+) -> anyhow::Result<PathBuf> {
     let mut cargo = repository.cargo(&["generate-rpm", "--package", "agent/daemon", "--target-dir"]);
-    let package = stage.target.join(rpm_name(version));
-    cargo.arg(&stage.target).arg("--output").arg(&package);
-    cargo.args(["--payload-compress", compression, "--set-metadata", &format!("version = \"{version}\"")]);
+    let file = rpm_name(version).replacen("barepod", name, 1).replace("x86_64", stage.arch.machine());
+    let package = stage.target.join(file);
+    cargo.arg(&stage.target).args(stage.options()).arg("--output").arg(&package);
+    cargo.args(options).args(["--set-metadata", &format!("version = \"{version}\"")]);
     run_quietly(&mut cargo)?;
     Ok(package)
 }
@@ -150,7 +253,7 @@ fn rpm(repository: &Repository, stage: &Stage, version: &str, compression: &str)
 /// When anything that is in a package was changed last.
 fn newest(repository: &Repository, speed: Speed) -> anyhow::Result<SystemTime> {
     let mut newest = SystemTime::UNIX_EPOCH;
-    let mut left = programs(repository, speed)?;
+    let mut left = programs(repository, speed, Arch::Amd64)?;
     left.extend(OTHERS.map(|path| repository.root().join(path)));
     while let Some(path) = left.pop() {
         newest = newest.max(modified(&path)?);
@@ -172,7 +275,7 @@ fn text(path: &Path) -> String {
 }
 
 /// What a command prints; what it has to say is shown only if it fails.
-fn run_quietly(command: &mut Command) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn run_quietly(command: &mut Command) -> anyhow::Result<Vec<u8>> {
     let shown = format!("{command:?}");
     let output = command.output().with_context(|| format!("cannot start {shown}"))?;
     if !output.status.success() {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use barepod_tests::peers::NOMAD_FLEET;
 
+use crate::package::Arch;
 use crate::peers;
 use crate::repository::{Repository, succeed};
 
@@ -42,7 +43,7 @@ const POSTGRESQL: Package = Package {
     reason: "the service that is run, crashed and healed",
 };
 
-const PACKAGES: [Package; 23] = [
+const PACKAGES: [Package; 27] = [
     Package {
         file: "dpkg-shlibdeps",
         name: "dpkg-dev",
@@ -50,6 +51,15 @@ const PACKAGES: [Package; 23] = [
         reason: "what a package depends on",
     },
     Package { file: "lintian", name: "lintian", purpose: Purpose::Test, reason: "reviews the .deb" },
+    Package { file: "rpmlint", name: "rpmlint", purpose: Purpose::Test, reason: "reviews the .rpm" },
+    Package { file: "apt-ftparchive", name: "apt-utils", purpose: Purpose::Test, reason: "makes a repository for apt" },
+    Package {
+        file: "createrepo_c",
+        name: "createrepo-c",
+        purpose: Purpose::Test,
+        reason: "makes a repository for dnf",
+    },
+    Package { file: "gpg", name: "gpg", purpose: Purpose::Test, reason: "signs both" },
     Package { file: "rpm", name: "rpm", purpose: Purpose::Test, reason: "installs the .rpm into a root of its own" },
     Package {
         file: "/bin/busybox",
@@ -201,6 +211,20 @@ fn postgresql_without_cluster(repository: &Repository) -> anyhow::Result<()> {
 fn without_cluster(text: &str) -> String {
     let others = text.lines().filter(|line| !line.trim_start().starts_with("create_main_cluster"));
     others.chain(["create_main_cluster = false", ""]).collect::<Vec<_>>().join("\n")
+}
+
+/// What builds for another processor. Nothing is installed for it unasked: it is large, and needed by few.
+pub(crate) fn cross(repository: &Repository, arch: Arch) -> anyhow::Result<()> {
+    let (Some(target), Some(fixed)) = (arch.target(), arch.static_target()) else { return Ok(()) };
+    let compiler = arch.tool("gcc");
+    if find(&compiler).is_none() {
+        bail!("{compiler} is missing: `apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross`");
+    }
+    let sysroot = PathBuf::from(repository.ask("rustc", &["--print", "sysroot"])?);
+    match [target, fixed].into_iter().find(|target| !sysroot.join("lib/rustlib").join(target).join("lib").is_dir()) {
+        Some(missing) => bail!("the standard library for {missing} is missing: `rustup target add {missing}`"),
+        None => Ok(()),
+    }
 }
 
 fn static_target(repository: &Repository) -> anyhow::Result<()> {

@@ -59,7 +59,7 @@ pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<
     setup::run(repository, Purpose::Test)?;
     build::run(repository)?;
     if !options.bare {
-        package::run(repository)?;
+        package::run(repository, &package::Options::default())?;
     }
     println!(
         "boots Debian by software emulation, which takes half a minute; the first time its disk is made, which takes two"

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use barepod_api::v1::{ListRequest, VersionRequest};
+use barepod_api::v1::{ListRequest, Pod, VersionRequest};
 use barepod_linux::Dirs;
 use barepod_model::Resources;
 use barepod_presets::Catalogue;
 use tokio::net::UnixStream;
 
 use crate::args::{Doctor, DoctorOutput};
-use crate::doctor::{Asked, Daemon, HostBelow, Places, gather, judge, wants};
+use crate::doctor::{Asked, Daemon, HostBelow, Known, Places, Processes, gather, judge, wants};
 use crate::output::print;
 use crate::refusal::from_status;
 
@@ -25,16 +25,16 @@ pub(super) async fn run(socket: &Path, args: Doctor) -> Result<ExitCode> {
         eprintln!("warning: a preset is left out: {fault}");
     }
     let pid = pid_of_daemon(socket).await;
-    let (daemon, mut asked) = match ask(socket).await {
-        Ok((version, asked)) => (Daemon::Runs { version }, asked),
-        Err(error) => (Daemon::Away(format!("{error:#}")), of_manifests(&places.dirs.manifests())),
+    let (daemon, mut asked, processes) = match ask(socket).await {
+        Ok((version, pods)) => (Daemon::Runs { version }, of_pods(&pods), pods.iter().filter_map(processes).collect()),
+        Err(error) => (Daemon::Away(format!("{error:#}")), of_manifests(&places.dirs.manifests()), Vec::new()),
     };
     for name in args.presets {
         let image = catalogue.image_of(&name).unwrap_or(name);
         asked.push(Asked { image, resources: Resources::default(), pod: String::new() });
     }
     let in_use = wants(&catalogue, asked, &HostBelow { root: places.host.clone(), daemon: pid });
-    let report = judge(&gather(&places, daemon, pid, in_use), env!("CARGO_PKG_VERSION"));
+    let report = judge(&gather(&places, Known { daemon, pid, in_use, processes }), env!("CARGO_PKG_VERSION"));
     match args.output {
         Some(DoctorOutput::Json) => print(&format!("{:#}\n", serde_json::to_value(&report)?))?,
         None => print(&report.text())?,
@@ -48,13 +48,24 @@ async fn pid_of_daemon(socket: &Path) -> Option<u32> {
     stream.peer_cred().ok()?.pid()?.try_into().ok()
 }
 
-/// The daemon's version, and what its pods ask for.
-async fn ask(socket: &Path) -> Result<(String, Vec<Asked>)> {
+/// The daemon's version, and its pods.
+async fn ask(socket: &Path) -> Result<(String, Vec<Pod>)> {
     let mut client = barepod_api::connect(socket).await?;
     let version = client.version(VersionRequest {}).await.map_err(from_status)?.into_inner().version;
     let pods = client.list(ListRequest::default()).await.map_err(from_status)?.into_inner().pods;
+    Ok((version, pods))
+}
+
+/// What they ask for.
+fn of_pods(pods: &[Pod]) -> Vec<Asked> {
     let objects = pods.iter().filter_map(|pod| serde_json::from_str(&pod.object).ok());
-    Ok((version, objects.flat_map(|object| Asked::of_object(&object)).collect()))
+    objects.flat_map(|object| Asked::of_object(&object)).collect()
+}
+
+/// None of a pod that does not run.
+fn processes(pod: &Pod) -> Option<Processes> {
+    let pids: Vec<_> = pod.containers.iter().map(|container| container.pid).filter(|pid| *pid != 0).collect();
+    (!pids.is_empty()).then(|| Processes { namespace: pod.namespace.clone(), name: pod.name.clone(), pids })
 }
 
 /// What it would run, while it does not.

@@ -1,5 +1,6 @@
 //! The host as it is, without an opinion. What could not be read is absent.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use barepod_linux::disk::{Mount, Space};
@@ -30,6 +31,17 @@ pub(crate) struct Facts {
     pub(crate) systemd: bool,
     pub(crate) daemon: Daemon,
     pub(crate) in_use: Vec<InUse>,
+    /// Pods whose processes could be looked at.
+    pub(crate) running: Vec<Running>,
+}
+
+/// A pod that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Running {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    /// Programs and libraries that it runs on, and that were replaced or removed meanwhile.
+    pub(crate) replaced: BTreeSet<PathBuf>,
 }
 
 /// The distribution.

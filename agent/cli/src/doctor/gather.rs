@@ -1,12 +1,14 @@
 //! Reads the host. Whatever cannot be read is absent, and is no error.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use barepod_linux::Dirs;
 use barepod_linux::cgroup::{Controller, Hierarchy};
 use barepod_linux::disk::{self, Mount};
+use barepod_linux::replaced::{companions, replaced};
 
-use super::facts::{Cgroup, Daemon, Disk, Facts, HugePages, InUse, OpenFiles, Os};
+use super::facts::{Cgroup, Daemon, Disk, Facts, HugePages, InUse, OpenFiles, Os, Running};
 
 /// Claims that are looked at: each may be a mount of its own. Of more than these nobody reads the findings.
 const MAX_CLAIMS: usize = 200;
@@ -30,8 +32,26 @@ impl Places {
     }
 }
 
-/// Reads all but what is known already: what is `in_use`, and the daemon with its pid.
-pub(crate) fn gather(places: &Places, daemon: Daemon, pid: Option<u32>, in_use: Vec<InUse>) -> Facts {
+/// What is known already.
+pub(crate) struct Known {
+    pub(crate) daemon: Daemon,
+    /// The daemon's.
+    pub(crate) pid: Option<u32>,
+    pub(crate) in_use: Vec<InUse>,
+    pub(crate) processes: Vec<Processes>,
+}
+
+/// The processes that a pod's containers begin with.
+#[derive(Debug, Clone)]
+pub(crate) struct Processes {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) pids: Vec<u32>,
+}
+
+/// Reads all the rest.
+pub(crate) fn gather(places: &Places, known: Known) -> Facts {
+    let Known { daemon, pid, in_use, processes } = known;
     Facts {
         kernel: places.text("proc/sys/kernel/osrelease"),
         os: os(&places.text("etc/os-release").unwrap_or_default()),
@@ -48,7 +68,17 @@ pub(crate) fn gather(places: &Places, daemon: Daemon, pid: Option<u32>, in_use: 
         systemd: places.host.join("run/systemd/system").is_dir(),
         daemon,
         in_use,
+        running: processes.into_iter().filter_map(|pod| running(places, pod)).collect(),
     }
+}
+
+/// None where no process can be looked at: it has gone, or belongs to somebody else.
+fn running(places: &Places, pod: Processes) -> Option<Running> {
+    let (proc, cgroup) = (places.host.join("proc"), places.host.join("sys/fs/cgroup"));
+    let pids = pod.pids.iter().flat_map(|pid| companions(&proc, &cgroup, *pid)).collect::<BTreeSet<_>>();
+    let seen: Vec<_> = pids.into_iter().filter_map(|pid| replaced(&proc, pid).ok()).collect();
+    let replaced = seen.iter().flatten().cloned().collect();
+    (!seen.is_empty()).then_some(Running { namespace: pod.namespace, name: pod.name, replaced })
 }
 
 fn os(release: &str) -> Os {

@@ -4,7 +4,7 @@ use barepod_model::{Bytes, Reason, RequestError};
 use barepod_presets::{HostWants, Want};
 
 use super::contradiction::contradictions;
-use super::facts::{Cgroup, Daemon, Disk, Facts, HugePages, InUse, OpenFiles, Os};
+use super::facts::{Cgroup, Daemon, Disk, Facts, HugePages, InUse, OpenFiles, Os, Running};
 use super::report::{Finding, Level, OfPreset, Report};
 
 /// Detached mounts, of which a pod's view of the host is made (mount_setattr(2)).
@@ -31,8 +31,30 @@ pub(crate) fn judge(facts: &Facts, own_version: &str) -> Report {
     host.extend(plain("vm.max_map_count", facts.max_map_count));
     host.extend(plain("vm.swappiness", facts.swappiness));
     host.extend(facts.disks.iter().flat_map(disk));
-    host.extend(contradictions(&facts.in_use));
+use super::contradiction::contradictions;
+    host.extend(software(&facts.running));
     Report { host, presets: facts.in_use.iter().map(preset).collect() }
+}
+
+/// What pods run on is what the host has, or they are named.
+fn software(running: &[Running]) -> Vec<Finding> {
+    const ABOUT: &str = "software in use";
+    let outdated = running.iter().filter(|pod| !pod.replaced.is_empty());
+    let mut findings: Vec<_> = outdated
+        .map(|pod| {
+            let Running { namespace, name, replaced } = pod;
+            let first = replaced.first().map(|path| path.display().to_string()).unwrap_or_default();
+            let more = if replaced.len() > 1 { format!(" and {} more", replaced.len() - 1) } else { String::new() };
+            let message = "the file was replaced under it; what is installed now is taken at the next start";
+            Finding::ok(ABOUT, format!("{namespace}/{name}: an older {first}{more}"))
+                .at(Level::Warn, message)
+                .mended_by(format!("barepod restart {name} --namespace {namespace}"))
+        })
+        .collect();
+    if findings.is_empty() && !running.is_empty() {
+        findings.push(Finding::ok(ABOUT, "what is installed"));
+    }
+    findings
 }
 
 fn kernel(facts: &Facts) -> Finding {

@@ -14,6 +14,6 @@ mod judge;
 mod report;
 
 pub(crate) use facts::Daemon;
-pub(crate) use gather::{Places, gather};
+pub(crate) use gather::{Known, Places, Processes, gather};
 pub(crate) use in_use::{Asked, HostBelow, wants};
 pub(crate) use judge::judge;

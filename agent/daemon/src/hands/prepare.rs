@@ -26,7 +26,7 @@ pub(super) async fn prepare(host: Arc<Host>, supervisor: Handle, pod: Arc<Pod>, 
 
 fn make(host: &Host, pod: &Pod) -> Result<(), StartFailure> {
     let error = |error: &dyn std::error::Error| failure(Reason::CreatePodError, chain(error));
-    host.groups.prepare_pod(&pod.uid).map_err(|e| error(&e))?;
+    host.groups.prepare_pod(&pod.uid, &pod.namespace, &pod.name).map_err(|e| error(&e))?;
     for container in &pod.containers {
         let key = ContainerKey { pod: pod.uid.clone(), container: container.name.clone() };
         host.groups.prepare_container(&key).map_err(|e| error(&e))?;

@@ -1,11 +1,13 @@
 //! The tree of groups: made, listed, killed, removed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use barepod_model::{Attempt, ContainerKey, ContainerName, PodUid};
+use barepod_model::{Attempt, ContainerKey, ContainerName, Namespace, PodName, PodUid};
 
 use super::hierarchy::{Controller, controllers};
 use super::{CgroupError, Hierarchy, Rules, files};
@@ -17,6 +19,8 @@ pub struct Groups {
     pub(super) base: PathBuf,
     pub(super) rules: Rules,
     degraded: Vec<CgroupError>,
+    /// What the groups of pods are called, as far as somebody has asked.
+    names: Mutex<BTreeMap<PodUid, String>>,
 }
 
 /// The groups that a process is put into when it starts.
@@ -41,6 +45,12 @@ pub struct Stray {
 
 const SHIM: &str = "shim";
 
+/// Before a UID, in the names of earlier releases.
+const UNNAMED: &str = "pod";
+
+/// Bytes of a directory's name.
+const LONGEST_NAME: usize = 255;
+
 /// Longest wait for a process to leave that ends by itself.
 const LAST_BREATH: Duration = Duration::from_millis(500);
 
@@ -55,7 +65,8 @@ impl Groups {
         if !plain || base.as_os_str().is_empty() {
             return Err(CgroupError::Base { base });
         }
-        let mut groups = Self { hierarchy, base, rules: Rules::default(), degraded: Vec::new() };
+        let mut groups =
+            Self { hierarchy, base, rules: Rules::default(), degraded: Vec::new(), names: Mutex::default() };
         groups.make_base()?;
         Ok(groups)
     }
@@ -110,11 +121,14 @@ impl Groups {
         Ok(())
     }
 
-    /// Makes a pod's groups as far as they are missing.
+    /// Makes a pod's groups as far as they are missing. Those that an earlier release has made keep their name.
     ///
     /// # Errors
     /// `Make`, `Enable`.
-    pub fn prepare_pod(&self, pod: &PodUid) -> Result<(), CgroupError> {
+    pub fn prepare_pod(&self, pod: &PodUid, namespace: &Namespace, name: &PodName) -> Result<(), CgroupError> {
+        if self.known_name(pod).is_none() {
+            self.names().insert(pod.clone(), name_of(pod, namespace, name));
+        }
         let relative = self.pod_path(pod);
         for mount in self.hierarchy.mounts() {
             make(&mount.join(&relative))?;
@@ -265,7 +279,9 @@ impl Groups {
     /// `Remove`.
     pub fn remove_pod(&self, pod: &PodUid) -> Result<(), CgroupError> {
         let path = self.pod_path(pod);
-        self.everywhere().try_for_each(|mount| remove_when_empty(&mount.join(&path)))
+        self.everywhere().try_for_each(|mount| remove_when_empty(&mount.join(&path)))?;
+        self.names().remove(pod);
+        Ok(())
     }
 
     /// The cgroup2 mount goes first: if something lives there, nothing is touched.
@@ -285,7 +301,7 @@ impl Groups {
         let base = self.hierarchy.unified().join(&self.base);
         let mut found = Vec::new();
         for name in children(&base)? {
-            let Some(pod) = name.strip_prefix("pod").and_then(|uid| PodUid::new(uid).ok()) else { continue };
+            let Some(pod) = pod_of(&name) else { continue };
             let attempts = attempts(&base.join(&name))?;
             found.push(Stray { pod, attempts });
         }
@@ -310,7 +326,23 @@ impl Groups {
     }
 
     pub(super) fn pod_path(&self, pod: &PodUid) -> PathBuf {
-        self.base.join(format!("pod{pod}"))
+        // Where there is none, any name says so.
+        self.base.join(self.known_name(pod).unwrap_or_else(|| format!("{UNNAMED}{pod}")))
+    }
+
+    /// What a pod's group is called: the groups of this host tell, whoever made them.
+    fn known_name(&self, pod: &PodUid) -> Option<String> {
+        if let Some(name) = self.names().get(pod) {
+            return Some(name.clone());
+        }
+        let there = children(&self.hierarchy.unified().join(&self.base)).ok()?;
+        let name = there.into_iter().find(|name| pod_of(name).as_ref() == Some(pod))?;
+        self.names().insert(pod.clone(), name.clone());
+        Some(name)
+    }
+
+    fn names(&self) -> std::sync::MutexGuard<'_, BTreeMap<PodUid, String>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A container called `shim` must not meet the shims' group; container names cannot hold a dot.
@@ -319,6 +351,19 @@ impl Groups {
         let directory = if name == SHIM { "shim.container" } else { name };
         self.pod_path(&key.pod).join(directory)
     }
+}
+
+/// As the directory of the pod's logs is called, so that systemd-cgls and systemd-cgtop show whose it is.
+fn name_of(pod: &PodUid, namespace: &Namespace, name: &PodName) -> String {
+    let room = LONGEST_NAME - namespace.as_str().len() - pod.as_str().len() - 2;
+    // Names are ASCII.
+    format!("{namespace}_{}_{pod}", name.as_str().get(..room).unwrap_or(name.as_str()))
+}
+
+/// Whose group it is, by its name. No name of Kubernetes has an underscore in it.
+fn pod_of(name: &str) -> Option<PodUid> {
+    let uid = name.rsplit_once('_').map(|(_, uid)| uid).or_else(|| name.strip_prefix(UNNAMED))?;
+    PodUid::new(uid).ok()
 }
 
 fn attempts(pod: &Path) -> Result<Vec<(ContainerName, Attempt)>, CgroupError> {

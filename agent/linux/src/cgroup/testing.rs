@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use barepod_model::{Namespace, PodName, PodUid};
+
 use super::{Groups, Hierarchy};
 
 /// A hybrid host that can limit nothing.
@@ -12,6 +14,11 @@ pub(crate) fn bare(root: &Path) -> Hierarchy {
         optional: Vec::new(),
         controllers: std::collections::BTreeSet::new(),
     }
+}
+
+/// Makes the groups of `shop/front`.
+pub(crate) fn prepare(groups: &Groups, pod: &PodUid) {
+    groups.prepare_pod(pod, &Namespace::new("shop").unwrap(), &PodName::new("front").unwrap()).unwrap();
 }
 
 /// Groups under a base of their own, removed when dropped.

@@ -153,8 +153,9 @@ impl Groups {
         for file in ["memory.min", "memory.low"] {
             let mut sum = 0_u64;
             for pod in self.strays()? {
-                let own = base.join(format!("pod{}", pod.pod)).join(file);
-                sum = sum.saturating_add(files::read_limit(&own)?.unwrap_or(0));
+                let own = self.directory_at(&self.pod_path(&pod.pod), Controller::Memory);
+                let reserved = own.map(|own| files::read_limit(&own.join(file))).transpose()?.flatten();
+                sum = sum.saturating_add(reserved.unwrap_or(0));
             }
             files::write(&base.join(file), &sum.to_string())?;
         }

@@ -151,7 +151,7 @@ mod as_root {
     use crate::cgroup::testing::RealGroups;
 
     fn spawn(real: &RealGroups, program: &str, directory: &Path) -> Spawn {
-        real.groups.prepare_pod(&key().pod).unwrap();
+        crate::cgroup::testing::prepare(&real.groups, &key().pod);
         Spawn {
             program: program.into(),
             directory: directory.to_owned(),

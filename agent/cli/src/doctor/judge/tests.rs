@@ -23,7 +23,13 @@ fn sound() -> Facts {
         systemd: true,
         daemon: Daemon::Runs { version: "1.0.0".to_owned() },
         in_use: Vec::new(),
+        running: vec![running("db", &[])],
     }
+}
+
+fn running(name: &str, replaced: &[&str]) -> Running {
+    let replaced = replaced.iter().map(PathBuf::from).collect();
+    Running { namespace: "shop".to_owned(), name: name.to_owned(), replaced }
 }
 
 fn on(options: &[&str], file_system: &str) -> Disk {
@@ -74,6 +80,7 @@ fn a_sound_host_has_nothing_to_mend() {
     ok    vm.swappiness            60
     ok    disk                     /var/lib/barepod: ext4 on /dev/sda2, rw,relatime
     ok    space                    60 % of 100.0 GiB left, 90 % of inodes
+    ok    software in use          what is installed
 
     nothing is to be mended
     ");
@@ -104,6 +111,18 @@ fn what_is_wrong_with_a_host_comes_with_the_command_that_mends_it() {
     let few = wrong(|facts| facts.files = Some(OpenFiles { hard: 1024, of_daemon: true }));
     assert!(few[0].2.contains("LimitNOFILE=1048576") && few[0].2.contains("systemctl restart barepod"), "{few:?}");
     assert_eq!(wrong(|facts| facts.files = Some(OpenFiles { hard: 1024, of_daemon: false })), []);
+}
+
+#[test]
+fn a_pod_that_runs_on_files_that_were_replaced_is_named_with_what_ends_that() {
+    let outdated = || vec![running("db", &["/usr/bin/a", "/usr/lib/b.so"]), running("cache", &[])];
+    let restart = "barepod restart db --namespace shop";
+    assert_eq!(wrong(|facts| facts.running = outdated()), one(Level::Warn, "software in use", restart));
+    let report = report(|facts| facts.running = outdated());
+    let found = report.host.iter().find(|finding| finding.about == "software in use").unwrap();
+    assert_eq!(found.found, "shop/db: an older /usr/bin/a and 1 more");
+    let says_nothing = |report: Report| report.host.iter().all(|finding| finding.about != "software in use");
+    assert!(says_nothing(self::report(|facts| facts.running = Vec::new())), "of nobody there is nothing to say");
 }
 
 #[test]

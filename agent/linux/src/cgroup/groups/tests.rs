@@ -22,7 +22,7 @@ fn hybrid() -> (tempfile::TempDir, Groups) {
 
 fn pod_with(groups: &Groups, container: &str) -> ContainerKey {
     let key = key(container);
-    groups.prepare_pod(&key.pod).unwrap();
+    crate::cgroup::testing::prepare(groups, &key.pod);
     groups.prepare_container(&key).unwrap();
     key
 }
@@ -32,12 +32,39 @@ fn a_leaf_lies_under_its_container_and_its_pod() {
     let (root, groups) = hybrid();
     let key = pod_with(&groups, "db");
     let leaf = groups.make_leaf(&key, Attempt(3)).unwrap();
-    let base = format!("barepod/pod{UID}/db");
+    let base = format!("barepod/shop_front_{UID}/db");
     assert_eq!(leaf.unified, root.path().join("unified").join(&base).join("3"));
     let memory = root.path().canonicalize().unwrap().join("memory").join(&base).join("3");
     assert_eq!(leaf.legacy_memory, Some(memory.clone()));
     assert!(leaf.unified.is_dir() && memory.is_dir());
     assert!(leaf.legacy.iter().all(|path| path.is_dir()), "{:?}", leaf.legacy);
+}
+
+#[test]
+fn a_pod_keeps_the_group_that_an_earlier_release_has_made_and_a_new_one_has_its_name() {
+    let (root, groups) = hybrid();
+    let base = root.path().join("unified/barepod");
+    fs::create_dir_all(base.join(format!("pod{UID}/db/4"))).unwrap();
+
+    let key = pod_with(&groups, "db");
+
+    assert_eq!(groups.leaf(&key, Attempt(4)).unified, base.join(format!("pod{UID}/db/4")));
+    assert_eq!(children(&base).unwrap(), [format!("pod{UID}")], "there are no two groups of one pod");
+    groups.remove_pod(&key.pod).unwrap();
+    pod_with(&groups, "db");
+    assert_eq!(children(&base).unwrap(), [format!("shop_front_{UID}")]);
+
+    // Another daemon finds it by its name alone.
+    let later = Groups::open(Hierarchy::detect(root.path()).unwrap(), "barepod").unwrap();
+    assert_eq!(later.leaf(&key, Attempt(0)), groups.leaf(&key, Attempt(0)));
+}
+
+#[test]
+fn a_name_is_as_long_as_a_directory_s_may_be_and_has_its_uid() {
+    let (pod, namespace) = (PodUid::new("u".repeat(63)).unwrap(), Namespace::new("n".repeat(63)).unwrap());
+    let name = name_of(&pod, &namespace, &PodName::new("p".repeat(253)).unwrap());
+    assert_eq!((name.len(), pod_of(&name)), (255, Some(pod)));
+    assert_eq!(pod_of("cgroup.procs"), None);
 }
 
 #[test]

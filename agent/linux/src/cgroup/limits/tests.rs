@@ -128,7 +128,7 @@ mod as_root {
     use crate::cgroup::testing::RealGroups;
 
     fn prepared(real: &RealGroups) {
-        real.groups.prepare_pod(&key().pod).unwrap();
+        crate::cgroup::testing::prepare(&real.groups, &key().pod);
         real.groups.prepare_container(&key()).unwrap();
     }
 
