@@ -31,7 +31,7 @@ pub(crate) fn judge(facts: &Facts, own_version: &str) -> Report {
     host.extend(plain("vm.max_map_count", facts.max_map_count));
     host.extend(plain("vm.swappiness", facts.swappiness));
     host.extend(facts.disks.iter().flat_map(disk));
-use super::contradiction::contradictions;
+    host.extend(contradictions(&facts.in_use));
     host.extend(software(&facts.running));
     Report { host, presets: facts.in_use.iter().map(preset).collect() }
 }

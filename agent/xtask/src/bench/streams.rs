@@ -17,8 +17,8 @@ use barepod_tests::{free_port, wait_for};
 use serde_json::json;
 
 use super::Course;
-use barepod_statistics::Sample;
 use super::table::{Arm, Line};
+use barepod_statistics::Sample;
 
 const MEGABYTES: usize = 100;
 /// Each takes some seconds.
@@ -137,7 +137,7 @@ impl Bench {
         ])?;
         Ok(Line {
             title: "Kubernetes: bytes out of a container by kubectl exec, more is better".to_owned(),
-            unit: "MB/s",
+            unit: "MB/s".into(),
             notes: format!(
                 "{MEGABYTES} MiB of `cat`, from before kubectl begins to its end; none was missing. kubectl, API server, \
                  node and service share the cores. socat runs the same `cat` behind one hop of TLS."
@@ -168,7 +168,7 @@ impl Bench {
         ])?;
         Ok(Line {
             title: "Kubernetes: bytes through a port forwarded by kubectl, more is better".to_owned(),
-            unit: "MB/s",
+            unit: "MB/s".into(),
             notes: format!(
                 "{MEGABYTES} MiB from a service in a pod, from the connection to its end; none was missing. socat: two of \
                  them with TLS between, which is one hop less."
@@ -196,7 +196,7 @@ impl Bench {
         ])?;
         Ok(Line {
             title: "Kubernetes: kubectl exec of `true`, to its end".to_owned(),
-            unit: "ms",
+            unit: "ms".into(),
             notes: "The last arm is what kubectl and the API server take for a question that no node has to do with."
                 .to_owned(),
             goals: Vec::new(),

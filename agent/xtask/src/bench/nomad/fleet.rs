@@ -8,8 +8,8 @@ use barepod_tests::peers::{NOMAD, NOMAD_FLEET};
 use serde::Deserialize;
 
 use crate::bench::Course;
-use crate::bench::statistics::Sample;
 use crate::bench::table::{Arm, Line};
+use barepod_statistics::Sample;
 
 /// How many come back at a time. With jobs of the type `system` each one takes minutes.
 const SERVICE: &str = "1,10,100";
@@ -61,7 +61,13 @@ fn line(
     let notes = "100 clients with 20 jobs each, pinned to their nodes. One figure each: the evaluations are counted, and the server's \
                  CPU is without what it takes all the time."
         .to_owned();
-    Ok(Line { title: format!("Nomad's server, {unit}, when {what}"), unit, notes, goals: Vec::new(), arms })
+    Ok(Line {
+        title: format!("Nomad's server, {unit}, when {what}"),
+        unit: unit.into(),
+        notes,
+        goals: Vec::new(),
+        arms,
+    })
 }
 
 fn of(kind: &str, counts: &str) -> anyhow::Result<Vec<Figures>> {

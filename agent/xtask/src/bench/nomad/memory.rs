@@ -5,9 +5,9 @@ use barepod_tests::wait_for;
 
 use super::{Driver, LIMIT, Logs, Pair};
 use crate::bench::process;
-use crate::bench::statistics::Sample;
 use crate::bench::supervisor::name_of_ours;
 use crate::bench::table::{Arm, Goal, Line};
+use barepod_statistics::Sample;
 
 const TASKS: usize = 20;
 const MORE_TASKS: usize = 100;
@@ -27,7 +27,7 @@ pub(super) fn measure(pair: &Pair) -> anyhow::Result<Vec<Line>> {
     }
     let line = Line {
         title: "Nomad: memory of all that stands beside a task".to_owned(),
-        unit: "MB",
+        unit: "MB".into(),
         notes: format!(
             "Of {TASKS} tasks, each one's processes: what is theirs alone, and their part of what they share with others \
              (Pss). The driver's own process is the next line."
@@ -55,7 +55,7 @@ fn plugin(pair: &Pair) -> anyhow::Result<Line> {
     }
     Ok(Line {
         title: "Nomad: resident memory of the driver's process".to_owned(),
-        unit: "MB",
+        unit: "MB".into(),
         notes: "One for all tasks of a client; Nomad's own drivers are in the agent.".to_owned(),
         goals: vec![Goal::at_most(PLUGIN, &arms)],
         arms,

@@ -11,10 +11,10 @@ use barepod_tests::pods;
 use serde_json::{Value, json};
 
 use super::LIMIT;
-use crate::bench::statistics::Sample;
 use crate::bench::supervisor::name_of_ours;
 use crate::bench::table::{Arm, Goal, Line};
 use crate::bench::{Course, process};
+use barepod_statistics::Sample;
 
 const SERVICES: usize = 200;
 const MINUTES: usize = 3;
@@ -51,7 +51,7 @@ pub(in crate::bench) fn measure(course: &Course) -> anyhow::Result<Vec<Line>> {
     let arms = vec![Arm { name: name_of_ours(), sample: Sample::new(figures).context("no figures")? }];
     Ok(vec![Line {
         title: format!("Nomad: requests to its API per minute, with {SERVICES} services that are counted"),
-        unit: "requests",
+        unit: "requests".into(),
         notes: format!(
             "Of one host, while nothing changes, as the agent logs them. To have all of them counted took {counted} requests. \
              The bridge held {held:.1} MB then."

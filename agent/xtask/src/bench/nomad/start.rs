@@ -5,8 +5,8 @@ use barepod_test_programs::stamp::monotonic;
 
 use super::{Driver, Logs, Pair};
 use crate::bench::Course;
-use crate::bench::statistics::Sample;
 use crate::bench::table::{Arm, Goal, Line};
+use barepod_statistics::Sample;
 
 /// Beyond what `raw_exec` takes, in milliseconds.
 const MORE: f64 = 20.0;
@@ -43,7 +43,7 @@ pub(super) fn measure(course: &Course, pair: &Pair) -> anyhow::Result<Vec<Line>>
         };
         let arms = taken.iter().map(arm).collect::<anyhow::Result<Vec<_>>>()?;
         let goals = vec![Goal::beside_the_second(MORE, &arms)];
-        anyhow::Ok(Line { title: title.to_owned(), unit: "ms", notes: notes.to_owned(), goals, arms })
+        anyhow::Ok(Line { title: title.to_owned(), unit: "ms".into(), notes: notes.to_owned(), goals, arms })
     };
     Ok(vec![
         line(
