@@ -314,7 +314,7 @@ fn a_reload_takes_a_good_configuration_and_refuses_a_broken_one(guest: &Installe
     let refused = guest.vm().run(["systemctl", "reload", "barepod"])?;
     let said = guest.shell("journalctl --unit=barepod --no-pager --lines=20")?;
     assert_eq!(refused.outcome, Outcome::Code(1), "{said}");
-    assert!(said.contains("containerLogMaxFiles") && said.contains(FILE), "{said}");
+    assert!(said.contains(&format!("{FILE}:")) && said.contains("a whole number is expected"), "{said}");
     assert!(!guest.barepod(&["config", "view"])?.contains("many"));
 
     guest.vm().put(FILE, with("containerLogMaxFiles: 3"), 0o644)?;
