@@ -47,6 +47,8 @@ fn gone(line: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     #[test]
@@ -82,6 +84,14 @@ mod tests {
         std::fs::copy("/bin/sleep", &newer).unwrap();
         let mut child = std::process::Command::new(&program).arg("1000").spawn().unwrap();
         let proc = Path::new("/proc");
+        // A new process is there before its program is.
+        let maps = proc.join(child.id().to_string()).join("maps");
+        let is_mapped = |line: &str| line.contains(" r-xp ") && line.ends_with("/program");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !std::fs::read_to_string(&maps).unwrap().lines().any(is_mapped) {
+            assert!(Instant::now() < deadline, "it never begins");
+            std::thread::yield_now();
+        }
         let before = replaced(proc, child.id());
 
         std::fs::rename(newer, &program).unwrap();

@@ -28,7 +28,7 @@ const CHUNK: usize = 32 << 10;
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The ports that a request of channels names, in kubelet's words if it does not.
-pub(super) fn ports(query: &Query) -> Result<Vec<u16>, Declined> {
+pub(crate) fn ports(query: &Query) -> Result<Vec<u16>, Declined> {
     let bad = |message: String| declined(StatusCode::BAD_REQUEST, message);
     let mut ports = Vec::new();
     for value in query.all("port") {

@@ -6,7 +6,7 @@
 
 mod call;
 mod command;
-mod forward;
+pub(crate) mod forward;
 mod run;
 
 use std::sync::Arc;
