@@ -10,6 +10,7 @@ mod kubernetes;
 mod logs;
 mod memory;
 mod nomad;
+mod page;
 mod postgresql;
 mod probes;
 mod process;
@@ -25,6 +26,7 @@ use barepod_tests::programs::Built;
 use crate::build::{self, Speed};
 use crate::repository::{Repository, machine};
 use crate::setup::{self, Purpose};
+use page::Part;
 use table::Line;
 
 /// What is measured is what is shipped.
@@ -90,30 +92,34 @@ pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<
     }
     let gap = std::time::Duration::from_millis(options.gap);
     let course = Course { built: Built::at(repository.target(), SPEED.directory()), rounds: options.rounds, gap };
-    let (before, mut lines) = (load(), Vec::new());
+    let commit = commit(repository)?;
     for (name, measure) in LINES {
         if options.only.is_empty() || options.only.iter().any(|only| only == name) {
-            lines.extend(measure(&course).with_context(|| format!("the line {name}"))?);
+            let before = load();
+            let lines = measure(&course).with_context(|| format!("the line {name}"))?;
+            let part = Part::new(name, &circumstances(&commit, &before), &lines);
+            println!("{part}");
+            if options.write {
+                // At once: the next one may fail.
+                let file = repository.root().join(PAGE);
+                let written = fs_err::read_to_string(&file).unwrap_or_default();
+                fs_err::write(file, page::renewed(&written, part, &LINES.map(|(name, _)| name)))?;
+            }
         }
     }
-    let page = page(repository, &before, &lines)?;
-    println!("{page}");
-    if options.write { Ok(fs_err::write(repository.root().join(PAGE), page)?) } else { Ok(()) }
+    Ok(())
 }
 
-fn page(repository: &Repository, load_before: &str, lines: &[Line]) -> anyhow::Result<String> {
+/// What is measured.
+fn commit(repository: &Repository) -> anyhow::Result<String> {
     let changed = if repository.is_dirty()? { " with changes" } else { "" };
+    Ok(format!("Commit `{}`{changed}", repository.commit()?))
+}
+
+fn circumstances(commit: &str, load_before: &str) -> String {
     let date = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
-    let head = format!(
-        "# Bench\n\nCommit `{}`{changed}, {date}, {}. Load average (1, 5, 15 minutes) before: {load_before}; after: {}. \
-         Written by `cargo xtask bench --write`.\n\nThe samples of a line's arms were taken in turns, in the same \
-         minutes. The ratio is taken round by round; the interval covers the true median 95 times in 100. With other \
-         work on the machine all figures are larger than they need be, and their spread says how much.\n",
-        repository.commit()?,
-        machine(),
-        load(),
-    );
-    Ok(lines.iter().fold(head, |page, line| format!("{page}\n{line}")))
+    let (machine, after) = (machine(), load());
+    format!("{commit}, {date}, {machine}. Load average (1, 5, 15 minutes) before: {load_before}; after: {after}.")
 }
 
 /// What else the machine has to do.
