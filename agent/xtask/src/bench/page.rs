@@ -24,7 +24,9 @@ impl Part {
     pub(super) fn new(name: &str, circumstances: &str, lines: &[Line]) -> Self {
         let mut text = format!("{MARK}{name}`\n\n{circumstances}\n");
         // Into a string nothing fails.
-        lines.iter().for_each(|line| drop(write!(text, "\n{line}")));
+        lines.iter().for_each(|line| {
+            write!(text, "\n{line}").ok();
+        });
         Self { name: name.to_owned(), text }
     }
 }
