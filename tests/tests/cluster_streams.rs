@@ -292,6 +292,13 @@ def serve(connection):
         received += chunk
     connection.sendall(hashlib.sha256(received).hexdigest().encode() + received)
     connection.close()
+def leave(farewells):
+    while True:
+        connection = farewells.accept()[0]
+        connection.sendall(b"farewell")
+        connection.close()
+farewells = socket.create_server(("127.0.0.1", PORT + 1))
+threading.Thread(target=leave, args=(farewells,), daemon=True).start()
 listener = socket.create_server(("127.0.0.1", PORT))
 while True:
     threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
@@ -367,6 +374,16 @@ fn ports_are_forwarded(way: Way) -> Result {
     assert!(all, "{}", forwarded.complaints()?);
     assert!(forwarded.returns(&noise(MEGABYTES << 20))?);
 
+    // A service that ends the connection ends it for a client that has not.
+    let forwarded = Forwarded::to(&reached, "8087")?;
+    for _ in 0..3 {
+        let mut connection = TcpStream::connect(("127.0.0.1", forwarded.port))?;
+        connection.set_read_timeout(Some(SOON))?;
+        let mut said = String::new();
+        connection.read_to_string(&mut said).map_err(|error| format!("{error} after {said:?}"))?;
+        assert_eq!(said, "farewell", "{}", forwarded.complaints()?);
+    }
+
     // A service of the host's own, on the same loopback address.
     let host = std::net::TcpListener::bind("127.0.0.1:0")?;
     let forwarded = Forwarded::to(&reached, &host.local_addr()?.port().to_string())?;
@@ -374,7 +391,7 @@ fn ports_are_forwarded(way: Way) -> Result {
     let said =
         wait_for("kubectl to say why not", SOON, || forwarded.complaints().ok().filter(|said| !said.is_empty()))?;
     assert!(
-        said.contains("no process of the pod listens on TCP port") && said.contains("they listen on 8086"),
+        said.contains("no process of the pod listens on TCP port") && said.contains("they listen on 8086, 8087"),
         "{said}"
     );
     host.set_nonblocking(true)?;

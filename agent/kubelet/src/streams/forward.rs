@@ -70,20 +70,20 @@ async fn all(mut forwards: Forwards, daemon: &Daemon, pod: &v1::Pod) {
 
 async fn one(forward: Forward, daemon: Daemon, pod: v1::Pod) {
     let port = forward.port;
-    let gone = forward.data.outgoing.clone();
-    let passed = async {
-        match connect(daemon, &pod, port).await {
-            Ok(service) => pass(forward, service).await,
-            Err(why) => {
-                let message = format!("error forwarding port {port} to pod {}, uid {}: {why}", pod.name, pod.uid);
-                tracing::debug!("{message}");
-                forward.fail(message).await.ok();
-            }
+    let connected = tokio::select! {
+        connected = connect(daemon, &pod, port) => connected,
+        () = forward.data.outgoing.gone() => {
+            forward.finish().await.ok();
+            return;
         }
     };
-    tokio::select! {
-        () = passed => {}
-        () = gone.gone() => {}
+    match connected {
+        Ok(service) => pass(forward, service).await,
+        Err(why) => {
+            let message = format!("error forwarding port {port} to pod {}, uid {}: {why}", pod.name, pod.uid);
+            tracing::debug!("{message}");
+            forward.fail(message).await.ok();
+        }
     }
 }
 
@@ -143,18 +143,25 @@ fn elsewhere(listeners: &[v1::Listener], port: u16) -> String {
     }
 }
 
-/// In both directions, each until its end; where neither can end alone, until the service has ended its own.
+/// In both directions, each until its end; where neither can end alone, until the service has ended its own. A client that has heard
+/// the service out gives the stream of data up, and then waits for the end of the other one: it comes in any case.
 async fn pass(mut forward: Forward, service: TcpStream) {
     let (from, to) = service.into_split();
     let data = &mut forward.data;
     let passed = async {
         let (up, down) = (up(&mut data.incoming, to), down(from, &data.outgoing));
-        match forward.half_closes {
-            true => tokio::try_join!(up, down).map(drop),
-            false => tokio::select! {
-                ended = up => ended,
-                ended = down => ended,
-            },
+        let both = async {
+            match forward.half_closes {
+                true => tokio::try_join!(up, down).map(drop),
+                false => tokio::select! {
+                    ended = up => ended,
+                    ended = down => ended,
+                },
+            }
+        };
+        tokio::select! {
+            ended = both => ended,
+            () = data.outgoing.gone() => Err(Lost),
         }
     };
     // What was given up on one side is given up on the other.
