@@ -65,7 +65,9 @@ pub(crate) struct Blocker {
 pub(crate) fn blocker(pods: &BTreeMap<PodUid, PodMachine>, uid: &PodUid) -> Option<Blocker> {
     let mine = &pods.get(uid)?.record;
     let earlier = pods.values().filter(|other| {
-        place(&other.record) < place(mine) && !(planted::on(Fault::DyingHoldsNothing) && other.is_dying())
+        place(&other.record) < place(mine)
+            && !other.was_refused()
+            && !(planted::on(Fault::DyingHoldsNothing) && other.is_dying())
     });
     let mut earlier: Vec<_> = earlier.collect();
     earlier.sort_by_key(|other| place(&other.record));
@@ -84,6 +86,8 @@ fn conflict(mine: &Pod, other: &PodMachine) -> Option<Blocker> {
     }
     let path = shared_path(mine, other)?;
     let (what, reason) = match HostPort::of(path) {
+        // It is free soon: no reason to go elsewhere.
+        Some(port) if other.is_dying() => (format!("port {port} of the host"), Reason::WaitingForPredecessor),
         Some(port) => (format!("port {port} of the host"), Reason::NodePorts),
         None => (format!("data path {}", path.display()), Reason::DataPathInUse),
     };

@@ -177,6 +177,11 @@ impl PodMachine {
         self.record.deletion.is_some()
     }
 
+    /// It has failed without having been begun: it has nothing, and never will.
+    pub(crate) fn was_refused(&self) -> bool {
+        self.record.failure.is_some() && !self.record.booked && self.is_idle()
+    }
+
     /// Nothing of any container is on the host.
     pub(crate) fn is_idle(&self) -> bool {
         self.containers.values().all(|machine| machine.is_idle())

@@ -84,4 +84,15 @@ fn a_pod_of_a_cluster_whose_port_is_taken_has_failed_so_that_it_is_sent_elsewher
         assert_eq!(bench.view(pod).phase, phase, "{:?}", pod.name);
     }
     assert_eq!(bench.view(&foreign).reason, Some(Reason::NodePorts));
+
+    // Who was refused has nothing that another one would wait for, and who is about to go is waited for.
+    let (third, fourth) = (of_a_cluster("d", 5432), of_a_cluster("e", 80));
+    bench.tell(others(0, &[]));
+    bench.run(&third);
+    assert_eq!(bench.view(&third).phase, Phase::Running);
+    bench.delete(&own, None);
+    bench.apply(&fourth);
+    assert_eq!(bench.view(&fourth).phase, Phase::Pending);
+    bench.ended(&main_key(&own, 0), ExitStatus::Code(0));
+    assert_eq!(bench.starts().last(), Some(&main_key(&fourth, 0)));
 }
