@@ -177,9 +177,11 @@ impl PodMachine {
         self.record.deletion.is_some()
     }
 
-    /// It has failed without having been begun: it has nothing, and never will.
+    /// It has failed because a port that it wants is taken, before it was begun: it has nothing, and never will. (Who has failed
+    /// with its host may begin again.)
     pub(crate) fn was_refused(&self) -> bool {
-        self.record.failure.is_some() && !self.record.booked && self.is_idle()
+        let is_refusal = |failure: &PodFailure| failure.reason == Reason::NodePorts;
+        self.record.failure.as_ref().is_some_and(is_refusal) && !self.record.booked && self.is_idle()
     }
 
     /// Nothing of any container is on the host.
