@@ -93,6 +93,10 @@ impl Bridge {
         // Only root may enter the host's network, so it is entered first.
         let mut command = host.in_network(Path::new("setpriv"));
         command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()]);
+        if let Some(clock) = host.clock() {
+            // As the user that it is then: libfaketime's semaphores are whose process it is loaded into.
+            command.arg("env").args(clock.environment().iter().map(|(name, value)| format!("{name}={value}")));
+        }
         command.arg(reachable(host, "barepod-bridge")?);
         command.args(options.iter().flat_map(|(option, value)| [*option, value])).args(more);
         let command = [command.get_program()].into_iter().chain(command.get_args()).map(OsStr::to_owned).collect();

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::Scratch;
+use crate::clock::Clock;
 use crate::network::NetworkHost;
 use crate::process::{self, Owned, ProcessError, tail};
 use crate::programs::{self, Built};
@@ -66,6 +67,7 @@ pub struct Host {
     daemon_args: Vec<String>,
     programs: Programs,
     network: Option<NetworkHost>,
+    clock: Option<Clock>,
     scratch: Scratch,
 }
 
@@ -146,6 +148,7 @@ impl Host {
             daemon_args: Vec::new(),
             programs: Programs::default(),
             network: None,
+            clock: None,
             scratch,
         })
     }
@@ -201,6 +204,9 @@ impl Host {
         let prober = prober.map_or_else(|| self.built.host("barepod-prober"), Ok)?;
         command.arg("--root").arg(self.scratch.path()).arg("--shim").arg(shim).arg("--prober").arg(prober);
         command.args(&self.daemon_args);
+        if let Some(clock) = &self.clock {
+            command.envs(clock.environment());
+        }
         command.args(["--log-format", "text"]).env("BAREPOD_LOG", "info").env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.daemon = Some(Owned::spawn(&mut command)?);
@@ -215,6 +221,21 @@ impl Host {
     /// The network that the daemon and its pods are in from the next start on, instead of the machine's.
     pub fn set_network(&mut self, network: &NetworkHost) {
         self.network = Some(network.clone());
+    }
+
+    /// Gives it a wall clock of its own, right at first: its daemon from the next start on, and the bridges that are started then.
+    ///
+    /// # Errors
+    /// As [`Clock::kept_in`].
+    pub fn own_clock(&mut self) -> Result<Clock, HostError> {
+        let clock = Clock::kept_in(self.path("clock"))?;
+        self.clock = Some(clock.clone());
+        Ok(clock)
+    }
+
+    /// Its own wall clock.
+    pub(crate) fn clock(&self) -> Option<&Clock> {
+        self.clock.as_ref()
     }
 
     /// A program, to be run where this host's network is.

@@ -8,6 +8,7 @@ use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
 
 use crate::bridge::{self, Bridge};
+use crate::clock::Clock;
 use crate::cluster::{Answer, ClusterError, ControlPlane, Credentials, Recipe};
 use crate::host::{Host, HostError, SOON};
 use crate::process::run;
@@ -102,12 +103,29 @@ impl Joined {
         let address = own_network()?;
         let plane = ControlPlane::start(&Recipe { address, ..recipe.clone() })?;
         let host = Host::started(bridge::CONFIG)?;
+        Self::joining(host, plane, address, arguments)
+    }
+
+    fn joining(host: Host, plane: ControlPlane, address: IpAddr, arguments: &[&str]) -> Result<Self, JoinedError> {
         let joining = join(&host, &plane, &plane.bootstrap_token(), &[]);
         host.barepod(&joining.iter().map(String::as_str).collect::<Vec<_>>())?;
         let bridge = Bridge::of_joined(&host, address, arguments)?;
         let joined = Self { bridge, host, plane };
         joined.prepare()?;
         Ok(joined)
+    }
+
+    /// The same of a host with a wall clock of its own, and that clock.
+    ///
+    /// # Errors
+    /// What does not come up.
+    pub fn with_own_clock() -> Result<(Self, Clock), JoinedError> {
+        let address = own_network()?;
+        let plane = ControlPlane::start(&Recipe { address, ..Recipe::default() })?;
+        let mut host = Host::new(bridge::CONFIG)?;
+        let clock = host.own_clock()?;
+        host.start()?;
+        Ok((Self::joining(host, plane, address, &[])?, clock))
     }
 
     /// A cluster by whose API server a client's streams reach the node: passed on where the client speaks a WebSocket, or

@@ -5,6 +5,7 @@
 
 pub mod bridge;
 pub mod cache;
+pub mod clock;
 pub mod cluster;
 pub mod fleet;
 pub mod guest;

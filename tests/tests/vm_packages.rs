@@ -1,5 +1,7 @@
 //! The `.deb` on a booted Debian: installed, upgraded under load, removed, installed again and purged.
 
+use std::path::Path;
+
 use barepod_tests::guest::Installed;
 use barepod_tests::vm::{Outcome, Recipe, Vm};
 use barepod_tests::{Scratch, Tier, packages, tier};
@@ -11,17 +13,32 @@ const LATER: &str = "99.0.0-1";
 /// What the administrator has written into a configuration file.
 const WORD: &str = "# The administrator was here.";
 
-/// A client that counts as long as nobody tells it to stop. It ends with an error at its first failed transaction.
+/// pgbench, until it is told that this is enough. It ends with an error at its first failed transaction; its accounts and its
+/// history agree if none was lost or done twice.
 const LOAD: &str = "cat >/usr/local/bin/load <<'END'
 #!/bin/sh
-export PGPASSWORD=change-me PGHOST=127.0.0.1 PGUSER=postgres
+export PGPASSWORD=change-me PGHOST=127.0.0.1 PGUSER=postgres PATH=/usr/lib/postgresql/VERSION/bin:$PATH
 cd /run
-psql -XAtqc 'create table hits (n int); insert into hits values (0)' || exit 1
-until test -e /run/enough; do psql -XAtqc 'update hits set n = n + 1' || exit 1; done
-psql -XAtqc 'select n > 20 from hits'
+pgbench --initialize --quiet 2>&1 || exit 1
+until test -e /run/enough; do pgbench --no-vacuum --client=4 --time=5 || exit 1; done
+psql -XAtqc 'select (select sum(abalance) from pgbench_accounts) = (select sum(delta) from pgbench_history)'
 END
 chmod +x /usr/local/bin/load
-systemd-run --unit=load --remain-after-exit --property=StandardOutput=file:/run/load.out /usr/local/bin/load";
+systemd-run --quiet --unit=load --remain-after-exit --property=StandardOutput=file:/run/load.out /usr/local/bin/load";
+
+const ACCOUNTS: &str =
+    "PGPASSWORD=change-me psql -h 127.0.0.1 -U postgres -XAtc 'select count(*) from pgbench_accounts'";
+
+/// Writes numbers, so that a lost line would be seen.
+const WRITER: &str = r#"apiVersion: v1
+kind: Pod
+metadata: {name: writer}
+spec:
+  containers:
+  - name: main
+    image: host
+    command: [sh, -c, 'n=0; while :; do n=$((n+1)); echo $n; sleep 0.05; done']
+"#;
 
 #[test]
 fn a_package_is_installed_upgraded_under_load_removed_installed_again_and_purged() -> Result {
@@ -43,7 +60,11 @@ fn its_whole_life(release: &Recipe, postgresql: &str) -> Result {
     );
     guest.ready("postgresql")?;
 
-    an_upgrade_under_load_and_back_touches_no_service(&guest, scratch.path())?;
+    nothing_under_load_is_touched_by_an_upgrade_and_back_nor_by_what_becomes_of_the_daemon(
+        &guest,
+        scratch.path(),
+        postgresql,
+    )?;
     a_removed_package_leaves_services_running_and_takes_them_back(&guest)?;
     if tier() == Tier::All {
         an_upgrade_of_the_service_s_own_package_is_told_and_taken_at_the_next_start(&guest, postgresql)?;
@@ -76,10 +97,67 @@ fn it_runs_and_is_enabled_as_soon_as_it_is_installed(guest: &Installed) -> Resul
     Ok(())
 }
 
-fn an_upgrade_under_load_and_back_touches_no_service(guest: &Installed, scratch: &std::path::Path) -> Result {
-    let postmaster = guest.pid("postgresql").ok_or("no pid")?;
+fn nothing_under_load_is_touched_by_an_upgrade_and_back_nor_by_what_becomes_of_the_daemon(
+    guest: &Installed,
+    scratch: &Path,
+    postgresql: &str,
+) -> Result {
+    guest.apply(WRITER)?;
+    guest.ready("writer")?;
+    let processes = [guest.pid("postgresql").ok_or("no pid")?, guest.pid("writer").ok_or("no pid")?];
+    guest.shell(&LOAD.replace("VERSION", postgresql))?;
+    let rounds = || -> Result<usize> { Ok(guest.shell("grep -c '^tps' /run/load.out || :")?.parse()?) };
+    let goes_on = |what: &str| -> Result {
+        let before = rounds()?;
+        Ok(guest.until(format!("pgbench to go on after {what}"), |_| (rounds().ok()? > before).then_some(()))?)
+    };
+    let loaded = |what: &str| -> Result {
+        goes_on(what)?;
+        for (pod, pid) in ["postgresql", "writer"].into_iter().zip(processes) {
+            let shown = guest.ready(pod)?;
+            assert_eq!(shown["status"]["containerStatuses"][0]["restartCount"], 0, "{pod} after {what}");
+            assert_eq!(guest.pid(pod), Some(pid), "the same process of {pod} after {what}");
+        }
+        Ok(())
+    };
+    loaded("its begin")?;
+
+    an_upgrade_and_back_replaces_the_daemon_and_no_word_of_the_administrator(guest, scratch, &loaded)?;
+    for verb in ["restart", "stop", "start"] {
+        guest.vm().check(["systemctl", verb, "barepod"])?;
+        if verb == "stop" { goes_on(verb)? } else { loaded(verb)? }
+    }
+    let daemon = guest.property("MainPID")?;
+    guest.shell(&format!("kill -9 {daemon}"))?;
+    guest.until("systemd to start another daemon", |guest| {
+        let pid = guest.property("MainPID").ok()?;
+        (pid != daemon && pid != "0").then_some(())
+    })?;
+    loaded("kill -9")?;
+
+    guest.shell("touch /run/enough")?;
+    let said = guest.until("the client to end", |guest| {
+        let state = guest.shell("systemctl show --property SubState --value load").ok()?;
+        (state != "running").then(|| guest.shell("cat /run/load.out")).transpose().ok()?
+    })?;
+    let journal = guest.shell("journalctl --unit=load --no-pager")?;
+    assert_eq!(said.lines().last(), Some("t"), "accounts and history agree: {said}\n{journal}");
+    let failed = said.lines().filter(|line| line.starts_with("number of failed transactions:"));
+    assert!(failed.clone().count() > 0 && failed.clone().all(|line| line.contains(": 0 (")), "{said}");
+    let log = guest.barepod(&["logs", "postgresql"])?;
+    assert!(!log.contains("FATAL"), "{log}");
+    let numbers = guest.barepod(&["logs", "writer"])?;
+    assert!((1..).zip(numbers.lines()).all(|(number, line): (usize, _)| line == number.to_string()), "{numbers}");
+    guest.barepod(&["delete", "writer"])?;
+    Ok(())
+}
+
+fn an_upgrade_and_back_replaces_the_daemon_and_no_word_of_the_administrator(
+    guest: &Installed,
+    scratch: &Path,
+    loaded: &impl Fn(&str) -> Result,
+) -> Result {
     guest.shell(&format!("echo '{WORD}' >>/etc/barepod/barepod.yaml"))?;
-    guest.shell(LOAD)?;
     let built = packages::debian()?;
     let later = packages::revised(&built, scratch, LATER, |tree| {
         // The package's own idea of the file has changed, too.
@@ -87,7 +165,6 @@ fn an_upgrade_under_load_and_back_touches_no_service(guest: &Installed, scratch:
         let text = fs_err::read_to_string(&path)?;
         fs_err::write(path, format!("# A later release.\n{text}"))
     })?;
-
     for (package, version) in [(&later, LATER), (&built, "0.1.0-1")] {
         let daemon = guest.property("MainPID")?;
         guest.install(package)?;
@@ -95,21 +172,10 @@ fn an_upgrade_under_load_and_back_touches_no_service(guest: &Installed, scratch:
         assert_eq!(guest.shell("dpkg-query --show --showformat '${Version}' barepod")?, version);
         assert_ne!(guest.property("MainPID")?, daemon, "the daemon is the new one");
         assert_eq!(guest.property("ActiveState")?, "active");
-        let pod = guest.ready("postgresql")?;
-        assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0);
-        assert_eq!(guest.pid("postgresql"), Some(postmaster), "the same postmaster with {version}");
-        assert!(guest.shell("cat /etc/barepod/barepod.yaml")?.ends_with(WORD), "with {version}");
-        assert!(!guest.shell("cat /etc/barepod/barepod.yaml")?.contains("later release"), "with {version}");
+        loaded(version)?;
+        let configuration = guest.shell("cat /etc/barepod/barepod.yaml")?;
+        assert!(configuration.ends_with(WORD) && !configuration.contains("later release"), "with {version}");
     }
-
-    guest.shell("touch /run/enough")?;
-    let said = guest.until("the client to end", |guest| {
-        let state = guest.shell("systemctl show --property SubState --value load").ok()?;
-        (state != "running").then(|| guest.shell("cat /run/load.out")).transpose().ok()?
-    })?;
-    assert_eq!(said, "t", "no transaction failed: {}", guest.shell("journalctl --unit=load --no-pager")?);
-    let log = guest.barepod(&["logs", "postgresql"])?;
-    assert!(!log.contains("FATAL"), "{log}");
     Ok(())
 }
 
@@ -124,8 +190,7 @@ fn a_removed_package_leaves_services_running_and_takes_them_back(guest: &Install
         "ls: cannot access '/usr/sbin/barepodd': No such file or directory"
     );
     guest.shell(&format!("kill -0 {postmaster}"))?;
-    let hits = "PGPASSWORD=change-me psql -h 127.0.0.1 -U postgres -XAtc 'select n > 20 from hits'";
-    assert_eq!(guest.shell(hits)?, "t", "the database answers");
+    assert_eq!(guest.shell(ACCOUNTS)?, "100000", "the database answers");
     assert!(guest.shell("cat /etc/barepod/barepod.yaml")?.ends_with(WORD), "configuration stays");
 
     guest.install(&packages::debian()?)?;
@@ -171,8 +236,7 @@ fn an_upgrade_of_the_service_s_own_package_is_told_and_taken_at_the_next_start(
     guest.shell("apt-get install --quiet --yes /srv/later.deb; rm /srv/later.deb")?;
 
     assert_eq!(guest.pid("postgresql"), Some(postmaster), "what runs goes on");
-    let hits = "PGPASSWORD=change-me psql -h 127.0.0.1 -U postgres -XAtc 'select n > 20 from hits'";
-    assert_eq!(guest.shell(hits)?, "t");
+    assert_eq!(guest.shell(ACCOUNTS)?, "100000");
     assert!(!runs_what_is_installed(postmaster)?);
     assert!(software()?.starts_with(&format!("default/postgresql: an older {program}")), "{}", software()?);
 
@@ -180,7 +244,7 @@ fn an_upgrade_of_the_service_s_own_package_is_told_and_taken_at_the_next_start(
     guest.ready("postgresql")?;
     assert!(runs_what_is_installed(guest.pid("postgresql").ok_or("no pid")?)?);
     assert_eq!(software()?, "what is installed");
-    assert_eq!(guest.shell(hits)?, "t");
+    assert_eq!(guest.shell(ACCOUNTS)?, "100000");
     Ok(())
 }
 

@@ -1126,6 +1126,9 @@ pub struct EventsRequest {
     pub name: ::prost::alloc::string::String,
     #[prost(bool, tag = "3")]
     pub follow: bool,
+    /// only those with a greater number; where no event has that number yet: all
+    #[prost(uint64, optional, tag = "4")]
+    pub after: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Event {
@@ -1149,6 +1152,9 @@ pub struct Event {
     /// of the pod, if it is known
     #[prost(string, tag = "9")]
     pub source: ::prost::alloc::string::String,
+    /// counts the events of this host, whatever its clock says; 0: from an older daemon
+    #[prost(uint64, tag = "10")]
+    pub number: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VolumesRequest {

@@ -1,6 +1,7 @@
 //! The daemon's socket: the messages of `proto/barepod.proto`, a client for them, and how a refusal travels.
 
 mod client;
+pub mod events;
 pub mod flow;
 mod refusal;
 

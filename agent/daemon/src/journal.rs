@@ -16,6 +16,9 @@ use crate::lines::{self, Bounds, Lines};
 /// An event with its time and its pod's name.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Entry {
+    /// Counts all events of this host, from 1 on.
+    #[serde(default)]
+    pub(crate) number: u64,
     pub(crate) time: WallTime,
     pub(crate) namespace: String,
     pub(crate) pod: String,
@@ -27,9 +30,32 @@ pub(crate) struct Entry {
 /// The last [`CAPACITY`] events.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    entries: Mutex<VecDeque<Arc<Entry>>>,
+    entries: Mutex<Entries>,
     new: broadcast::Sender<Arc<Entry>>,
     history: Lines,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    /// Oldest first.
+    known: VecDeque<Arc<Entry>>,
+    /// The number of the last one.
+    last: u64,
+}
+
+impl Entries {
+    /// Gives it its number, and drops the oldest beyond the capacity.
+    fn add(&mut self, mut entry: Entry) -> Arc<Entry> {
+        // Those of a release that did not count them have none.
+        entry.number = entry.number.max(self.last + 1);
+        self.last = entry.number;
+        let entry = Arc::new(entry);
+        if self.known.len() == CAPACITY {
+            self.known.pop_front();
+        }
+        self.known.push_back(Arc::clone(&entry));
+        entry
+    }
 }
 
 /// In the place of a pod's UID.
@@ -47,8 +73,8 @@ impl Journal {
     pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
         // What a power cut tore, or another release wrote, is no event.
         let known = lines::read(&path, BOUNDS).into_iter().filter_map(|line| serde_json::from_str(&line).ok());
-        let mut entries: VecDeque<Arc<Entry>> = known.map(Arc::new).collect();
-        drop(entries.drain(..entries.len().saturating_sub(CAPACITY)));
+        let mut entries = Entries::default();
+        known.for_each(|entry| drop(entries.add(entry)));
         Ok(Self { entries: Mutex::new(entries), new: broadcast::channel(256).0, history: Lines::open(path, BOUNDS)? })
     }
 
@@ -56,6 +82,7 @@ impl Journal {
     pub(crate) fn add(&self, event: Event, view: Option<&PodView>) {
         let name = view.and_then(|v| v.name.as_ref());
         self.keep(Entry {
+            number: 0,
             time: WallTime(jiff::Timestamp::now()),
             namespace: name.map(|(namespace, _)| namespace.to_string()).unwrap_or_default(),
             pod: name.map(|(_, name)| name.to_string()).unwrap_or_default(),
@@ -68,6 +95,7 @@ impl Journal {
     pub(crate) fn add_host(&self, severity: Severity, reason: Reason, message: String) {
         let pod = PodUid::new(HOST).expect("a UID");
         self.keep(Entry {
+            number: 0,
             time: WallTime(jiff::Timestamp::now()),
             namespace: "default".to_owned(),
             pod: String::new(),
@@ -77,23 +105,22 @@ impl Journal {
     }
 
     fn keep(&self, entry: Entry) {
-        let entry = Arc::new(entry);
         log(&entry);
-        let kept = Arc::clone(&entry);
-        self.history.add(move || serde_json::to_string(&*kept));
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() == CAPACITY {
-            entries.pop_front();
-        }
-        entries.push_back(Arc::clone(&entry));
+        let entry = entries.add(entry);
+        let kept = Arc::clone(&entry);
+        // In the order of their numbers.
+        self.history.add(move || serde_json::to_string(&*kept));
         // Nobody listening is no error.
         self.new.send(entry).ok();
     }
 
-    /// What there is, oldest first, and every event after that.
-    pub(crate) fn follow(&self) -> (Vec<Arc<Entry>>, broadcast::Receiver<Arc<Entry>>) {
+    /// What there is after this number, oldest first, and every event after that. With a number that no event has yet, from
+    /// a history that is lost, all that there is.
+    pub(crate) fn follow(&self, after: u64) -> (Vec<Arc<Entry>>, broadcast::Receiver<Arc<Entry>>) {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        (entries.iter().cloned().collect(), self.new.subscribe())
+        let after = if after > entries.last { 0 } else { after };
+        (entries.known.iter().filter(|entry| entry.number > after).cloned().collect(), self.new.subscribe())
     }
 }
 
@@ -129,8 +156,29 @@ mod tests {
         std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + "{\"torn\":\n").unwrap();
         let journal = Journal::open(path).unwrap();
         journal.add(event(CAPACITY), None);
-        let (known, _) = journal.follow();
+        let (known, _) = journal.follow(0);
         assert_eq!(known.len(), CAPACITY);
         assert_eq!((&known[0].event, &known[CAPACITY - 1].event), (&event(1), &event(CAPACITY)));
+    }
+
+    #[test]
+    fn events_are_counted_over_the_daemons_death_and_followed_by_their_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        let numbers = |journal: &Journal, after| -> Vec<u64> {
+            journal.follow(after).0.iter().map(|entry| entry.number).collect()
+        };
+        let journal = Journal::open(path.clone()).unwrap();
+        (0..3).for_each(|number| journal.add(event(number), None));
+        drop(journal);
+        // As a release before this one has written them.
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("\"number\":1,", "").replace("\"number\":2,", "")).unwrap();
+        let journal = Journal::open(path).unwrap();
+        assert_eq!(numbers(&journal, 0), [1, 2, 3]);
+        journal.add(event(3), None);
+        assert_eq!(numbers(&journal, 2), [3, 4]);
+        assert!(numbers(&journal, 4).is_empty());
+        assert_eq!(numbers(&journal, 5), [1, 2, 3, 4], "of a history that is lost");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use barepod_api::events::Cursor;
 use barepod_api::v1;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -34,32 +35,23 @@ impl Events {
     /// What the daemon says that pods of the cluster come by, from now on.
     pub(crate) async fn forward(self, daemon: Daemon) {
         let mut pauses = Pauses::default();
-        let mut newest = std::time::SystemTime::now();
+        let mut cursor = Cursor::default();
         loop {
-            if let Err(status) = self.follow(daemon.clone(), &mut newest, &mut pauses).await {
+            if let Err(status) = self.follow(daemon.clone(), &mut cursor, &mut pauses).await {
                 tracing::debug!("events are not told: {}", status.message());
             }
             tokio::time::sleep(pauses.pause()).await;
         }
     }
 
-    async fn follow(
-        &self,
-        mut daemon: Daemon,
-        newest: &mut std::time::SystemTime,
-        pauses: &mut Pauses,
-    ) -> Result<(), tonic::Status> {
-        let request = v1::EventsRequest { follow: true, ..v1::EventsRequest::default() };
-        let mut stream = daemon.events(request).await?.into_inner();
+    async fn follow(&self, mut daemon: Daemon, cursor: &mut Cursor, pauses: &mut Pauses) -> Result<(), tonic::Status> {
+        let mut stream = cursor.follow(&mut daemon).await?;
         while let Some(event) = stream.message().await? {
             pauses.reset();
-            let time = time_of(&event);
-            // The daemon begins with what it remembers, some of which has been told.
-            if event.source != SOURCE || time <= *newest {
-                continue;
+            cursor.pass(&event);
+            if event.source == SOURCE {
+                self.tell(event).await;
             }
-            *newest = time;
-            self.tell(event).await;
         }
         Ok(())
     }
@@ -112,12 +104,6 @@ impl Events {
 /// No more bytes of a text than these, and no half of a character.
 fn beginning(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
-}
-
-fn time_of(event: &v1::Event) -> std::time::SystemTime {
-    let time = event.time.unwrap_or_default();
-    let seconds = u64::try_from(time.seconds).unwrap_or(0);
-    std::time::UNIX_EPOCH + Duration::new(seconds, u32::try_from(time.nanos).unwrap_or(0))
 }
 
 #[cfg(test)]

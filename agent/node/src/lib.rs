@@ -13,6 +13,7 @@
 
 mod call;
 mod credentials;
+mod due;
 mod events;
 mod json;
 mod node;

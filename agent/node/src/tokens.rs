@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -10,6 +10,7 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 
 use crate::call::{CallError, call};
+use crate::due::Due;
 
 /// A token that a pod shows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,7 +33,7 @@ pub(crate) struct Owner {
 #[derive(Debug, Clone)]
 pub(crate) struct Token {
     pub(crate) text: String,
-    pub(crate) renew_at: SystemTime,
+    pub(crate) renew: Due,
 }
 
 /// kubelet's `maxTTL`: no token is shown for longer.
@@ -52,7 +53,7 @@ impl Tokens {
     pub(crate) async fn get(&self, client: &Client, owner: &Owner, wanted: &Wanted) -> Result<Token, CallError> {
         let key = (owner.clone(), wanted.clone());
         let known = self.issued.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(token) = known.filter(|token| SystemTime::now() < token.renew_at) {
+        if let Some(token) = known.filter(|token| !token.renew.left().is_zero()) {
             return Ok(token);
         }
         let token = ask(client, owner, wanted).await?;
@@ -82,17 +83,16 @@ async fn ask(client: &Client, owner: &Owner, wanted: &Wanted) -> Result<Token, C
         }),
         ..TokenRequest::default()
     };
-    let asked = SystemTime::now();
     let answer = call(api.create_token_request(&owner.service_account, &PostParams::default(), &request)).await?;
-    let status = answer.status.unwrap_or_default();
-    let expires = status.expiration_timestamp.map_or(asked, |time| SystemTime::from(time.0));
-    Ok(Token { text: status.token.unwrap_or_default(), renew_at: renewal(asked, expires) })
+    // As long as it was granted for: when it expires is said by the API server's clock, which may differ from this host's.
+    let life = answer.spec.and_then(|spec| spec.expiration_seconds).unwrap_or(wanted.expiration_seconds);
+    let text = answer.status.unwrap_or_default().token.unwrap_or_default();
+    Ok(Token { text, renew: Due::after(renewal(Duration::from_secs(u64::try_from(life).unwrap_or_default()))) })
 }
 
 /// When four fifths of its life are over, and after a day at most (`requiresRefresh` in `pkg/kubelet/token`).
-fn renewal(asked: SystemTime, expires: SystemTime) -> SystemTime {
-    let life = expires.duration_since(asked).unwrap_or_default();
-    asked + (life * 4 / 5).min(LONGEST)
+fn renewal(life: Duration) -> Duration {
+    (life * 4 / 5).min(LONGEST)
 }
 
 #[cfg(test)]
@@ -101,10 +101,7 @@ mod tests {
 
     #[test]
     fn a_token_is_renewed_before_it_expires_and_daily() {
-        let asked = SystemTime::UNIX_EPOCH;
-        let after =
-            |seconds| renewal(asked, asked + Duration::from_secs(seconds)).duration_since(asked).unwrap().as_secs();
+        let after = |seconds| renewal(Duration::from_secs(seconds)).as_secs();
         assert_eq!((after(3600), after(31_536_000)), (2880, 86_400));
-        assert_eq!(renewal(asked + Duration::from_secs(9), asked), asked + Duration::from_secs(9));
     }
 }

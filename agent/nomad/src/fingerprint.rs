@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::time::Duration;
 
-use barepod_api::v1::{Event, EventsRequest};
+use barepod_api::events::Cursor;
+use barepod_api::v1::Event;
 use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -100,12 +101,12 @@ fn response(seen: &Seen) -> FingerprintResponse {
 pub(crate) fn events(daemon: Daemon, table: Table, stop: CancellationToken) -> Answers<DriverTaskEvent> {
     let (sender, answers) = mpsc::channel(16);
     tokio::spawn(async move {
-        let mut last = now();
+        let mut cursor = Cursor::default();
         loop {
             tokio::select! {
                 () = sender.closed() => return,
                 () = stop.cancelled() => return,
-                () = follow(&daemon, &table, &sender, &mut last) => {}
+                () = follow(&daemon, &table, &sender, &mut cursor) => {}
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -113,30 +114,17 @@ pub(crate) fn events(daemon: Daemon, table: Table, stop: CancellationToken) -> A
     Box::pin(ReceiverStream::new(answers))
 }
 
-type Moment = (i64, i32);
-
-fn now() -> Moment {
-    let now = jiff::Timestamp::now();
-    (now.as_second(), now.subsec_nanosecond())
-}
-
-/// Passes events on until the daemon goes away. Those that it has told before are left out.
+/// Passes events on until the daemon goes away.
 async fn follow(
     daemon: &Daemon,
     table: &Table,
     sender: &mpsc::Sender<Result<DriverTaskEvent, Status>>,
-    last: &mut Moment,
+    cursor: &mut Cursor,
 ) {
     let mut client = daemon.stream_client();
-    let request = EventsRequest { follow: true, ..EventsRequest::default() };
-    let Ok(answer) = client.client.events(request).await else { return };
-    let mut events = answer.into_inner();
+    let Ok(mut events) = cursor.follow(&mut client.client).await else { return };
     while let Ok(Some(event)) = events.message().await {
-        let at = event.time.as_ref().map_or(*last, |time| (time.seconds, time.nanos));
-        if at <= *last {
-            continue;
-        }
-        *last = at;
+        cursor.pass(&event);
         if let Some(event) = translate(table, event)
             && sender.send(Ok(event)).await.is_err()
         {

@@ -43,7 +43,7 @@ const POSTGRESQL: Package = Package {
     reason: "the service that is run, crashed and healed",
 };
 
-const PACKAGES: [Package; 27] = [
+const PACKAGES: [Package; 28] = [
     Package {
         file: "dpkg-shlibdeps",
         name: "dpkg-dev",
@@ -97,6 +97,12 @@ const PACKAGES: [Package; 27] = [
     Package { file: "mmdebstrap", name: "mmdebstrap", purpose: Purpose::Test, reason: "makes the guest's image" },
     Package { file: "mkfs.ext4", name: "e2fsprogs", purpose: Purpose::Test, reason: "makes the guest's file system" },
     Package { file: "nft", name: "nftables", purpose: Purpose::Test, reason: "what kube-proxy writes its rules with" },
+    Package {
+        file: "/usr/share/doc/libfaketime",
+        name: "libfaketime",
+        purpose: Purpose::Test,
+        reason: "a clock that a test sets",
+    },
     Package { file: "runsv", name: "runit", purpose: Purpose::Bench, reason: "a peer" },
     Package { file: "s6-supervise", name: "s6", purpose: Purpose::Bench, reason: "a peer" },
     Package { file: "supervise", name: "daemontools", purpose: Purpose::Bench, reason: "a peer" },

@@ -41,7 +41,12 @@ async fn one(client: &mut Client, Target { namespace, name }: &Target) -> Result
 }
 
 async fn events(client: &mut Client, namespace: &str, name: &str) -> Result<Vec<Event>> {
-    let request = EventsRequest { namespace: namespace.to_owned(), name: name.to_owned(), follow: false };
+    let request = EventsRequest {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        follow: false,
+        ..EventsRequest::default()
+    };
     let mut stream = client.events(request).await.map_err(from_status)?.into_inner();
     let mut events = Vec::new();
     while let Some(event) = stream.message().await.map_err(from_status)? {

@@ -15,7 +15,7 @@ use crate::target;
 pub(super) async fn run(mut client: Client, namespace: String, args: Events) -> Result<ExitCode> {
     let name = args.pod.as_deref().map(target::name).transpose()?.unwrap_or_default();
     let namespace = if args.all_namespaces { String::new() } else { namespace };
-    let request = EventsRequest { namespace, name, follow: args.watch };
+    let request = EventsRequest { namespace, name, follow: args.watch, ..EventsRequest::default() };
     let mut events = client.events(request).await.map_err(from_status)?.into_inner();
     while let Some(event) = events.message().await.map_err(from_status)? {
         let of = if event.warning { EventType::Warning } else { EventType::Normal };

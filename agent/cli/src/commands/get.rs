@@ -84,7 +84,12 @@ impl Asked<'_> {
     }
 
     fn events(&self) -> EventsRequest {
-        EventsRequest { namespace: self.namespace(), name: String::new(), follow: self.args.watch }
+        EventsRequest {
+            namespace: self.namespace(),
+            name: String::new(),
+            follow: self.args.watch,
+            ..EventsRequest::default()
+        }
     }
 
     fn volumes(&self) -> VolumesRequest {

@@ -91,6 +91,7 @@ mod tests {
             reason: reason.to_owned(),
             message: message.to_owned(),
             source: "file".to_owned(),
+            number: 0,
         };
         let killing = event(1000, false, "Killing", "main", "is stopped\nbecause it is deleted\n");
         list(vec![killing, event(1030, true, "OutOfmemory", "", "2Gi are asked for")], 1090)

@@ -144,6 +144,7 @@ pub(super) fn event(entry: &Entry) -> v1::Event {
         reason: entry.event.reason.to_string(),
         message: entry.event.message.clone(),
         source: entry.source.map(|source| source.to_string()).unwrap_or_default(),
+        number: entry.number,
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) async fn events(journal: Arc<Journal>, filter: v1::EventsRequest, gat
             && (filter.name.is_empty() || filter.name == entry.pod)
             && gate.sees_namespace(&entry.namespace)
     };
-    let (past, mut new) = journal.follow();
+    let (past, mut new) = journal.follow(filter.after.unwrap_or_default());
     for entry in past.iter().filter(|entry| wanted(entry)) {
         if sink.send(Ok(convert::event(entry))).await.is_err() {
             return;

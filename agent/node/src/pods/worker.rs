@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use barepod_api::v1::{self, end_request};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
@@ -19,6 +19,7 @@ use super::needs::Needs;
 use super::state::{Evidence, State};
 use super::{Context, desired, status};
 use crate::call::{CallError, Pauses, call, sleep, within};
+use crate::due::Due;
 use crate::objects::Watch;
 use crate::tokens::Owner;
 
@@ -85,8 +86,9 @@ pub(crate) struct Worker {
     /// Ephemeral containers without which it has taken it, and why.
     left_out: BTreeMap<String, Refusal>,
     /// When these are offered again.
-    offer_at: Option<SystemTime>,
-    renew_at: Option<SystemTime>,
+    offer: Option<Due>,
+    /// When its tokens are asked for anew.
+    renew: Option<Due>,
     /// The grace that the daemon has been told of with the deletion.
     ended: Option<Option<u64>>,
     /// The resource version of the object after the last status that was told, and that status.
@@ -107,8 +109,8 @@ impl Worker {
             bound: None,
             refused: None,
             left_out: BTreeMap::new(),
-            offer_at: None,
-            renew_at: None,
+            offer: None,
+            renew: None,
             ended: None,
             told: None,
             begun: None,
@@ -265,7 +267,7 @@ impl Worker {
         let wanted = desired::pod(&told);
         let hash = hash_of(&(&wanted, &objects));
         let is_known = here.is_some_and(|here| here.reason != "Orphaned");
-        let is_due = self.due().is_some_and(|at| at <= SystemTime::now());
+        let is_due = self.due().is_some_and(|left| left.is_zero());
         if self.bound == Some(hash) && is_known && !is_due {
             return Ok(self.until_due());
         }
@@ -284,7 +286,7 @@ impl Worker {
                 if left_out.is_empty() {
                     self.refusals.reset();
                 }
-                self.offer_at = (!left_out.is_empty()).then(|| SystemTime::now() + self.refusals.pause());
+                self.offer = (!left_out.is_empty()).then(|| Due::after(self.refusals.pause()));
                 self.left_out = left_out;
             }
             Err(status) => return self.not_taken(pod, &status).await,
@@ -297,14 +299,13 @@ impl Worker {
         Ok(self.until_due())
     }
 
-    /// When the daemon must be told of it again, whatever is new.
-    fn due(&self) -> Option<SystemTime> {
-        self.renew_at.into_iter().chain(self.offer_at).min()
+    /// How long it is until the daemon must be told of it again, whatever is new.
+    fn due(&self) -> Option<Duration> {
+        self.renew.into_iter().chain(self.offer).map(Due::left).min()
     }
 
     fn until_due(&self) -> Next {
-        let pause = self.due().map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
-        pause.map_or(Next::News, Next::In)
+        self.due().map_or(Next::News, Next::In)
     }
 
     /// Tells the daemon of it, if need be without those of its new ephemeral containers that are refused: these.
@@ -441,10 +442,10 @@ impl Worker {
             uid: self.uid.clone(),
         };
         let mut tokens = Vec::new();
-        self.renew_at = None;
+        self.renew = None;
         for wanted in &needs.tokens {
             let token = self.context.tokens.get(&self.context.client, &owner, wanted).await?;
-            self.renew_at = Some(self.renew_at.map_or(token.renew_at, |at| at.min(token.renew_at)));
+            self.renew = self.renew.into_iter().chain([token.renew]).min_by_key(|due| due.left());
             tokens.push(v1::ServiceAccountToken {
                 audience: wanted.audience.clone(),
                 expiration_seconds: wanted.expiration_seconds,
