@@ -144,10 +144,21 @@ fn a_power_cut_loses_what_was_not_synced_and_the_console_of_a_failure_is_kept() 
     assert_ne!(vm.run(["cat", "/srv/unsynced"])?.stdout, b"lost\n");
 
     let console = vm.console().to_owned();
+    // Nobody is left who could answer.
+    let silent = vm
+        .command(["sh", "-c", "kill -STOP $PPID; sleep 9"])
+        .limit(Duration::from_secs(5))
+        .run()
+        .unwrap_err()
+        .to_string();
+    assert!(silent.contains("no answer"), "{silent}");
     // A failed test drops its guest like this.
     drop(vm);
     let text = std::fs::read_to_string(&console).unwrap();
     assert_eq!(text.matches("Linux version").count(), 2, "both boots are in {}", console.display());
+    for what in ["VM status: running", "sysrq: Show backtrace of all active CPUs", "sysrq: Show Blocked State"] {
+        assert!(text.contains(what), "{what:?} of a guest that does not answer: {text}");
+    }
     std::fs::remove_file(console).unwrap();
     Ok(())
 }

@@ -14,6 +14,7 @@ mod console;
 mod error;
 mod image;
 mod link;
+mod monitor;
 mod qemu;
 mod recipe;
 
@@ -177,7 +178,12 @@ impl Vm {
     }
 
     fn call(&self, request: Request, body: Vec<u8>, limit: Duration) -> Result<(Reply, Vec<u8>), VmError> {
-        self.machine.link.call(request, body, limit + SLACK).map_err(|error| self.console.blame(Failure::Link(error)))
+        self.machine.link.call(request, body, limit + SLACK).map_err(|error| {
+            if matches!(error, LinkError::Silent { .. }) {
+                monitor::examine(&self.scratch, &self.console);
+            }
+            self.console.blame(Failure::Link(error))
+        })
     }
 
     fn unexpected(&self, reply: Reply) -> VmError {

@@ -9,6 +9,7 @@ use barepod_test_programs::wire::PORT;
 
 use super::console::Console;
 use super::image::Image;
+use super::monitor;
 use super::recipe::Recipe;
 use crate::Scratch;
 use crate::process::{Owned, ProcessError, run, tail};
@@ -86,6 +87,7 @@ impl Qemu {
             .args(["-append", &recipe.command_line()])
             .args(disks(&disk(scratch), &agent(scratch)?))
             .args(ports(console.path(), &seat(scratch), &socket(scratch)))
+            .args(monitor::arguments(&monitor::socket(scratch)))
             .args(["-device", "virtio-rng-pci"])
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)

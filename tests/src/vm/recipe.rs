@@ -87,7 +87,7 @@ impl Recipe {
     /// The kernel's command line. `no_timer_check`: on a loaded host the emulated timer comes too late for the kernel's
     /// test of it, which then panics.
     pub(super) fn command_line(&self) -> String {
-        let fixed = "root=/dev/vda rw console=ttyS0 systemd.show_status=1 panic=-1 no_timer_check";
+        let fixed = "root=/dev/vda rw console=ttyS0 systemd.show_status=1 panic=-1 no_timer_check sysrq_always_enabled";
         std::iter::once(fixed).chain(self.kernel_arguments.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
     }
 
