@@ -58,6 +58,17 @@ const BEYOND: &Shared = &[
     ("tests/tests/hostile.rs", &["nobody_gets_out", "links_in_volumes", "on_its_way_into_a_pod"]),
 ];
 
+/// Whoever takes what the host has, and says that it is worth less than others.
+const GREEDY: &str = r#"apiVersion: v1
+kind: Pod
+metadata: {name: greedy}
+spec:
+  priority: -10
+  terminationGracePeriodSeconds: 1
+  containers:
+  - {name: main, image: host, command: [sh, -c, 'GREED']}
+"#;
+
 #[test]
 fn what_holds_on_a_hybrid_host_holds_on_cgroup_v2() -> Result {
     let shared = match tier() {
@@ -107,6 +118,9 @@ fn under_systemd_postgresql_outlives_the_daemon_and_is_limited_by_cgroup_v2() ->
     what_does_not_stop_is_killed_with_its_children(&guest)?;
     the_watchdog_is_fed_and_bites(&guest)?;
     the_journal_has_the_log_with_its_fields(&guest)?;
+    if tier() == Tier::All {
+        a_host_short_of_memory_or_pids_evicts_who_is_worth_less(&guest)?;
+    }
     a_host_that_goes_down_ends_its_pods_in_order(&mut guest)?;
 
     for pod in ["glutton", "huge", "postgresql"] {
@@ -323,6 +337,41 @@ fn a_reload_takes_a_good_configuration_and_refuses_a_broken_one(guest: &Installe
         guest.barepod(&["config", "view"]).ok()?.contains("containerLogMaxFiles: 3").then_some(())
     })?;
     assert_eq!(guest.property("MainPID")?, daemon, "it is the same daemon");
+    guest.vm().put(FILE, kept, 0o644)?;
+    guest.vm().check(["systemctl", "reload", "barepod"])?;
+    Ok(())
+}
+
+/// On a machine that others share this cannot be tried: what is left there is theirs to decide.
+fn a_host_short_of_memory_or_pids_evicts_who_is_worth_less(guest: &Installed) -> Result {
+    const FILE: &str = "/etc/barepod/barepod.yaml";
+    let (kept, postmaster) = (guest.vm().get(FILE)?, guest.pid("postgresql"));
+    let evicts = |signal: &str, greed: &str| -> Result {
+        let line = format!("\nresources: {{evictionHard: {{{signal}}}, evictionPressureTransitionPeriod: 0s}}\n");
+        guest.vm().put(FILE, [&kept[..], line.as_bytes()].concat(), 0o644)?;
+        guest.vm().check(["systemctl", "reload", "barepod"])?;
+        guest.apply(&GREEDY.replace("GREED", greed))?;
+        let status = guest.until(format!("the greedy pod to go for {signal}"), |guest| {
+            let status = guest.pod("greedy").ok()?["status"].clone();
+            (status["phase"] == "Failed").then_some(status)
+        })?;
+        assert_eq!(status["reason"], "Evicted", "{status}");
+        let resource = signal.split('.').next().unwrap_or_default();
+        assert!(status["message"].to_string().contains(resource), "{status}");
+        assert_eq!(guest.pid("postgresql"), postmaster);
+        guest.barepod(&["delete", "greedy"])?;
+        Ok(())
+    };
+    let available: u64 = guest.shell("awk '/^MemAvailable:/ {print int($2 / 1024)}' /proc/meminfo")?.parse()?;
+    let all_but = available - 120;
+    evicts("memory.available: 200Mi", &format!("head -c {all_but}m /dev/zero | tail -c {all_but}m | sleep 1000000"))?;
+
+    let threads: u64 = guest.shell("cut -d ' ' -f 4 /proc/loadavg | cut -d / -f 2")?.parse()?;
+    let before = guest.shell("cat /proc/sys/kernel/pid_max")?;
+    guest.shell(&format!("echo {} >/proc/sys/kernel/pid_max", threads + 400))?;
+    evicts("pid.available: 200", "for n in $(seq 300); do sleep 1000000 & done; wait")?;
+    guest.shell(&format!("echo {before} >/proc/sys/kernel/pid_max"))?;
+
     guest.vm().put(FILE, kept, 0o644)?;
     guest.vm().check(["systemctl", "reload", "barepod"])?;
     Ok(())

@@ -13,11 +13,11 @@ use crate::files;
 const HELPER: &str = "barepod-shim";
 
 /// Takes hold of barepod's helper in the moment before it has become the program that it is to run: of its binary, its open
-/// files, its memory. Tells what it got.
-pub(crate) fn lurk(time: Duration) -> io::Result<()> {
+/// files, its memory: for so long, and until it has seen so many processes. Tells what it got.
+pub(crate) fn lurk(time: Duration, enough: usize) -> io::Result<()> {
     let begin = Instant::now();
     let (mut seen, mut got) = (BTreeSet::new(), BTreeSet::new());
-    while begin.elapsed() < time {
+    while begin.elapsed() < time || seen.len() < enough {
         for entry in fs::read_dir("/proc")?.flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
             seen.insert(pid);

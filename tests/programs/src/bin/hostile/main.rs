@@ -9,7 +9,7 @@
 //!   hostile share|unshare KEY      makes and removes shared memory that everybody may attach
 //!   hostile session                the number of its session keyring
 //!   hostile dig PATH DEPTH         so many directories in each other
-//!   hostile lurk MILLISECONDS      takes hold of every process that appears and is not its own
+//!   hostile lurk MILLISECONDS N    takes hold of every process that appears and is not its own, until there were N of them
 //!   hostile swap PATH TARGET MS    lets PATH be a link to TARGET and a directory by turns
 //! ```
 //!
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         ["unshare", key] => processes::unshare(key.parse().unwrap_or_default()),
         ["session"] => processes::session(),
         ["dig", path, depth] => dig(path, depth.parse().unwrap_or_default()),
-        ["lurk", milliseconds] => lurk::lurk(duration(milliseconds)),
+        ["lurk", milliseconds, number] => lurk::lurk(duration(milliseconds), number.parse().unwrap_or(usize::MAX)),
         ["swap", path, target, milliseconds] => lurk::swap(path, target, duration(milliseconds)),
         _ => Err(io::Error::other("usage: hostile run|one NAME|list|whoami|serve|share|unshare|session|dig|lurk|swap")),
     };
