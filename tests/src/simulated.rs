@@ -7,7 +7,6 @@
 //!
 //! Requests are counted by the API server, bytes by the kernel on either cable, with all headers.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::process::Stdio;
@@ -25,8 +24,8 @@ use crate::programs::{Built, ProgramError};
 
 /// Between two looks at all nodes, or all pods.
 const LOOK: Duration = Duration::from_secs(1);
-/// Descriptors that a program of a thousand nodes may have open: the usual limit is 1024.
-const DESCRIPTORS: &str = "65536";
+/// As many descriptors as may be had: a node has eight, and a process 1024 where nothing is said.
+const WITH_DESCRIPTORS: &str = r#"ulimit -n "$(ulimit -H -n)" && exec "$@""#;
 
 /// What went wrong with it.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +48,14 @@ pub enum SimulatedError {
     /// A file.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// A process of nodes, of which none ends by itself.
+    #[error("a process has ended: {how}\n--- the last words of the nodes:\n{nodes}")]
+    Ended {
+        /// Which, and how.
+        how: String,
+        /// What the nodes said last.
+        nodes: String,
+    },
     /// Something did not come to pass.
     #[error("{error}\n--- the last words of the nodes:\n{nodes}")]
     Vain {
@@ -129,9 +136,8 @@ impl Simulated {
         let (file, directory) = (self.scratch.join("nodes"), self.scratch.join("sockets"));
         fs_err::write(&file, list)?;
         fs_err::create_dir(&directory)?;
-        // Only root may enter the network, and only root may raise the limit.
-        let mut command = self.host(Kind::Barepod).command("prlimit");
-        command.arg(format!("--nofile={DESCRIPTORS}")).arg("--").arg(built.host("barepod-fleet")?);
+        let mut command = self.host(Kind::Barepod).command("sh");
+        command.args(["-c", WITH_DESCRIPTORS, "sh"]).arg(built.host("barepod-fleet")?);
         command.arg("--nodes").arg(file).arg("--directory").arg(directory);
         command.arg(format!("--pace={pace}")).env("BAREPOD_LOG", "warn").env("NO_COLOR", "1");
         self.begin(Kind::Barepod, command)
@@ -210,17 +216,24 @@ impl Simulated {
         counts: impl Fn(&Value) -> bool,
         count: usize,
     ) -> Result<(), SimulatedError> {
-        let path = format!("/api/v1/{resource}");
-        let waited = self.plane.until(what, limit, |plane| {
+        let (path, Self { nodes, plane, .. }) = (format!("/api/v1/{resource}"), &mut *self);
+        let waited = plane.until(what, limit, |plane| {
+            if let Some(ended) = ended(nodes) {
+                return Some(Err(ended));
+            }
             let all = plane.kubectl(&["get", "--raw", &path]).ok()?;
             let all: Value = serde_json::from_str(&all).ok()?;
             let there = all["items"].as_array()?.iter().filter(|it| counts(it)).count();
             if there != count {
                 std::thread::sleep(LOOK);
             }
-            (there == count).then_some(())
+            (there == count).then_some(Ok(()))
         });
-        waited.map_err(|error| SimulatedError::Vain { error, nodes: self.last_words() })
+        match waited {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(how)) => Err(SimulatedError::Ended { how, nodes: self.last_words() }),
+            Err(error) => Err(SimulatedError::Vain { error, nodes: self.last_words() }),
+        }
     }
 
     /// Bytes that have passed between the nodes of this kind and the API server, both ways.
@@ -257,17 +270,8 @@ impl Simulated {
     /// # Errors
     /// One has.
     pub fn check(&mut self) -> Result<(), SimulatedError> {
-        let ended: BTreeSet<_> = self
-            .nodes
-            .iter_mut()
-            .filter_map(|(kind, process)| Some((process.ended().ok()??.to_string(), kind.prefix())))
-            .collect();
-        match ended.first() {
-            Some((status, prefix)) => {
-                let words = self.last_words();
-                Err(io::Error::other(format!("a process of the nodes {prefix}* has ended with {status}:\n{words}"))
-                    .into())
-            }
+        match ended(&mut self.nodes) {
+            Some(how) => Err(SimulatedError::Ended { how, nodes: self.last_words() }),
             None => Ok(()),
         }
     }
@@ -285,6 +289,14 @@ impl Simulated {
     fn host(&self, kind: Kind) -> &crate::network::NetworkHost {
         &self.network.hosts()[usize::from(kind.cable())]
     }
+}
+
+/// Which process of theirs has ended, and how.
+fn ended(nodes: &mut [(Kind, Owned)]) -> Option<String> {
+    nodes.iter_mut().find_map(|(kind, process)| {
+        let status = process.ended().ok()??;
+        Some(format!("of the nodes {}*, with {status}", kind.prefix()))
+    })
 }
 
 fn named(object: &Value, prefix: &str) -> bool {
