@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::call::{CallError, call, within};
 use crate::json::includes;
@@ -56,6 +56,9 @@ pub(crate) struct Registration {
     settings: Settings,
     known: watch::Sender<Option<Known>>,
     seen: watch::Sender<Seen>,
+    /// The API server answers again after it has not: what was seen before may be of long ago.
+    back: Arc<Notify>,
+    is_stale: bool,
     /// Where the kubelet port listens, if it does.
     port: watch::Receiver<Option<u16>>,
     /// What was told last, and when it is told again though nothing is new.
@@ -67,7 +70,8 @@ pub(crate) struct Registration {
 impl Registration {
     pub(crate) fn new(client: Client, daemon: Daemon, settings: Settings, port: watch::Receiver<Option<u16>>) -> Self {
         let (known, seen) = (watch::Sender::new(None), watch::Sender::new(None));
-        Self { client, daemon, settings, known, seen, port, told: None, silent_since: None }
+        let back = Arc::default();
+        Self { client, daemon, settings, known, seen, back, is_stale: false, port, told: None, silent_since: None }
     }
 
     /// The node, once it is registered.
@@ -76,7 +80,8 @@ impl Registration {
     }
 
     pub(crate) async fn run(mut self) {
-        let lease = keep_lease(self.client.clone(), self.settings.name.clone(), self.known.subscribe());
+        let back = Arc::clone(&self.back);
+        let lease = keep_lease(self.client.clone(), self.settings.name.clone(), self.known.subscribe(), &back);
         let seen = follow(Api::all(self.client.clone()), self.settings.name.clone(), self.seen.clone());
         let mut shutdown = watch_shutdown(self.daemon.clone());
         let status = async {
@@ -95,6 +100,7 @@ impl Registration {
                     () = tokio::time::sleep(pause) => {}
                     () = changed(&mut shutdown) => {}
                     () = changed(&mut self.port) => {}
+                    () = self.back.notified() => self.is_stale = true,
                 }
             }
         };
@@ -110,6 +116,9 @@ impl Registration {
             Err(_) => return self.bear(&api, "barepodd does not answer").await,
         };
         self.silent_since = None;
+        if self.is_stale {
+            self.ask_anew(&api).await?;
+        }
         match self.there().await? {
             Some(there) => self.keep(&api, there, &host).await?,
             None => self.register(&api, &host).await?,
@@ -123,6 +132,17 @@ impl Registration {
         let known = within(seen.wait_for(Option::is_some)).await?;
         // The sending end is held here.
         Ok(known.ok().and_then(|seen| seen.clone().flatten()))
+    }
+
+    /// Who was away was taken for dead, perhaps. Its watch may notice only later that it shows nothing any more.
+    async fn ask_anew(&mut self, api: &Api<Node>) -> Result<(), CallError> {
+        match call(api.get(&self.settings.name)).await {
+            Ok(there) => drop(self.is_there(there)),
+            Err(error) if error.is_not_found() => drop(self.seen.send_replace(Some(None))),
+            Err(error) => return Err(error),
+        }
+        self.is_stale = false;
+        Ok(())
     }
 
     /// An answer is as good as what the watch shows, and mostly sooner.
@@ -282,17 +302,24 @@ fn conditions(node: &Node) -> Vec<Value> {
     conditions.filter_map(|condition| serde_json::to_value(condition).ok()).collect()
 }
 
-/// Renews the Lease while the node is registered. It belongs to the Node, and goes with it.
-async fn keep_lease(client: Client, name: String, mut node: watch::Receiver<Option<Known>>) {
+/// Renews the Lease while the node is registered, and says when that goes again after it has not. It belongs to the Node, and goes with it.
+async fn keep_lease(client: Client, name: String, mut node: watch::Receiver<Option<Known>>, back: &Notify) {
     let api: Api<Lease> = Api::namespaced(client, LEASE_NAMESPACE);
+    let mut has_failed = false;
     loop {
         let uid = match node.wait_for(Option::is_some).await {
             Ok(known) => known.as_ref().map(|known| known.uid.clone()).unwrap_or_default(),
             Err(_) => return,
         };
         let pause = match renew(&api, &name, &uid).await {
-            Ok(()) => PERIOD.mul_f64(1.0 + SPREAD * chance::part()),
+            Ok(()) => {
+                if std::mem::take(&mut has_failed) {
+                    back.notify_one();
+                }
+                PERIOD.mul_f64(1.0 + SPREAD * chance::part())
+            }
             Err(error) => {
+                has_failed = true;
                 tracing::warn!(node = name, "the node's Lease is not renewed: {error}; trying again");
                 AGAIN
             }

@@ -28,7 +28,7 @@ struct Watching<K: 'static> {
 
 /// Seconds that a watch takes, at least and at most; the API server ends it then, and it goes on where it was. It is drawn: watches
 /// that a server has lost together are not asked for together ever after. kube takes no more.
-const LIFE: (f64, f64) = (245.0, 294.0);
+const LIFE: (f64, f64) = (270.0, 294.0);
 /// How long a list may bring nothing.
 const SILENCE: Duration = Duration::from_secs(10);
 
