@@ -1,4 +1,5 @@
-//! A node asks no more of its API server than a kubelet does while nothing changes, and many nodes run in one process.
+//! Many nodes in one process, and what each asks of its API server: its Lease and nothing else while nothing changes, and one
+//! removal of each pod that ends.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const QUIET: Duration = Duration::from_secs(30);
 
 #[test]
-fn a_quiet_node_renews_its_lease_and_asks_for_nothing_else() -> Result {
+fn a_quiet_node_renews_its_lease_and_asks_for_nothing_else_and_a_pod_that_ends_is_removed_once() -> Result {
     let mut fleet = Simulated::start()?;
     fleet.begin_barepod(&Built::here()?, NODES, 50)?;
     fleet.ready(Kind::Barepod, NODES, LIMIT)?;
@@ -46,6 +47,12 @@ fn a_quiet_node_renews_its_lease_and_asks_for_nothing_else() -> Result {
 
     fleet.plane.kubectl(&["delete", "pod", "--all", "--wait=false"])?;
     fleet.running("pod-", 0, LIMIT)?;
+    let mut removals = Vec::new();
+    fleet.plane.until("the record of each removal", LIMIT, |_| {
+        removals.extend(fleet.audit.news().ok()?.into_iter().filter(|it| it.verb == "delete"));
+        (removals.len() >= NODES).then_some(())
+    })?;
+    assert_eq!(removals.len(), NODES, "each object is removed once: {removals:?}");
     fleet.check()?;
     Ok(())
 }
