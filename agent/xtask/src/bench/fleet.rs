@@ -27,7 +27,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(90);
 /// How long all nodes, or all pods, may take.
 const LIMIT: Duration = Duration::from_secs(900);
-/// In the minutes with some life, a pod is made so often on either kind of node, and ended as long after.
+/// How long there is some life afterwards.
+const LIVES: Duration = Duration::from_secs(120);
+/// Then a pod is made so often on either kind of node, and ended as long after.
 const LIFE: Duration = Duration::from_secs(5);
 const KINDS: [Kind; 2] = [Kind::Barepod, Kind::Kubelet];
 
@@ -35,7 +37,7 @@ pub(super) fn measure(course: &Course) -> anyhow::Result<Vec<Line>> {
     let mut fleet = Fleet::start(course)?;
     let quiet = fleet.quiet(course.minutes)?;
     let held = fleet.held()?;
-    let lives = fleet.lives(course.minutes)?;
+    let lives = fleet.lives()?;
     let mut lines = vec![fleet.requests(&quiet)?, fleet.bytes(&quiet)?, lives, fleet.servers(&quiet)?];
     lines.extend(held);
     Ok(lines)
@@ -140,7 +142,15 @@ impl Fleet {
     }
 
     fn requests(&self, quiet: &[Minute]) -> anyhow::Result<Line> {
-        let arms = self.arms(quiet, |minute, index| minute.requests[index].len() as f64)?;
+        let arm = |(index, kind): (usize, Kind)| {
+            let mut counts: BTreeMap<_, _> = (0..self.count(kind)).map(|number| (kind.node(number), 0)).collect();
+            for asked in quiet.iter().flat_map(|minute| &minute.requests[index]) {
+                *counts.entry(asked.node.clone()).or_insert(0) += 1;
+            }
+            let figures = counts.into_values().map(|count| f64::from(count) / quiet.len() as f64).collect();
+            Ok(Arm { name: self.name(kind), sample: Sample::new(figures).context("no figures")? })
+        };
+        let arms = KINDS.into_iter().enumerate().map(arm).collect::<anyhow::Result<Vec<_>>>()?;
         let kinds = KINDS.into_iter().enumerate().map(|(index, kind)| {
             let all = quiet.iter().flat_map(|minute| &minute.requests[index]);
             format!("{}: {}", self.name(kind), by_kind(all, (self.count(kind) * quiet.len()) as f64))
@@ -150,9 +160,10 @@ impl Fleet {
             title: "Kubernetes: requests of a node and minute to its API server, while nothing changes".to_owned(),
             unit: "requests".into(),
             notes: format!(
-                "As the API server's audit log has them, watches when they begin. Each node has {PODS} pods with the token of a \
+                "One figure each node, over {} minutes, as the API server's audit log has them; watches count when they begin. Each node has {PODS} pods with the token of a \
                  ServiceAccount. On average: {kinds}. All nodes of barepod were ready {:.0} s after the first was begun, with \
                  one begun each {PACE} ms.",
+                quiet.len(),
                 self.ready.as_secs_f64()
             ),
             goals: vec![Goal::of_the_second(1.0, &arms)],
@@ -194,11 +205,11 @@ impl Fleet {
     }
 
     /// What a pod that comes and goes costs: pods are made and ended one after the other on either kind of node.
-    fn lives(&mut self, minutes: usize) -> anyhow::Result<Line> {
+    fn lives(&mut self) -> anyhow::Result<Line> {
         self.news()?;
         let (begin, mut made, mut all) = (Instant::now(), 0, [Vec::new(), Vec::new()]);
         let pod = |kind: Kind, number: usize| format!("life-{}{number}", kind.prefix());
-        while begin.elapsed() < MINUTE * u32::try_from(minutes)? {
+        while begin.elapsed() < LIVES {
             let pods = KINDS.map(|kind| (pod(kind, made), kind.node(made % self.count(kind))));
             self.simulated.create(&pods)?;
             made += 1;

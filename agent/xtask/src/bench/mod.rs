@@ -47,7 +47,7 @@ pub(crate) struct Options {
     /// Simulated nodes of the line `fleet`
     #[arg(long, default_value_t = 1000, value_name = "NUMBER")]
     nodes: usize,
-    /// Minutes that the line `fleet` looks on while nothing changes, and as many again with some life
+    /// Minutes that the line `fleet` looks on while nothing changes; a watch goes on for almost five
     #[arg(long, default_value_t = 5, value_name = "NUMBER")]
     minutes: usize,
     /// Only the lines of these names
