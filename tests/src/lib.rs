@@ -23,6 +23,7 @@ pub mod pods;
 pub mod process;
 pub mod programs;
 mod scratch;
+pub mod simulated;
 #[doc(hidden)]
 pub mod skip;
 pub mod sockets;

@@ -95,6 +95,19 @@ impl Network {
         ip(&["link", "set", &cable(&self.bridge, number), "up"])
     }
 
+    /// Bytes that have gone through a host's cable, both ways, with all headers.
+    ///
+    /// # Errors
+    /// There is no such host.
+    pub fn bytes(&self, number: u8) -> Result<u64, NetworkError> {
+        let counters = Path::new("/sys/class/net").join(cable(&self.bridge, number)).join("statistics");
+        ["rx_bytes", "tx_bytes"].iter().try_fold(0, |sum, name| {
+            let text = std::fs::read_to_string(counters.join(name))?;
+            let count: u64 = text.trim().parse().map_err(io::Error::other)?;
+            Ok(sum + count)
+        })
+    }
+
     fn make(&mut self, hosts: u8) -> Result<(), NetworkError> {
         let bridge = self.bridge.clone();
         ip(&["link", "add", &bridge, "type", "bridge"])?;

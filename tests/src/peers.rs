@@ -31,6 +31,14 @@ pub const KUBERNETES: Peer = Peer {
     environment: &[],
 };
 
+/// Kubelet's own code on a simulated runtime, of the same pins.
+pub const KUBEMARK: Peer = Peer {
+    name: "kubemark",
+    sums: include_str!("../peers/kubemark/go.sum"),
+    programs: &[("kubemark", "k8s.io/kubernetes/cmd/kubemark")],
+    ..KUBERNETES
+};
+
 /// The API server's store.
 pub const ETCD: Peer = Peer {
     name: "etcd",

@@ -12,6 +12,7 @@
 //! Unknown is not deleted: what the API server does not say, for whatever reason, ends no pod. See [`pods`] for what does.
 
 mod call;
+mod chance;
 mod credentials;
 mod due;
 mod events;

@@ -14,6 +14,7 @@ use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
 use crate::call::Pauses;
+use crate::chance;
 
 struct Watching<K: 'static> {
     api: Api<K>,
@@ -25,6 +26,9 @@ struct Watching<K: 'static> {
     is_listed: bool,
 }
 
+/// Seconds that a watch takes, at least and at most; the API server ends it then, and it goes on where it was. It is drawn: watches
+/// that a server has lost together are not asked for together ever after. kube takes no more.
+const LIFE: (f64, f64) = (270.0, 294.0);
 /// How long a list may bring nothing.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -37,7 +41,7 @@ where
             if std::mem::take(&mut self.has_failed) {
                 tokio::time::sleep(self.pauses.pause()).await;
             }
-            let (api, config) = (self.api.clone(), self.config.clone());
+            let (api, config) = (self.api.clone(), self.config.clone().timeout(life()));
             let stream = self.stream.get_or_insert_with(|| watcher::watcher(api, config).boxed());
             let item = match self.is_listed {
                 true => stream.next().await?,
@@ -68,6 +72,12 @@ where
         self.has_failed = true;
         self.is_listed = false;
     }
+}
+
+fn life() -> u32 {
+    let (least, most) = LIFE;
+    // Truncated, and far from what a number of 32 bits holds.
+    (least + (most - least) * chance::part()) as u32
 }
 
 /// The events of all objects that the configuration selects, for ever. After an error a new list begins.

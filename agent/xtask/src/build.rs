@@ -14,6 +14,9 @@ const SHIPPED: &str = STATIC[0];
 /// Packages with the programs of a host.
 const HOST: [&str; 5] = ["barepod-daemon", "barepod-prober", "barepod-bridge", "barepod-cli", "barepod-nomad"];
 
+/// Packages that only the bench runs. They turn on no features that those of a host do not: what is shipped stays as it is.
+const MEASURING: [&str; 1] = ["barepod-fleet"];
+
 /// What the other programs are built for.
 #[derive(Clone, Copy)]
 pub(crate) enum Speed {
@@ -21,6 +24,8 @@ pub(crate) enum Speed {
     Debug,
     /// As shipped: what is measured.
     Release,
+    /// The same, and what measures it.
+    Bench,
 }
 
 impl Speed {
@@ -28,7 +33,7 @@ impl Speed {
     pub(crate) fn directory(self) -> &'static str {
         match self {
             Self::Debug => "debug",
-            Self::Release => "release",
+            Self::Release | Self::Bench => "release",
         }
     }
 }
@@ -64,6 +69,10 @@ pub(crate) fn for_arch(repository: &Repository, arch: Arch) -> anyhow::Result<()
     succeed(&mut commands(repository, Speed::Debug)[1])
 }
 
+fn packages<'a>(all: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    all.iter().flat_map(|package| ["--package", package])
+}
+
 /// The commands that build them. The kernel counts a fresh binary's pages as dirty until they are on disk, and memory is
 /// measured: hence `sync`.
 pub(crate) fn commands(repository: &Repository, speed: Speed) -> [Command; 3] {
@@ -74,7 +83,8 @@ pub(crate) fn commands(repository: &Repository, speed: Speed) -> [Command; 3] {
     let mut others = repository.cargo(&["build", "--bins"]);
     match speed {
         Speed::Debug => others.arg("--workspace"),
-        Speed::Release => others.arg("--release").args(HOST.iter().flat_map(|package| ["--package", package])),
+        Speed::Release => others.arg("--release").args(packages(&HOST)),
+        Speed::Bench => others.arg("--release").args(packages(&HOST)).args(packages(&MEASURING)),
     };
     [fixed, others, repository.command("sync")]
 }

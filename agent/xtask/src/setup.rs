@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use barepod_tests::peers::NOMAD_FLEET;
+use barepod_tests::peers::{KUBEMARK, NOMAD_FLEET};
 
 use crate::package::Arch;
 use crate::peers;
@@ -137,7 +137,7 @@ pub(crate) fn run(repository: &Repository, purpose: Purpose) -> anyhow::Result<(
         peers::run(repository)?;
     }
     if purpose >= Purpose::Bench {
-        peers::build(repository, &[NOMAD_FLEET])?;
+        peers::build(repository, &[NOMAD_FLEET, KUBEMARK])?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! It is as strict as a cluster of kubeadm's: TLS everywhere, Node and RBAC authorization, NodeRestriction, bootstrap tokens,
 //! and nobody is anonymous but who asks for health or for `cluster-info`. What certificates a node needs it gets as there.
 
+mod audit;
 pub(crate) mod certificates;
 mod error;
 pub mod false_server;
@@ -16,6 +17,7 @@ mod plane;
 mod server;
 mod settings;
 
+pub use audit::{Audit, Audited};
 pub use error::ClusterError;
 pub use faults::Snapshot;
 pub use https::{Answer, Connection, Credentials};

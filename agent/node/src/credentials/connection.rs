@@ -28,8 +28,11 @@ use tower::{BoxError, Service, ServiceBuilder};
 
 /// A connection that is not made by then is tried again: a network that was away may be back.
 const CONNECT: Duration = Duration::from_secs(3);
-/// A watch only listens: without this it would not notice that its server has gone without a word.
-const KEEPALIVE: Duration = Duration::from_secs(5);
+/// A watch only listens: without this it would not notice that its server has gone without a word. Asked more often than this,
+/// the kernels of a node and its server would send more to and fro than all requests of a quiet node.
+const QUIET: Duration = Duration::from_secs(15);
+/// From the first such question that is not answered to the next.
+const INTERVAL: Duration = Duration::from_secs(2);
 const PROBES: u32 = 3;
 /// So many calls at a time, each on a connection of its own: two hundred pods at once are no reason for as many handshakes. Watches
 /// are apart, for they do not end.
@@ -85,8 +88,8 @@ fn with(config: &Config) -> kube::Result<Client> {
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(CONNECT));
     connector.set_nodelay(true);
-    connector.set_keepalive(Some(KEEPALIVE));
-    connector.set_keepalive_interval(Some(KEEPALIVE));
+    connector.set_keepalive(Some(QUIET));
+    connector.set_keepalive_interval(Some(INTERVAL));
     connector.set_keepalive_retries(Some(PROBES));
     let https = config.rustls_https_connector_with_connector(connector)?;
     let mut client = legacy::Client::builder(TokioExecutor::new());

@@ -1,9 +1,9 @@
 //! When it is time for the next certificate. Asked at each look, by the clock on the wall: clocks jump.
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-
 use barepod_credentials::Certificate;
 use jiff::Timestamp;
+
+use crate::chance;
 
 /// Not before so much of its life is over, so that a cluster is not asked too often.
 const EARLIEST: f64 = 0.7;
@@ -18,10 +18,7 @@ pub(super) struct Life(f64);
 impl Life {
     /// Another one for each certificate.
     pub(super) fn draw() -> Self {
-        let random = RandomState::new().build_hasher().finish() >> 32;
-        // Both are below 2^32, which a float holds exactly.
-        let part = f64::from(u32::try_from(random).unwrap_or(0)) / f64::from(u32::MAX);
-        Self(EARLIEST + part * (LATEST - EARLIEST))
+        Self(EARLIEST + chance::part() * (LATEST - EARLIEST))
     }
 
     /// When the next one is due.

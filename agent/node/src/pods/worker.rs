@@ -91,6 +91,8 @@ pub(crate) struct Worker {
     renew: Option<Due>,
     /// The grace that the daemon has been told of with the deletion.
     ended: Option<Option<u64>>,
+    /// When its object was removed, or was said to be gone: the watch will show it.
+    removed: Option<Instant>,
     /// The resource version of the object after the last status that was told, and that status.
     told: Option<(Option<String>, u64)>,
     /// When it was first seen here.
@@ -112,6 +114,7 @@ impl Worker {
             offer: None,
             renew: None,
             ended: None,
+            removed: None,
             told: None,
             begun: None,
             pauses: Pauses::default(),
@@ -193,6 +196,11 @@ impl Worker {
 
     async fn delete(&mut self, pod: &Pod, state: &State) -> Result<Next, StepError> {
         self.watches.clear();
+        // Meanwhile its own last status may come by, which is no reason to remove it again.
+        let left = self.removed.map(|at| CONFIRM.saturating_sub(at.elapsed())).filter(|left| !left.is_zero());
+        if let Some(left) = left {
+            return Ok(Next::In(left));
+        }
         let grace = grace(pod);
         if state.here.is_none() || self.ended != Some(grace) {
             // Asked even if nothing of it was shown: what was bound a moment ago may not have been.
@@ -225,11 +233,13 @@ impl Worker {
         };
         match call(self.api(pod).delete(&pod.name_any(), &parameters)).await {
             // The watch will say so. If it does not, it is asked for again.
-            Ok(_) => Ok(Next::In(CONFIRM)),
+            Ok(_) => {}
             // It is gone, or another has its name; or somebody says so.
-            Err(error) if error.is_not_found() || error.is_conflict() => Ok(Next::In(CONFIRM)),
-            Err(error) => Err(error.into()),
+            Err(error) if error.is_not_found() || error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
         }
+        self.removed = Some(Instant::now());
+        Ok(Next::In(CONFIRM))
     }
 
     // ---- a pod that is wanted ----

@@ -5,6 +5,7 @@
 
 mod apply;
 mod cli;
+mod fleet;
 mod idle;
 mod kubernetes;
 mod logs;
@@ -30,7 +31,7 @@ use page::Part;
 use table::Line;
 
 /// What is measured is what is shipped.
-const SPEED: Speed = Speed::Release;
+const SPEED: Speed = Speed::Bench;
 /// The committed page.
 const PAGE: &str = "tests/BENCH.md";
 
@@ -43,6 +44,12 @@ pub(crate) struct Options {
     /// Idle time before each sample, in milliseconds: a cold kernel lock shows only after a pause
     #[arg(long, default_value_t = 500, value_name = "MS")]
     gap: u64,
+    /// Simulated nodes of the line `fleet`
+    #[arg(long, default_value_t = 1000, value_name = "NUMBER")]
+    nodes: usize,
+    /// Minutes that the line `fleet` looks on while nothing changes; a watch goes on for almost five
+    #[arg(long, default_value_t = 5, value_name = "NUMBER")]
+    minutes: usize,
     /// Only the lines of these names
     #[arg(long, value_name = "LINE")]
     only: Vec<String>,
@@ -59,12 +66,14 @@ struct Course {
     built: Built,
     rounds: usize,
     gap: std::time::Duration,
+    nodes: usize,
+    minutes: usize,
 }
 
 /// How the lines of one name are measured.
 type Measure = fn(&Course) -> anyhow::Result<Vec<Line>>;
 
-const LINES: [(&str, Measure); 13] = [
+const LINES: [(&str, Measure); 14] = [
     ("restart", restart::measure),
     ("postgresql", postgresql::measure),
     ("memory", memory::measure),
@@ -75,6 +84,7 @@ const LINES: [(&str, Measure); 13] = [
     ("cli", cli::measure),
     ("kubernetes", kubernetes::measure),
     ("streams", streams::measure),
+    ("fleet", fleet::measure),
     ("nomad", nomad::measure),
     ("nomad-requests", nomad::requests),
     ("nomad-fleet", nomad::fleet),
@@ -86,12 +96,15 @@ pub(crate) fn run(repository: &Repository, options: &Options) -> anyhow::Result<
         anyhow::bail!("no line is named {unknown}: there are {:?}", LINES.map(|(name, _)| name));
     }
     anyhow::ensure!(options.rounds > 0, "--rounds must be at least 1");
+    anyhow::ensure!((1..=10_000).contains(&options.nodes), "--nodes must be from 1 to 10000");
+    anyhow::ensure!(options.minutes > 0, "--minutes must be at least 1");
     if !options.as_built {
         setup::run(repository, Purpose::Bench)?;
         build::at(repository, SPEED)?;
     }
     let gap = std::time::Duration::from_millis(options.gap);
-    let course = Course { built: Built::at(repository.target(), SPEED.directory()), rounds: options.rounds, gap };
+    let built = Built::at(repository.target(), SPEED.directory());
+    let course = Course { built, rounds: options.rounds, gap, nodes: options.nodes, minutes: options.minutes };
     let commit = commit(repository)?;
     for (name, measure) in LINES {
         if options.only.is_empty() || options.only.iter().any(|only| only == name) {
