@@ -23,8 +23,8 @@ const SHOWN: usize = 60;
 /// The reserved tier runs the tests in so many parts, each under an hour.
 const SHARDS: usize = 4;
 
-/// nextest's report, from the checkout's root: its place does not follow the target directory.
-const REPORT: &str = "target/nextest/xtask/junit.xml";
+/// Where nextest puts its reports, from the checkout's root: it does not follow the target directory.
+const REPORTS: &str = "target/nextest";
 
 /// Tests that need the faults compiled in, which no other test may see.
 const PLANTED: [&str; 7] =
@@ -171,15 +171,21 @@ impl<'a> Runner<'a> {
     }
 
     fn tests(&self, which: &[&str], part: Option<String>, log: &File) -> anyhow::Result<Counts> {
-        let (skips, junit) = (self.logs.join("skips"), self.repository.root().join(REPORT));
+        // Of nextest's configuration, and as tests know the tier.
+        let (profile, tier) = match self.tier {
+            Tier::Everyday => ("xtask", "everyday"),
+            Tier::All => ("all", "all"),
+        };
+        let skips = self.logs.join("skips");
+        let junit = self.repository.root().join(REPORTS).join(profile).join("junit.xml");
         for old in [&skips, &junit] {
             if old.exists() {
                 fs_err::remove_file(old)?;
             }
         }
-        let mut nextest = self.repository.cargo(&["nextest", "run", "--profile", "xtask"]);
+        let mut nextest = self.repository.cargo(&["nextest", "run", "--profile", profile]);
         nextest.args(which).args(part);
-        nextest.env(skip::LIST, &skips).env(skip::TIER, if self.tier == Tier::All { "all" } else { "everyday" });
+        nextest.env(skip::LIST, &skips).env(skip::TIER, tier);
         let passed = into(&mut nextest, log)?;
         let counts = report::of_junit(&fs_err::read_to_string(junit).context("no test ran")?)?;
         let skipped = if skips.exists() { fs_err::read_to_string(&skips)? } else { String::new() };
