@@ -40,13 +40,20 @@ pub(crate) struct Known {
     pub(crate) addresses: Vec<std::net::IpAddr>,
 }
 
+/// What the status is looked at again for at once.
+pub(crate) struct News {
+    /// Where the kubelet port listens, if it does.
+    pub(crate) port: watch::Receiver<Option<u16>>,
+    /// That others have booked of this host, or given back: until it is told, a scheduler believes in what is gone.
+    pub(crate) booked: watch::Receiver<()>,
+}
+
 pub(crate) struct Registration {
     client: Client,
     daemon: Daemon,
     settings: Settings,
     known: watch::Sender<Option<Known>>,
-    /// Where the kubelet port listens, if it does.
-    port: watch::Receiver<Option<u16>>,
+    news: News,
     /// What was told last, and when.
     told: Option<(Value, Instant)>,
     /// Since when the daemon does not answer.
@@ -54,8 +61,8 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    pub(crate) fn new(client: Client, daemon: Daemon, settings: Settings, port: watch::Receiver<Option<u16>>) -> Self {
-        Self { client, daemon, settings, known: watch::Sender::new(None), port, told: None, silent_since: None }
+    pub(crate) fn new(client: Client, daemon: Daemon, settings: Settings, news: News) -> Self {
+        Self { client, daemon, settings, known: watch::Sender::new(None), news, told: None, silent_since: None }
     }
 
     /// The node, once it is registered.
@@ -81,7 +88,8 @@ impl Registration {
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = changed(&mut shutdown) => {}
-                    () = changed(&mut self.port) => {}
+                    () = changed(&mut self.news.port) => {}
+                    () = changed(&mut self.news.booked) => {}
                 }
             }
         };
@@ -120,8 +128,9 @@ impl Registration {
     }
 
     async fn register(&mut self, api: &Api<Node>, host: &v1::HostResponse) -> Result<(), CallError> {
-        let object: Node = serde_json::from_value(node::object(&self.settings, host, *self.port.borrow_and_update()))
-            .map_err(kube::Error::SerdeError)?;
+        let object: Node =
+            serde_json::from_value(node::object(&self.settings, host, *self.news.port.borrow_and_update()))
+                .map_err(kube::Error::SerdeError)?;
         let there = call(api.create(&PostParams::default(), &object)).await?;
         tracing::info!(node = self.settings.name, uid = there.uid(), "registered");
         self.told = None;
@@ -140,7 +149,7 @@ impl Registration {
             *before = Some(known);
             is_new
         });
-        let port = *self.port.borrow_and_update();
+        let port = *self.news.port.borrow_and_update();
         let status = node::status(&self.settings, host, port, &conditions(&there), Timestamp::now());
         self.tell(api, status, &there).await
     }
