@@ -55,6 +55,9 @@ pub enum NomadError {
         /// What it said.
         answer: String,
     },
+    /// Nobody listens.
+    #[error("the agent does not answer: {0}\n--- its last words:\n{1}")]
+    Silent(io::Error, String),
     /// Something did not come to pass.
     #[error("{0}\n--- the agent's last words:\n{1}")]
     Vain(WaitedInVain, String),
@@ -265,7 +268,8 @@ impl Nomad {
         let token = token.map(|token| format!("X-Nomad-Token: {token}\r\n")).unwrap_or_default();
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let port = self.server.as_ref().map_or(self.ports[0], |server| server.ports[0]);
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+        let mut stream = stream.map_err(|error| NomadError::Silent(error, self.last_words()))?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         write!(stream, "{method} {path} HTTP/1.0\r\n{token}Content-Length: {}\r\n\r\n{body}", body.len())?;
         let mut answer = String::new();

@@ -17,7 +17,15 @@ const AT_ONCE: Duration = Duration::from_secs(24);
 
 /// What the node says it has for pods, in bytes.
 fn allocatable(cluster: &Joined) -> Option<u64> {
-    cluster.get(&["node", NODE])?["status"]["allocatable"]["memory"].as_str()?.parse().ok()
+    bytes(cluster.get(&["node", NODE])?["status"]["allocatable"]["memory"].as_str()?)
+}
+
+/// A quantity as the API server writes it: what is divisible by a thousand has a suffix.
+fn bytes(quantity: &str) -> Option<u64> {
+    let end = quantity.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(quantity.len());
+    let (number, suffix) = quantity.split_at(end);
+    let factor = ["", "k", "M", "G"].iter().position(|known| *known == suffix)?;
+    Some(number.parse::<u64>().ok()? * 1000_u64.pow(u32::try_from(factor).ok()?))
 }
 
 /// A pod of the cluster, bound to the node, which asks for so much memory.
@@ -244,8 +252,11 @@ impl Estate {
     fn allocations(&self) -> String {
         let all = self.nomad.get(&format!("/v1/node/{}/allocations", self.node)).unwrap_or_default();
         let line = |one: &Value| {
-            let states = &one["TaskStates"];
-            format!("{} {} {} {states}\n", one["JobID"], one["DesiredStatus"], one["ClientStatus"])
+            let events: Vec<_> = one["TaskStates"].as_object().into_iter().flatten().collect();
+            let events = events.iter().flat_map(|(_, task)| task["Events"].as_array().into_iter().flatten());
+            let events: Vec<_> = events.map(|event| format!("{} {}", event["Type"], event["Time"])).collect();
+            let status = [&one["JobID"], &one["DesiredStatus"], &one["ClientStatus"]].map(ToString::to_string);
+            format!("{} {}\n", status.join(" "), events.join(", "))
         };
         all.as_array().into_iter().flatten().map(line).collect()
     }
@@ -259,13 +270,15 @@ impl Estate {
                 timed("purged", || self.nomad.until("its job to be purged", is_purged))?;
             }
             Side::Nomad => {
-                self.nomad.stop(&held.name, true)?;
+                // What is purged Nomad forgets in the same moment, and tells nobody who waits for news.
+                let purge = held.name.ends_with(['0', '5']);
+                self.nomad.stop(&held.name, purge)?;
                 let is_over = |nomad: &Nomad| {
                     let all = nomad.get(&format!("/v1/node/{}/allocations", self.node)).ok()?;
                     let mut its = all.as_array()?.iter().filter(|one| one["JobID"] == *held.name);
                     its.all(|one| one["ClientStatus"] == "complete").then_some(())
                 };
-                timed("ended", || self.nomad.until("its task to be over", is_over))?;
+                timed(if purge { "purged" } else { "ended" }, || self.nomad.until("its task to be over", is_over))?;
                 self.told_kubernetes(0)?;
             }
         }

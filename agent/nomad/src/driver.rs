@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::base::Configured;
 use crate::config::Config;
 use crate::daemon::Daemon;
+use crate::meter::Meter;
 use crate::start::Hands;
 use crate::table::Table;
 use crate::wire::base::base_plugin_server::BasePluginServer;
@@ -57,6 +58,7 @@ impl Driver {
             Hands {
                 daemon: Daemon::new(&settings.socket, self.stop.clone()),
                 table: Table::default(),
+                meter: Meter::default(),
                 passes_logs: !settings.disable_log_collection,
             }
         })
@@ -156,7 +158,7 @@ impl driver_server::Driver for Driver {
         let TaskStatsRequest { task_id, collection_interval } = request.into_inner();
         let task = self.hands().table.find(&task_id)?;
         let interval = duration(collection_interval).unwrap_or_default();
-        Ok(Response::new(stats::stream(&self.hands().daemon, &task, interval)))
+        Ok(Response::new(stats::stream(self.hands(), &task, interval)))
     }
 
     async fn signal_task(&self, request: Request<SignalTaskRequest>) -> Answer<SignalTaskResponse> {

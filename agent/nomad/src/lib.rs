@@ -19,6 +19,7 @@ mod fault;
 mod fingerprint;
 mod logs;
 mod manifest;
+mod meter;
 mod names;
 mod outcome;
 mod resources;

@@ -17,6 +17,7 @@ use crate::env::Agents;
 use crate::fault::{Hope, fault, refused};
 use crate::logs;
 use crate::manifest::{Built, PodId, Surroundings, build};
+use crate::meter::Meter;
 use crate::outcome::{Begun, begun};
 use crate::stop;
 use crate::table::{Kept, Table, Task};
@@ -34,6 +35,7 @@ const LARGEST: u64 = 4 << 20;
 pub(crate) struct Hands {
     pub(crate) daemon: Daemon,
     pub(crate) table: Table,
+    pub(crate) meter: Meter,
     /// Logs are passed on to the client.
     pub(crate) passes_logs: bool,
 }
