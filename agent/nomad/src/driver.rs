@@ -14,6 +14,7 @@ use crate::daemon::Daemon;
 use crate::meter::Meter;
 use crate::start::Hands;
 use crate::table::Table;
+use crate::thrift::Thrift;
 use crate::wire::base::base_plugin_server::BasePluginServer;
 use crate::wire::driver::driver_server::{self, DriverServer};
 use crate::wire::driver::network_isolation_spec::NetworkIsolationMode;
@@ -59,6 +60,7 @@ impl Driver {
                 daemon: Daemon::new(&settings.socket, self.stop.clone()),
                 table: Table::default(),
                 meter: Meter::default(),
+                thrift: Thrift::begin(self.stop.clone()),
                 passes_logs: !settings.disable_log_collection,
             }
         })

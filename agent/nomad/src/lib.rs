@@ -30,6 +30,7 @@ mod start;
 mod stats;
 mod stop;
 mod table;
+mod thrift;
 mod volumes;
 pub mod wire;
 

@@ -37,7 +37,7 @@ pub(crate) fn stream(hands: &Hands, task: &Arc<Task>, interval: Duration) -> Ans
                 _ = ticks.tick() => {}
             }
             // A daemon that is away measures nothing; the next time it may.
-            let Some(now) = meter.usage(&daemon, &task.kept.pod.uid).await else { continue };
+            let Some(now) = Box::pin(meter.usage(&daemon, &task.kept.pod.uid)).await else { continue };
             let stats = stats(&task, &now, before.as_ref());
             before = Some(now);
             if sender.send(Ok(TaskStatsResponse { stats: Some(stats) })).await.is_err() {
