@@ -11,6 +11,8 @@ pub mod fleet;
 pub mod guest;
 pub mod host;
 pub mod joined;
+pub mod keeper;
+pub mod link;
 pub mod listen;
 pub mod logs;
 pub mod mounts;

@@ -1,4 +1,4 @@
-//! A real Nomad agent, server and client in one, whose task driver is barepod's.
+//! A real Nomad agent, server and client in one or each a process of its own, whose task driver is barepod's.
 //!
 //! Its data are kept over its deaths. All its processes know whose they are by a variable of their environment; what is left of
 //! them is killed when it is dropped.
@@ -18,6 +18,7 @@ use crate::process::{self, Owned, ProcessError, tail};
 use crate::scratch::steady_port;
 use crate::wait::{WaitedInVain, wait_for};
 
+mod apart;
 mod configuration;
 mod counting;
 mod tls;
@@ -54,6 +55,9 @@ pub enum NomadError {
         /// What it said.
         answer: String,
     },
+    /// Nobody listens.
+    #[error("the agent does not answer: {0}\n--- its last words:\n{1}")]
+    Silent(io::Error, String),
     /// Something did not come to pass.
     #[error("{0}\n--- the agent's last words:\n{1}")]
     Vain(WaitedInVain, String),
@@ -66,6 +70,8 @@ const MARK: &str = "BAREPOD_TEST_NOMAD";
 #[derive(Debug)]
 pub struct Nomad {
     agent: Option<Owned>,
+    /// Where it is a client alone.
+    server: Option<apart::Server>,
     program: PathBuf,
     driver: PathBuf,
     directory: PathBuf,
@@ -96,6 +102,7 @@ impl Nomad {
         let port = || steady_port(Ipv4Addr::LOCALHOST.into());
         let mut nomad = Self {
             agent: None,
+            server: options.apart.then(apart::Server::new).transpose()?,
             program: NOMAD.program("nomad")?,
             driver: host.program("barepod-nomad-driver")?,
             socket: host.path("run/barepod/barepod.sock"),
@@ -111,7 +118,8 @@ impl Nomad {
         if !options.bare {
             std::os::unix::fs::symlink(&nomad.driver, nomad.directory.join("plugins/barepod-nomad-driver"))?;
         }
-        std::fs::write(nomad.directory.join("agent.json"), nomad.configuration().to_string())?;
+        nomad.write_configuration()?;
+        nomad.start_server()?;
         nomad.start_agent()?;
         if options.acl {
             let made =
@@ -129,7 +137,7 @@ impl Nomad {
         &self.directory
     }
 
-    /// Its address.
+    /// Its address: that of the client, where the server is another process.
     pub fn address(&self) -> String {
         format!("{}://127.0.0.1:{}", if self.tls.is_some() { "https" } else { "http" }, self.ports[0])
     }
@@ -149,19 +157,36 @@ impl Nomad {
     /// # Errors
     /// It does not.
     pub fn start_agent(&mut self) -> Result<(), NomadError> {
-        let log = std::fs::OpenOptions::new().append(true).create(true).open(self.directory.join("agent.log"))?;
+        self.launch_agent()?;
+        self.has_leader()
+    }
+
+    /// Starts the agent, and waits for nothing.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn launch_agent(&mut self) -> Result<(), NomadError> {
+        let files = ["agent.json", "nomad.d"].map(|name| self.directory.join(name));
+        self.agent = Some(self.spawn(&files, "agent.log")?);
+        Ok(())
+    }
+
+    fn spawn(&self, configuration: &[PathBuf], log: &str) -> Result<Owned, NomadError> {
+        let log = std::fs::OpenOptions::new().append(true).create(true).open(self.directory.join(log))?;
         let mut command = Command::new(&self.program);
-        command.arg("agent").arg("-config").arg(self.directory.join("agent.json"));
-        command.arg("-config").arg(self.directory.join("nomad.d"));
+        command.arg("agent").args(configuration.iter().flat_map(|file| [Path::new("-config"), file]));
         command
             .env_remove("AWS_CA_BUNDLE")
             .env("TMPDIR", self.directory.join("tmp"))
             .env("AGENT_SECRET", "of the agent");
         command.env(MARK, &self.directory);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        self.agent = Some(Owned::spawn(&mut command)?);
+        Ok(Owned::spawn(&mut command)?)
+    }
+
+    fn has_leader(&self) -> Result<(), NomadError> {
         let leads = |answer: Value| answer.as_str().is_some_and(|leader| !leader.is_empty());
-        self.until("the agent to have a leader", |nomad| {
+        self.until("the servers to have a leader", |nomad| {
             nomad.get("/v1/status/leader").ok().filter(|it| leads(it.clone()))
         })
         .map(drop)
@@ -224,7 +249,7 @@ impl Nomad {
         self.ask("GET", path, &Value::Null)
     }
 
-    /// Asks the agent for something.
+    /// Asks the agent for something; or the server, where that is another process.
     ///
     /// # Errors
     /// It does not answer, or refuses.
@@ -242,7 +267,9 @@ impl Nomad {
         }
         let token = token.map(|token| format!("X-Nomad-Token: {token}\r\n")).unwrap_or_default();
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports[0]))?;
+        let port = self.server.as_ref().map_or(self.ports[0], |server| server.ports[0]);
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+        let mut stream = stream.map_err(|error| NomadError::Silent(error, self.last_words()))?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         write!(stream, "{method} {path} HTTP/1.0\r\n{token}Content-Length: {}\r\n\r\n{body}", body.len())?;
         let mut answer = String::new();
@@ -379,6 +406,7 @@ fn read(path: &Path) -> String {
 impl Drop for Nomad {
     fn drop(&mut self) {
         self.kill_agent().ok();
+        self.kill_server().ok();
         for pid in self.processes() {
             signal(pid, "KILL").ok();
         }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use barepod_tests::host::{Host, SOON, alive, signal};
-use barepod_tests::logs;
 use barepod_tests::pods::{self, IDLE, sh};
+use barepod_tests::{keeper, logs};
 use serde_json::{Value, json};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -183,36 +183,19 @@ fn a_grace_given_with_the_delete_wins_over_the_pod_s_own() -> Result {
     Ok(())
 }
 
-/// A service with stages of its own and data that is nobody else's.
-const PRESET: &str = r#"
-apiVersion: barepod.dev/v1alpha1
-kind: Preset
-name: keeper
-images: [keeper]
-user: {name: nobody}
-env:
-  PATH: /usr/bin:/bin
-service:
-  argv: [sh, -c, 'eval "$SCRIPT"']
-  dataPaths: [/dir]
-  stop:
+/// Stages of a stop.
+const STAGES: &str = "  stop:
     stages:
       - signal: SIGINT
       - signal: SIGQUIT
         beforeEndSeconds: 1
     minGraceSeconds: 3
-"#;
+";
 
 fn host_with_keeper() -> Result<Host> {
     let host = Host::new(CONFIG)?;
-    std::fs::create_dir_all(host.path("etc/barepod/presets"))?;
-    std::fs::write(host.path("etc/barepod/presets/keeper.yaml"), PRESET)?;
+    keeper::install(&host, STAGES)?;
     Ok(host)
-}
-
-fn keeper(name: &str, script: &str, directory: &Path) -> Value {
-    let container = json!({"name": "main", "image": "keeper", "env": [{"name": "SCRIPT", "value": script}]});
-    pods::with_directory(pods::pod(name, [container]), directory, "/dir")
 }
 
 #[test]
@@ -221,7 +204,7 @@ fn the_stages_of_a_stop_come_in_order_within_the_preset_s_least_grace() -> Resul
     host.start()?;
     let directory = shared(&host)?;
     let script = "trap 'echo int' INT; trap 'echo quit' QUIT; while :; do sleep 1000 & wait $!; done";
-    let mut pod = keeper("keeper", script, &directory);
+    let mut pod = keeper::running("keeper", script, &directory);
     pod["spec"]["terminationGracePeriodSeconds"] = json!(1);
     host.apply_object(&pod)?;
     host.running("keeper")?;
@@ -241,9 +224,9 @@ fn two_pods_on_one_data_path_run_one_after_the_other() -> Result {
     let mut host = host_with_keeper()?;
     host.start()?;
     let directory = shared(&host)?;
-    host.apply_object(&keeper("one", ALONE, &directory))?;
+    host.apply_object(&keeper::running("one", ALONE, &directory))?;
     host.running("one")?;
-    host.apply_object(&keeper("two", ALONE, &directory))?;
+    host.apply_object(&keeper::running("two", ALONE, &directory))?;
     let waiting = host.reason("two", "DataPathInUse")?;
     assert!(waiting["status"]["message"].as_str().is_some_and(|text| text.contains("default/one")), "{waiting}");
     assert!(host.pid("two").is_none());
@@ -259,13 +242,13 @@ fn a_successor_of_the_same_name_waits_for_its_predecessor() -> Result {
     let mut host = host_with_keeper()?;
     host.start()?;
     let directory = shared(&host)?;
-    host.apply_object(&keeper("one", ALONE, &directory))?;
+    host.apply_object(&keeper::running("one", ALONE, &directory))?;
     let first = host.running("one")?;
     let begun = || directory.join("begins").exists().then_some(());
     host.until("it to know its signals", SOON, |_| begun())?;
     let uid = host.pod("one")?["metadata"]["uid"].take();
     host.barepod(&["delete", "one", "--no-wait"])?;
-    host.apply_object(&keeper("one", ALONE, &directory))?;
+    host.apply_object(&keeper::running("one", ALONE, &directory))?;
     host.until("the successor to run", SOON, |host| host.pid("one").filter(|pid| *pid != first))?;
     assert_ne!(host.pod("one")?["metadata"]["uid"], uid, "another pod");
     assert_eq!(std::fs::read_to_string(directory.join("ends"))?, "last\n", "the first one had ended");

@@ -7,24 +7,10 @@ use barepod_tests::host::{Host, SOON, alive};
 use barepod_tests::nomad::Nomad;
 use barepod_tests::pods::IDLE;
 use barepod_tests::terminal::Terminal;
-use barepod_tests::{free_port, programs};
+use barepod_tests::{free_port, keeper, programs};
 use serde_json::{Value, json};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
-
-/// A service that must be alone in its directory.
-const PRESET: &str = r#"
-apiVersion: barepod.dev/v1alpha1
-kind: Preset
-name: keeper
-images: [keeper]
-user: {name: nobody}
-env:
-  PATH: /usr/bin:/bin
-service:
-  argv: [sh, -c, "trap 'exit 0' TERM INT; sleep 1000000 & wait"]
-  dataPaths: [/dir]
-"#;
 
 /// A job of one group, with this in it before the task, this in its task, and this as its task's `config`.
 fn job(name: &str, group: &str, task: &str, config: &str) -> String {
@@ -181,9 +167,7 @@ fn a_job_is_checked_scaled_and_has_a_variable_and_a_host_volume() -> Result {
 /// A host with the preset, and a directory for its service.
 fn host_with_keeper() -> Result<Host> {
     let mut host = Host::in_view("")?;
-    let presets = host.path("etc/barepod/presets");
-    std::fs::create_dir_all(&presets)?;
-    std::fs::write(presets.join("keeper.yaml"), PRESET)?;
+    keeper::install(&host, "")?;
     std::fs::create_dir_all(host.path("data"))?;
     host.start()?;
     Ok(host)

@@ -7,7 +7,7 @@ use barepod_tests::bridge::{Bridge, CONFIG};
 use barepod_tests::free_port;
 use barepod_tests::host::{Host, SOON, alive, signal};
 use barepod_tests::nomad::{Nomad, NomadError, Options, raw_exec};
-use barepod_tests::{Tier, pods, tier};
+use barepod_tests::{Tier, keeper, pods, tier};
 use serde_json::{Value, json};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -362,26 +362,10 @@ fn it_is_told_how_far_it_is_and_what_was_set_up_is_taken_back_while_pods_run_on(
     Ok(())
 }
 
-/// A service that must be alone in its directory.
-const KEEPER: &str = r#"
-apiVersion: barepod.dev/v1alpha1
-kind: Preset
-name: keeper
-images: [keeper]
-user: {name: nobody}
-env:
-  PATH: /usr/bin:/bin
-service:
-  argv: [sh, -c, "trap 'exit 0' TERM INT; sleep 1000000 & wait"]
-  dataPaths: [/dir]
-"#;
-
 #[test]
 fn data_directories_are_volumes_that_a_job_may_read_and_go_without_their_pod_but_for_what_is_in_them() -> Result {
     let mut host = Host::in_view(CONFIG)?;
-    let presets = host.path("etc/barepod/presets");
-    std::fs::create_dir_all(&presets)?;
-    std::fs::write(presets.join("keeper.yaml"), KEEPER)?;
+    keeper::install(&host, "")?;
     host.start()?;
     let mut nomad = Nomad::start_with(&host, Options { bare: true, acl: true, ..Options::default() })?;
     nomad.prepare(&host)?;
@@ -390,9 +374,8 @@ fn data_directories_are_volumes_that_a_job_may_read_and_go_without_their_pod_but
     std::fs::create_dir_all(&data)?;
     std::fs::write(data.join("rows"), "of the pod")?;
     let keeper = |name: &str| {
-        let mut pod = pods::with_directory(asking(name, "50Mi"), &data, "/dir");
-        pod["spec"]["containers"][0]["image"] = json!("keeper");
-        pod["spec"]["containers"][0].as_object_mut().map(|container| container.remove("command"));
+        let mut pod = keeper::pod(name, &data);
+        pod["spec"]["containers"][0]["resources"] = asking(name, "50Mi")["spec"]["containers"][0]["resources"].take();
         pod
     };
     host.apply_object(&keeper("pg"))?;

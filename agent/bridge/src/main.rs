@@ -47,7 +47,8 @@ async fn bridge(args: Args) -> anyhow::Result<()> {
     let daemon = barepod_api::reach(&args.socket);
     tokio::spawn(end_at_signal(stop.clone())?);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), node = settings.name, "begins");
-    let registrar = registrar(&args, &stop)?;
+    let (books, booked) = watch::channel(());
+    let registrar = registrar(&args, books, &stop)?;
     if let Some(registrar) = registrar.filter(|_| !has_joined(&args)) {
         registrar.await?;
         tracing::info!("ended; pods run on");
@@ -74,7 +75,7 @@ async fn bridge(args: Args) -> anyhow::Result<()> {
                 (port.listening(), Some(tokio::spawn(port.run(stop.clone()))))
             }
         };
-        barepod_node::run(access, daemon, settings, listening, stop).await;
+        barepod_node::run(access, daemon, settings, listening, booked, stop).await;
         if let Some(served) = served {
             served.await?;
         }
@@ -83,8 +84,12 @@ async fn bridge(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What keeps this host's pods in Nomad's books, where that is wanted.
-fn registrar(args: &Args, stop: &CancellationToken) -> anyhow::Result<Option<JoinHandle<()>>> {
+/// What keeps this host's pods in Nomad's books, where that is wanted, and says when it has booked something here.
+fn registrar(
+    args: &Args,
+    books: watch::Sender<()>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<JoinHandle<()>>> {
     let settings = match barepod_registrar::Settings::read(&args.nomad_config) {
         Ok(Some(settings)) => settings,
         // What was booked holds until `barepod nomad reset` gives it back.
@@ -96,8 +101,8 @@ fn registrar(args: &Args, stop: &CancellationToken) -> anyhow::Result<Option<Joi
         }
         Err(error) => return Err(error.into()),
     };
-    let registrar =
-        Registrar::new(barepod_registrar::Client::new(settings)?, args.socket.clone(), args.nomad_config.clone());
+    let client = barepod_registrar::Client::new(settings)?;
+    let registrar = Registrar::new(client, args.socket.clone(), args.nomad_config.clone(), books);
     Ok(Some(tokio::spawn(registrar.run(stop.clone()))))
 }
 

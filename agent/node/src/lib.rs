@@ -39,19 +39,21 @@ pub type Daemon = barepod_api::v1::barepod_client::BarepodClient<tonic::transpor
 /// As the daemon calls where a cluster's pods come from.
 const SOURCE: &str = "kubernetes";
 
-/// Keeps the node until `stop`, and tells the cluster where its kubelet port listens. Neither the API server nor the daemon need
-/// be there at any time: both are tried until they answer.
+/// Keeps the node until `stop`, and tells the cluster where its kubelet port listens, and at once what is left of the host when
+/// others have booked of it. Neither the API server nor the daemon need be there at any time: both are tried until they answer.
 pub async fn run(
     access: Access,
     daemon: Daemon,
     settings: Settings,
     port: watch::Receiver<Option<u16>>,
+    booked: watch::Receiver<()>,
     stop: CancellationToken,
 ) {
     let tasks = TaskTracker::new();
     let client = access.client();
     tasks.spawn(until(stop.clone(), access.keep_client()));
-    let registration = registration::Registration::new(client.clone(), daemon.clone(), settings.clone(), port);
+    let news = registration::News { port, booked };
+    let registration = registration::Registration::new(client.clone(), daemon.clone(), settings.clone(), news);
     let node = registration.node();
     if let Some(keeper) = access.serving_keeper() {
         tasks.spawn(until(stop.clone(), keeper.run(daemon.clone(), settings.clone(), node.clone())));

@@ -50,6 +50,14 @@ pub(crate) struct Known {
 /// The Node object: nothing is known of it yet, there is none, or as it was seen last.
 type Seen = Option<Option<Arc<Node>>>;
 
+/// What the status is looked at again for at once.
+pub(crate) struct News {
+    /// Where the kubelet port listens, if it does.
+    pub(crate) port: watch::Receiver<Option<u16>>,
+    /// That others have booked of this host, or given back: until it is told, a scheduler believes in what is gone.
+    pub(crate) booked: watch::Receiver<()>,
+}
+
 pub(crate) struct Registration {
     client: Client,
     daemon: Daemon,
@@ -59,8 +67,7 @@ pub(crate) struct Registration {
     /// The API server answers again after it has not: what was seen before may be of long ago.
     back: Arc<Notify>,
     is_stale: bool,
-    /// Where the kubelet port listens, if it does.
-    port: watch::Receiver<Option<u16>>,
+    news: News,
     /// What was told last, and when it is told again though nothing is new.
     told: Option<(Value, Instant)>,
     /// Since when the daemon does not answer.
@@ -68,10 +75,10 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    pub(crate) fn new(client: Client, daemon: Daemon, settings: Settings, port: watch::Receiver<Option<u16>>) -> Self {
+    pub(crate) fn new(client: Client, daemon: Daemon, settings: Settings, news: News) -> Self {
         let (known, seen) = (watch::Sender::new(None), watch::Sender::new(None));
         let back = Arc::default();
-        Self { client, daemon, settings, known, seen, back, is_stale: false, port, told: None, silent_since: None }
+        Self { client, daemon, settings, known, seen, back, is_stale: false, news, told: None, silent_since: None }
     }
 
     /// The node, once it is registered.
@@ -99,7 +106,8 @@ impl Registration {
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = changed(&mut shutdown) => {}
-                    () = changed(&mut self.port) => {}
+                    () = changed(&mut self.news.port) => {}
+                    () = changed(&mut self.news.booked) => {}
                     () = self.back.notified() => self.is_stale = true,
                 }
             }
@@ -168,8 +176,9 @@ impl Registration {
     }
 
     async fn register(&mut self, api: &Api<Node>, host: &v1::HostResponse) -> Result<(), CallError> {
-        let object: Node = serde_json::from_value(node::object(&self.settings, host, *self.port.borrow_and_update()))
-            .map_err(kube::Error::SerdeError)?;
+        let object: Node =
+            serde_json::from_value(node::object(&self.settings, host, *self.news.port.borrow_and_update()))
+                .map_err(kube::Error::SerdeError)?;
         let there = match call(api.create(&PostParams::default(), &object)).await {
             Ok(there) => there,
             // It is there, whatever the watch says.
@@ -194,7 +203,7 @@ impl Registration {
             *before = Some(known);
             is_new
         });
-        let port = *self.port.borrow_and_update();
+        let port = *self.news.port.borrow_and_update();
         let status = node::status(&self.settings, host, port, &conditions(&there), Timestamp::now());
         self.tell(api, status, &there).await
     }

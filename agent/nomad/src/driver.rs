@@ -11,8 +11,10 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::base::Configured;
 use crate::config::Config;
 use crate::daemon::Daemon;
+use crate::meter::Meter;
 use crate::start::Hands;
 use crate::table::Table;
+use crate::thrift::Thrift;
 use crate::wire::base::base_plugin_server::BasePluginServer;
 use crate::wire::driver::driver_server::{self, DriverServer};
 use crate::wire::driver::network_isolation_spec::NetworkIsolationMode;
@@ -57,6 +59,8 @@ impl Driver {
             Hands {
                 daemon: Daemon::new(&settings.socket, self.stop.clone()),
                 table: Table::default(),
+                meter: Meter::default(),
+                thrift: Thrift::begin(self.stop.clone()),
                 passes_logs: !settings.disable_log_collection,
             }
         })
@@ -156,7 +160,7 @@ impl driver_server::Driver for Driver {
         let TaskStatsRequest { task_id, collection_interval } = request.into_inner();
         let task = self.hands().table.find(&task_id)?;
         let interval = duration(collection_interval).unwrap_or_default();
-        Ok(Response::new(stats::stream(&self.hands().daemon, &task, interval)))
+        Ok(Response::new(stats::stream(self.hands(), &task, interval)))
     }
 
     async fn signal_task(&self, request: Request<SignalTaskRequest>) -> Answer<SignalTaskResponse> {

@@ -19,6 +19,7 @@ mod fault;
 mod fingerprint;
 mod logs;
 mod manifest;
+mod meter;
 mod names;
 mod outcome;
 mod resources;
@@ -29,6 +30,7 @@ mod start;
 mod stats;
 mod stop;
 mod table;
+mod thrift;
 mod volumes;
 pub mod wire;
 

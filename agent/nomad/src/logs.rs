@@ -14,8 +14,7 @@ use tonic::Code;
 
 use crate::daemon::Daemon;
 use crate::stop;
-use crate::table::Task;
-use crate::wire::driver::TaskConfig;
+use crate::table::{Brief, Task};
 
 /// Pause before a log, or a FIFO, is asked for again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -39,7 +38,7 @@ impl Since {
 }
 
 /// How far the client has been told: its newest files were written with the last line of each stream.
-pub(crate) fn told(task: &TaskConfig) -> Since {
+pub(crate) fn told(task: &Brief) -> Since {
     let last = |fifo: &str, stream: &str| {
         let directory = Path::new(fifo).parent()?;
         let beginning = format!("{}.{stream}.", task.name);
@@ -270,16 +269,16 @@ mod tests {
     fn the_client_has_been_told_what_its_files_hold() {
         let directory = tempfile::tempdir().unwrap();
         let fifo = |stream: &str| directory.path().join(format!(".db.{stream}.fifo")).display().to_string();
-        let task = TaskConfig {
+        let task = crate::wire::driver::TaskConfig {
             name: "db".to_owned(),
             stdout_path: fifo("stdout"),
             stderr_path: fifo("stderr"),
-            ..TaskConfig::default()
+            ..Default::default()
         };
-        assert_eq!(told(&task), Since::default());
+        assert_eq!(told(&Brief::from(&task)), Since::default());
         std::fs::write(directory.path().join("db.stdout.0"), "x\n").unwrap();
         std::fs::write(directory.path().join("db.stderr.0"), "").unwrap();
-        let told = told(&task);
+        let told = told(&Brief::from(&task));
         assert!(told.stdout.is_some() && told.stderr.is_none());
     }
 }

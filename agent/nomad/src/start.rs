@@ -17,9 +17,11 @@ use crate::env::Agents;
 use crate::fault::{Hope, fault, refused};
 use crate::logs;
 use crate::manifest::{Built, PodId, Surroundings, build};
+use crate::meter::Meter;
 use crate::outcome::{Begun, begun};
 use crate::stop;
 use crate::table::{Kept, Table, Task};
+use crate::thrift::Thrift;
 use crate::wire::driver::{TaskConfig, TaskHandle};
 
 /// How long a start is watched. What takes longer, as init containers may, goes on as a task that runs.
@@ -34,6 +36,8 @@ const LARGEST: u64 = 4 << 20;
 pub(crate) struct Hands {
     pub(crate) daemon: Daemon,
     pub(crate) table: Table,
+    pub(crate) meter: Meter,
+    pub(crate) thrift: Thrift,
     /// Logs are passed on to the client.
     pub(crate) passes_logs: bool,
 }
@@ -42,7 +46,7 @@ pub(crate) struct Hands {
 /// Why the task cannot be started, and whether another try may help.
 pub(crate) async fn start(hands: &Hands, task: TaskConfig, agents: &Agents) -> Result<TaskHandle, Status> {
     if let Some(known) = hands.table.get(&task.id) {
-        return Ok(known.handle());
+        return Ok(known.handle(task));
     }
     let cpu = match hands.daemon.link(REACHED).await {
         Link::Up(facts) => facts.cpu,
@@ -53,11 +57,12 @@ pub(crate) async fn start(hands: &Hands, task: TaskConfig, agents: &Agents) -> R
         What::Adopted { namespace, name } => adopt(hands, namespace, name, config.on_stop).await?,
         What::Container(_) | What::Pod(_) => place(hands, &task, &config, agents, cpu).await?,
     };
-    let task = Arc::new(Task::new(task, kept));
-    hands.table.put(&task);
-    tracing::info!(task = task.config.id, pod = task.kept.pod.name, uid = task.kept.pod.uid, "a task has begun");
-    look_after(hands, &task, None);
-    Ok(task.handle())
+    let begun = Arc::new(Task::new((&task).into(), kept));
+    hands.table.put(&begun);
+    tracing::info!(task = task.id, pod = begun.kept.pod.name, uid = begun.kept.pod.uid, "a task has begun");
+    look_after(hands, &begun, None);
+    hands.thrift.tell();
+    Ok(begun.handle(task))
 }
 
 /// A pod that is there.

@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use barepod_api::v1::{StatsRequest, Usage};
+use barepod_api::v1::Usage;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use crate::daemon::Daemon;
+use crate::start::Hands;
 use crate::table::Task;
 use crate::wire::driver::cpu_usage::Fields as Cpu;
 use crate::wire::driver::memory_usage::Fields as Memory;
@@ -19,13 +19,13 @@ use crate::wire::driver::{CpuUsage, MemoryUsage, TaskResourceUsage, TaskStats, T
 
 pub(crate) type Answers = Pin<Box<dyn Stream<Item = Result<TaskStatsResponse, Status>> + Send>>;
 
-/// The shortest interval: each measurement is one of all pods.
+/// The shortest interval, for whoever wants more.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Measures at once and then at each interval, until the task is over or nobody listens.
-pub(crate) fn stream(daemon: &Daemon, task: &Arc<Task>, interval: Duration) -> Answers {
+pub(crate) fn stream(hands: &Hands, task: &Arc<Task>, interval: Duration) -> Answers {
     let (sender, answers) = mpsc::channel(1);
-    let (daemon, task) = (daemon.clone(), Arc::clone(task));
+    let (daemon, meter, task) = (hands.daemon.clone(), hands.meter.clone(), Arc::clone(task));
     tokio::spawn(async move {
         let mut before = None;
         let mut ticks = tokio::time::interval(interval.max(SHORTEST));
@@ -37,7 +37,7 @@ pub(crate) fn stream(daemon: &Daemon, task: &Arc<Task>, interval: Duration) -> A
                 _ = ticks.tick() => {}
             }
             // A daemon that is away measures nothing; the next time it may.
-            let Some(now) = measure(&daemon, &task).await else { continue };
+            let Some(now) = Box::pin(meter.usage(&daemon, &task.kept.pod.uid)).await else { continue };
             let stats = stats(&task, &now, before.as_ref());
             before = Some(now);
             if sender.send(Ok(TaskStatsResponse { stats: Some(stats) })).await.is_err() {
@@ -46,11 +46,6 @@ pub(crate) fn stream(daemon: &Daemon, task: &Arc<Task>, interval: Duration) -> A
         }
     });
     Box::pin(ReceiverStream::new(answers))
-}
-
-async fn measure(daemon: &Daemon, task: &Task) -> Option<Usage> {
-    let pods = daemon.client().stats(StatsRequest { disk: false }).await.ok()?.into_inner().pods;
-    pods.into_iter().find(|pod| pod.uid == task.kept.pod.uid)?.usage
 }
 
 fn stats(task: &Task, now: &Usage, before: Option<&Usage>) -> TaskStats {

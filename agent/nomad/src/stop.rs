@@ -104,6 +104,7 @@ pub(crate) async fn destroy(hands: &Hands, id: &str) {
         });
     }
     task.end(Outcome::unknown("the task was destroyed"));
+    hands.thrift.tell();
 }
 
 /// # Errors

@@ -27,10 +27,33 @@ pub(crate) struct Kept {
     pub(crate) on_stop: OnStop,
 }
 
+/// What of a task's configuration is looked at after its start. The rest, an environment of a hundred variables above all, is the
+/// client's to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Brief {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) alloc_id: String,
+    pub(crate) stdout_path: String,
+    pub(crate) stderr_path: String,
+}
+
+impl From<&TaskConfig> for Brief {
+    fn from(config: &TaskConfig) -> Self {
+        Self {
+            id: config.id.clone(),
+            name: config.name.clone(),
+            alloc_id: config.alloc_id.clone(),
+            stdout_path: config.stdout_path.clone(),
+            stderr_path: config.stderr_path.clone(),
+        }
+    }
+}
+
 /// A task.
 #[derive(Debug)]
 pub(crate) struct Task {
-    pub(crate) config: TaskConfig,
+    pub(crate) config: Brief,
     pub(crate) kept: Kept,
     pub(crate) began: SystemTime,
     ended: watch::Sender<Option<(Outcome, SystemTime)>>,
@@ -45,7 +68,7 @@ pub(crate) struct Task {
 const LAST_LINES: Duration = Duration::from_secs(3);
 
 impl Task {
-    pub(crate) fn new(config: TaskConfig, kept: Kept) -> Self {
+    pub(crate) fn new(config: Brief, kept: Kept) -> Self {
         let over = CancellationToken::new();
         let guard = over.clone().drop_guard();
         Self {
@@ -59,11 +82,11 @@ impl Task {
         }
     }
 
-    /// For the client to keep.
-    pub(crate) fn handle(&self) -> TaskHandle {
+    /// For the client to keep, with the configuration that it gave.
+    pub(crate) fn handle(&self, config: TaskConfig) -> TaskHandle {
         TaskHandle {
             version: VERSION,
-            config: Some(self.config.clone()),
+            config: Some(config),
             state: TaskState::Running.into(),
             driver_state: serde_json::to_vec(&self.kept).unwrap_or_default(),
         }
@@ -78,9 +101,9 @@ impl Task {
         if handle.version != VERSION {
             return Err(wrong(format!("its handle has the version {}, and not {VERSION}", handle.version)));
         }
-        let config = handle.config.ok_or_else(|| wrong("its handle has no configuration".to_owned()))?;
+        let config = handle.config.as_ref().ok_or_else(|| wrong("its handle has no configuration".to_owned()))?;
         let kept = serde_json::from_slice(&handle.driver_state).map_err(|error| wrong(error.to_string()))?;
-        Ok(Self::new(config, kept))
+        Ok(Self::new(config.into(), kept))
     }
 
     /// It has ended; the first word counts.
@@ -158,19 +181,24 @@ impl Table {
 mod tests {
     use super::*;
 
+    fn config() -> TaskConfig {
+        TaskConfig { id: "a/b/c".to_owned(), alloc_id: "a".to_owned(), ..TaskConfig::default() }
+    }
+
     fn task() -> Task {
-        let config = TaskConfig { id: "a/b/c".to_owned(), ..TaskConfig::default() };
         let text = |text: &str| text.to_owned();
         let pod = PodId { namespace: text("default"), name: text("b"), uid: text("u") };
-        Task::new(config, Kept { pod, adopted: false, on_stop: OnStop::Stop })
+        Task::new((&config()).into(), Kept { pod, adopted: false, on_stop: OnStop::Stop })
     }
 
     #[test]
     fn a_task_is_known_again_by_its_handle() {
         let before = task();
-        let after = Task::of_handle(before.handle()).unwrap();
+        let handle = before.handle(config());
+        assert_eq!(handle.config, Some(config()), "all of it is the client's to keep");
+        let after = Task::of_handle(handle.clone()).unwrap();
         assert_eq!((after.config, after.kept), (before.config.clone(), before.kept.clone()));
-        let other = TaskHandle { version: 7, ..before.handle() };
+        let other = TaskHandle { version: 7, ..handle };
         assert!(Task::of_handle(other).unwrap_err().message().contains("version 7"));
     }
 

@@ -50,6 +50,8 @@ pub struct Registrar {
     refused: BTreeMap<String, String>,
     /// What the daemon was last told.
     booked: Option<v1::Booking>,
+    /// Told whenever that is something else.
+    books: watch::Sender<()>,
     volumes: Volumes,
     /// That directories are not known as volumes.
     unshown: Complaint,
@@ -89,9 +91,9 @@ struct Registered {
 
 impl Registrar {
     /// Of the daemon behind this socket, with the cluster that this client asks, for as long as `settings` is there: a file
-    /// that is gone ends nothing that is booked, but nothing is written any more.
+    /// that is gone ends nothing that is booked, but nothing is written any more. `books` is told when something else is booked.
     #[must_use]
-    pub fn new(client: Client, socket: PathBuf, settings: PathBuf) -> Self {
+    pub fn new(client: Client, socket: PathBuf, settings: PathBuf, books: watch::Sender<()>) -> Self {
         Self {
             client: Arc::new(client),
             settings,
@@ -100,6 +102,7 @@ impl Registrar {
             compared: BTreeMap::new(),
             refused: BTreeMap::new(),
             booked: None,
+            books,
             volumes: Volumes::default(),
             unshown: Complaint::default(),
             token: TokenWatch::default(),
@@ -252,6 +255,7 @@ impl Registrar {
         if self.booked.as_ref() != Some(&all) {
             self.daemon.book(v1::BookRequest { all: Some(all.clone()) }).await?;
             self.booked = Some(all);
+            self.books.send_replace(());
         }
         Ok(())
     }

@@ -28,6 +28,8 @@ struct State {
     pods: BTreeMap<String, v1::Pod>,
     watchers: Vec<Follower<v1::WatchResponse>>,
     listeners: Vec<Follower<v1::Event>>,
+    /// How many events there were.
+    told: u64,
 }
 
 impl Daemon {
@@ -136,7 +138,9 @@ impl State {
     }
 
     fn tell(&mut self, pod: &v1::Pod, container: &str, reason: &str, message: &str) {
+        self.told += 1;
         let event = v1::Event {
+            number: self.told,
             time: Some(timestamp()),
             namespace: pod.namespace.clone(),
             pod: pod.name.clone(),

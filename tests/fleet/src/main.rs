@@ -112,7 +112,8 @@ async fn bridge(
         max_pods: 110,
         web_sockets: true,
     };
-    barepod_node::run(access, barepod_api::reach(socket), settings, watch::channel(None).1, stop).await;
+    barepod_node::run(access, barepod_api::reach(socket), settings, watch::channel(None).1, watch::channel(()).1, stop)
+        .await;
     anyhow::bail!("{name} has ended")
 }
 

@@ -37,8 +37,12 @@ impl Barepod for Service {
         Ok(Response::new(self.0.watch().into()))
     }
 
-    async fn events(&self, _: Request<v1::EventsRequest>) -> Answer<Self::EventsStream> {
-        Ok(Response::new(self.0.events().into()))
+    /// It remembers none.
+    async fn events(&self, request: Request<v1::EventsRequest>) -> Answer<Self::EventsStream> {
+        match request.get_ref().follow {
+            true => Ok(Response::new(self.0.events().into())),
+            false => Ok(Response::new(mpsc::unbounded_channel().1.into())),
+        }
     }
 
     async fn bind(&self, request: Request<v1::BindRequest>) -> Answer<v1::BindResponse> {
