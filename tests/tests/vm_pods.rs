@@ -368,8 +368,9 @@ fn a_host_short_of_memory_or_pids_evicts_who_is_worth_less(guest: &Installed) ->
 
     let threads: u64 = guest.shell("cut -d ' ' -f 4 /proc/loadavg | cut -d / -f 2")?.parse()?;
     let before = guest.shell("cat /proc/sys/kernel/pid_max")?;
-    guest.shell(&format!("echo {} >/proc/sys/kernel/pid_max", threads + 400))?;
-    evicts("pid.available: 200", "for n in $(seq 300); do sleep 1000000 & done; wait")?;
+    // The first 300 are given out once only, so that these are gone.
+    guest.shell(&format!("echo {} >/proc/sys/kernel/pid_max", threads + 300 + 400))?;
+    evicts("pid.available: 500", "for n in $(seq 250); do sleep 1000000 & done; wait")?;
     guest.shell(&format!("echo {before} >/proc/sys/kernel/pid_max"))?;
 
     guest.vm().put(FILE, kept, 0o644)?;
