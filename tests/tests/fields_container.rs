@@ -324,6 +324,41 @@ fn a_volume_is_seen_where_and_as_far_as_its_mount_says() -> Result {
     Ok(())
 }
 
+#[test]
+fn what_a_privileged_container_mounts_appears_on_the_host_where_its_mount_says_so() -> Result {
+    use nix::mount::{MsFlags, mount, umount};
+    let host = Host::started(CONFIG)?;
+    let tree = host.path("tree");
+    fs::create_dir_all(tree.join("below"))?;
+    mount(Some(&tree), &tree, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+    mount(None::<&str>, &tree, None::<&str>, MsFlags::MS_PRIVATE, None::<&str>)?;
+    let container = json!({"image": "host", "command": ["sh", "-c", IDLE], "securityContext": {"privileged": true},
+        "volumeMounts": [{"name": "tree", "mountPath": "/tree", "mountPropagation": "Bidirectional"}]});
+    for place in PLACES {
+        let mut pod = place.pod(&container);
+        pod["spec"]["securityContext"] = json!({"runAsUser": 0});
+        pod["spec"]["volumes"] = json!([{"name": "tree", "hostPath": {"path": tree}}]);
+        let mut unprivileged = pod.clone();
+        unprivileged["spec"][place.list()][0]["securityContext"] = json!({});
+        assert!(refused(&host, &unprivileged).contains("only a privileged container may mount on the host"));
+
+        // What is private to this host's own namespace would let nothing out.
+        mount(None::<&str>, &tree, None::<&str>, MsFlags::MS_PRIVATE, None::<&str>)?;
+        host.apply_object(&pod)?;
+        host.until("it to say so", SOON, |host| {
+            host.pod(&place.name()).ok()?.to_string().contains("not a shared mount").then_some(())
+        })?;
+        mount(None::<&str>, &tree, None::<&str>, MsFlags::MS_SHARED, None::<&str>)?;
+        host.ready(&place.name())?;
+        host.asked(&place.name(), "tried", "mount -t tmpfs t /tree/below && touch /tree/below/inner")?;
+        assert!(tree.join("below/inner").exists(), "it is there on the host");
+        host.barepod(&["delete", &place.name()])?;
+        assert!(tree.join("below/inner").exists(), "and stays, as with kubelet");
+        umount(&tree.join("below"))?;
+    }
+    Ok(())
+}
+
 // ---- ports ----
 
 #[test]

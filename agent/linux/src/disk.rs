@@ -18,6 +18,8 @@ pub struct Mount {
     pub file_system: String,
     /// Options of the mount and of its file system, as `/proc/mounts` has them.
     pub options: BTreeSet<String>,
+    /// What is mounted below it appears in other mount namespaces as well.
+    pub is_shared: bool,
 }
 
 /// How much of a file system is left.
@@ -53,6 +55,7 @@ fn mount(info: procfs::process::MountInfo) -> Mount {
         source: info.mount_source.unwrap_or_default(),
         file_system: info.fs_type,
         options: options.map(option).collect(),
+        is_shared: info.opt_fields.iter().any(|field| matches!(field, procfs::process::MountOptFields::Shared(_))),
     }
 }
 
@@ -93,6 +96,7 @@ mod tests {
         let of = |path: &str| below(&mounts, Path::new(path)).unwrap();
         assert_eq!((of("/var/log").source.as_str(), of("/var/log").file_system.as_str()), ("/dev/sda1", "ext4"));
         assert_eq!(of("/var/lib/barepod").file_system, "tmpfs");
+        assert!(of("/var/log").is_shared && !of("/var/lib").is_shared);
         assert!(mounts[1].options.contains("ro") && mounts[1].options.contains("logbufs=8"));
         assert_eq!(of("/var/libs").source, "/dev/sda1", "a name that begins alike is another directory");
     }

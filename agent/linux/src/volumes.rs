@@ -21,6 +21,7 @@ mod links;
 mod memory;
 mod ownership;
 mod projected;
+mod propagation;
 mod remove;
 mod usage;
 
@@ -278,6 +279,9 @@ fn volume_placement(dirs: &Dirs, pod: &Pod, mount: &VolumeMount) -> Result<Place
         Some(root) => beneath::place(root, links, &mount.sub_path),
     };
     let place = place.map_err(|cause| at(&what, &source, cause))?;
+    if mount.propagation == MountPropagation::Bidirectional {
+        propagation::check(&volume.name, &source)?;
+    }
     Ok(Placement {
         what,
         source,
@@ -295,10 +299,8 @@ fn volume_placement(dirs: &Dirs, pod: &Pod, mount: &VolumeMount) -> Result<Place
 fn manner(mount: &VolumeMount, place: Place) -> Manner {
     Manner {
         writable_below: place == Place::Directory && !mount.recursive_read_only,
-        slave: match mount.propagation {
-            MountPropagation::None => false,
-            MountPropagation::HostToContainer | MountPropagation::Bidirectional => true,
-        },
+        slave: mount.propagation == MountPropagation::HostToContainer,
+        shared: mount.propagation == MountPropagation::Bidirectional,
         no_links: false,
     }
 }

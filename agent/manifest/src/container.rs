@@ -237,7 +237,8 @@ fn mounts(
     let volumes = pod.spec.volumes.as_deref().unwrap_or_default();
     let path = path.key("volumeMounts");
     let others = from.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
-    let known = volumes::Known { env: &env.0, others };
+    let privileged = from.security_context.as_ref().and_then(|context| context.privileged).unwrap_or_default();
+    let known = volumes::Known { env: &env.0, others, privileged };
     volumes::mounts(from.volume_mounts.as_deref().unwrap_or_default(), volumes, &known, &path, out)
 }
 

@@ -210,7 +210,7 @@ fn mount(
         out.error(finding.hint("mount it below"));
     }
     let (sub_path, sub_path_expr) = sub_path(from, known, path, out)?;
-    let propagation = propagation(from, path, out);
+    let propagation = propagation(from, volumes, known, path, out);
     Some(VolumeMount {
         volume: from.name.clone(),
         path: mount_path,
@@ -271,21 +271,36 @@ pub(crate) struct Known<'a> {
     pub(crate) env: &'a BTreeMap<String, String>,
     /// Others may come from `envFrom`.
     pub(crate) others: bool,
+    /// The container is privileged.
+    pub(crate) privileged: bool,
 }
 
-fn propagation(from: &v1::VolumeMount, path: &FieldPath, out: &mut Findings) -> MountPropagation {
+fn propagation(
+    from: &v1::VolumeMount,
+    volumes: &[v1::Volume],
+    known: &Known<'_>,
+    path: &FieldPath,
+    out: &mut Findings,
+) -> MountPropagation {
     let path = path.key("mountPropagation");
     let refuse = |message: String, hint: &str| Finding::new(Reason::InvalidValue, &path, message).hint(hint);
     match from.mount_propagation.as_deref() {
         None | Some("" | "None") => MountPropagation::None,
         Some("HostToContainer") => MountPropagation::HostToContainer,
         Some("Bidirectional") => {
-            let message = "only a privileged container may mount on the host".to_owned();
-            out.error(refuse(message, "use HostToContainer, which shows what the host mounts"));
-            MountPropagation::None
+            let lasts = |volume: &v1::Volume| volume.host_path.is_some() || volume.persistent_volume_claim.is_some();
+            let hint = "use HostToContainer, which shows what the host mounts";
+            if !known.privileged {
+                out.error(refuse("only a privileged container may mount on the host".to_owned(), hint));
+            } else if volumes.iter().any(|volume| volume.name == from.name && !lasts(volume)) {
+                let message = "what is mounted below a volume that goes with its pod would be in the way of that";
+                out.error(refuse(message.to_owned(), "use a hostPath or a claim"));
+            }
+            MountPropagation::Bidirectional
         }
         Some(other) => {
-            out.error(refuse(format!("there is no propagation {other:?}"), "use None or HostToContainer"));
+            let hint = "use None, HostToContainer or Bidirectional";
+            out.error(refuse(format!("there is no propagation {other:?}"), hint));
             MountPropagation::None
         }
     }

@@ -3,6 +3,7 @@
 //! Targets are resolved inside the view, whatever symbolic links lie there; a bind is restricted before it is attached,
 //! so that there is no moment at which it is writable and should not be.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Component, Path};
@@ -40,7 +41,8 @@ pub fn enter_early(view: &wire::View) -> Result<(), Failure> {
 /// # Errors
 /// As [`enter`].
 pub fn complete(view: &wire::View) -> Result<(), Failure> {
-    let mut builder = Builder { place: Path::new(ROOT), root: path::refer(Path::new(ROOT)).at(Stage::View, ROOT)? };
+    let root = path::refer(Path::new(ROOT)).at(Stage::View, ROOT)?;
+    let mut builder = Builder { place: Path::new(ROOT), root, shared: VecDeque::new() };
     for entry in split(&view.mounts).1 {
         builder.carry_out(entry).at(Stage::View, &entry.target)?;
     }
@@ -61,9 +63,11 @@ fn split(mounts: &[wire::Mount]) -> (Vec<&wire::Mount>, Vec<&wire::Mount>) {
 }
 
 fn build(view: &wire::View, mounts: &[&wire::Mount]) -> Result<(), Failure> {
+    let shared = mounts.iter().filter(|entry| entry.shared);
+    let shared = shared.map(|entry| copy_of_source(entry).at(Stage::View, &entry.target)).collect::<Result<_, _>>()?;
     // slave, not private: otherwise no bind could become a slave of the host's mount any more
     mount::propagate_all(Propagation::Slave).at(Stage::View, ROOT)?;
-    let mut builder = Builder::new(view)?;
+    let mut builder = Builder::new(view, shared)?;
     for entry in mounts {
         builder.carry_out(entry).at(Stage::View, &entry.target)?;
     }
@@ -77,13 +81,15 @@ fn build(view: &wire::View, mounts: &[&wire::Mount]) -> Result<(), Failure> {
 struct Builder<'a> {
     place: &'a Path,
     root: OwnedFd,
+    /// Copies of what is shared with the host, in the order of their entries: made while they were peers of the host's.
+    shared: VecDeque<OwnedFd>,
 }
 
 impl<'a> Builder<'a> {
     /// A root must be a mount: unless the first entry mounts one, the directory is bound on itself.
-    fn new(view: &'a wire::View) -> Result<Self, Failure> {
+    fn new(view: &'a wire::View, shared: VecDeque<OwnedFd>) -> Result<Self, Failure> {
         let place = Path::new(&view.root);
-        let mut builder = Self { place, root: path::refer(place).at(Stage::View, &view.root)? };
+        let mut builder = Self { place, root: path::refer(place).at(Stage::View, &view.root)?, shared };
         if view.mounts.first().is_none_or(|first| first.target != ROOT) {
             let copy = mount::copy_of(builder.root.as_fd(), Depth::One).at(Stage::View, &view.root)?;
             builder.attach(copy, ROOT).at(Stage::View, &view.root)?;
@@ -122,10 +128,15 @@ impl<'a> Builder<'a> {
                 Kind::Other => self.file(&entry.target, Owner::ROOT)?,
             }
         }
-        let depth = if entry.recursive { Depth::Tree } else { Depth::One };
-        let copy = mount::copy_of(source.as_fd(), depth)?;
-        let propagation = if entry.slave { Propagation::Slave } else { Propagation::Private };
-        mount::restrict(copy.as_fd(), depth, restrictions(entry, entry.read_only), Some(propagation))?;
+        let depth = depth(entry);
+        let (copy, propagation) = match self.shared.pop_front_if(|_| entry.shared) {
+            Some(copy) => (copy, None),
+            // It is too late for it.
+            None if entry.shared => return Err(io::Error::from_raw_os_error(INVALID)),
+            None if entry.slave => (mount::copy_of(source.as_fd(), depth)?, Some(Propagation::Slave)),
+            None => (mount::copy_of(source.as_fd(), depth)?, Some(Propagation::Private)),
+        };
+        mount::restrict(copy.as_fd(), depth, restrictions(entry, entry.read_only), propagation)?;
         self.attach(copy, &entry.target)
     }
 
@@ -264,6 +275,14 @@ fn find_source(entry: &wire::Mount) -> io::Result<OwnedFd> {
     }
     let root = refer(Path::new(&entry.source_root))?;
     path::refer_inside(root.as_fd(), Path::new(if entry.source.is_empty() { ROOT } else { &entry.source }))
+}
+
+fn copy_of_source(entry: &wire::Mount) -> io::Result<OwnedFd> {
+    mount::copy_of(find_source(entry)?.as_fd(), depth(entry))
+}
+
+fn depth(entry: &wire::Mount) -> Depth {
+    if entry.recursive { Depth::Tree } else { Depth::One }
 }
 
 fn restrictions(entry: &wire::Mount, read_only: bool) -> Restrictions {

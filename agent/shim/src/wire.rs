@@ -12,7 +12,7 @@ pub use frame::{FrameError, Frames, MAX_FRAME, encode_frame, read_frame, write_f
 pub use generated::*;
 
 /// The highest protocol this code speaks.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 /// The first that knows `GetReady`.
 pub const GET_READY: u32 = 2;
 /// The first that knows `Joined`, `stdin` and the socket `attach`.
@@ -24,6 +24,8 @@ pub const GO: u32 = 4;
 /// The first that knows `Confinement` and `Sysctl`. One that does not must not be asked for them: it would run the process
 /// without.
 pub const CONFINEMENT: u32 = 4;
+/// The first that knows `shared` of a mount.
+pub const SHARED: u32 = 5;
 
 impl fmt::Debug for Start {
     /// Without the environment's values, which may be secret.

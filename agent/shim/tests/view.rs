@@ -290,6 +290,33 @@ fn later_mounts_of_the_host_arrive_only_where_it_was_asked_for() {
 }
 
 #[test]
+fn what_is_mounted_in_a_shared_directory_is_the_hosts_as_well_and_stays() {
+    let mut host = host_or_skip!();
+    let mut shim = host.shim();
+    let (shared, apart) = (host.scratch().join("shared"), host.scratch().join("apart"));
+    for (directory, how) in [(&shared, "--make-shared"), (&apart, "--make-private")] {
+        fs::create_dir_all(directory).unwrap();
+        let command = |args: &[&std::ffi::OsStr]| std::process::Command::new("mount").args(args).status().unwrap();
+        assert!(command(&["-t".as_ref(), "tmpfs".as_ref(), "t".as_ref(), directory.as_ref()]).success());
+        assert!(command(&[how.as_ref(), directory.as_ref()]).success());
+        fs::create_dir(directory.join("below")).unwrap();
+    }
+    let mut mounts = private_root(&host);
+    mounts.push(Mount { shared: true, recursive: true, no_suid: true, ..bind(&shared, "/shared") });
+    mounts.push(Mount { recursive: true, ..bind(&apart, "/apart") });
+    let script = "for at in /shared /apart; do mount -t tmpfs t $at/below && touch $at/below/inner; done; grep -c ' /shared .*nosuid' /proc/self/mountinfo";
+    let mut start = start(&host, 1, mounts, script);
+    start.capabilities = vec![21];
+    shim.start(start);
+    shim.exited();
+    shim.emptied();
+
+    assert_eq!(host.lines(1), ["1"], "it is restricted all the same");
+    assert!(shared.join("below/inner").exists(), "it outlives who has mounted it");
+    assert!(!apart.join("below/inner").exists());
+}
+
+#[test]
 fn without_a_view_namespaces_are_private_all_the_same() {
     let mut host = host_or_skip!();
     let mut shim = host.shim();

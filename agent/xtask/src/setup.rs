@@ -98,7 +98,7 @@ const PACKAGES: [Package; 28] = [
     Package { file: "mkfs.ext4", name: "e2fsprogs", purpose: Purpose::Test, reason: "makes the guest's file system" },
     Package { file: "nft", name: "nftables", purpose: Purpose::Test, reason: "what kube-proxy writes its rules with" },
     Package {
-        file: "/usr/share/doc/libfaketime",
+        file: "/usr/share/doc/libfaketime/copyright",
         name: "libfaketime",
         purpose: Purpose::Test,
         reason: "a clock that a test sets",

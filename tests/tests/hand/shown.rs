@@ -9,6 +9,8 @@ use crate::Result;
 /// A database with a claim, and a job that has failed.
 struct Shown {
     host: Host,
+    /// The database's manifest.
+    db: Value,
     /// What is the same wherever it stands, and what is written in its place. The longest come first.
     names: Vec<(String, &'static str)>,
 }
@@ -32,6 +34,7 @@ impl Shown {
             Ok(host.pod(pod)?["metadata"]["uid"].as_str().ok_or("no uid")?.to_owned())
         };
         let mut names = vec![
+            (host.cgroup().to_owned(), "CGROUP"),
             (host.path("").display().to_string().trim_end_matches('/').to_owned(), "ROOT"),
             (uid("db")?, "UID-OF-DB"),
             (uid("job")?, "UID-OF-JOB"),
@@ -41,14 +44,25 @@ impl Shown {
             names.extend(status[key].as_str().map(|address| (address.to_owned(), name)));
         }
         names.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
-        Ok(Self { host, names })
+        Ok(Self { host, db, names })
     }
 
     /// What a line of the command line prints.
     fn of(&self, args: &[&str]) -> Result<String> {
-        let text = self.host.barepod(args)?;
-        let named = self.names.iter().fold(text, |text, (what, name)| text.replace(what, name));
-        Ok(named.lines().map(|line| redacted(line) + "\n").collect())
+        Ok(self.redacted(&self.host.barepod(args)?))
+    }
+
+    /// The same of one that may fail, with what it says of that, and its exit code.
+    fn said(&self, args: &[&str]) -> Result<String> {
+        let output = self.host.run(args)?;
+        let text = [output.stdout, output.stderr].concat();
+        let code = output.status.code().filter(|code| *code != 0).map(|code| format!("exit code {code}\n"));
+        Ok(self.redacted(&String::from_utf8(text)?) + &code.unwrap_or_default())
+    }
+
+    fn redacted(&self, text: &str) -> String {
+        let named = self.names.iter().fold(text.to_owned(), |text, (what, name)| text.replace(what, name));
+        named.lines().map(|line| redacted(line) + "\n").collect()
     }
 }
 
@@ -121,6 +135,57 @@ fn what_is_shown_of_a_real_daemon_is_this() -> Result {
     let mut all = String::new();
     for line in lines {
         all += &format!("$ barepod {}\n{}\n", line.join(" "), shown.of(line)?);
+    }
+    insta::assert_snapshot!(all);
+    Ok(())
+}
+
+#[test]
+fn what_the_verbs_that_do_something_say_is_this() -> Result {
+    let shown = Shown::new()?;
+    let file = |name: &str, text: &str| -> Result<String> {
+        let path = shown.host.path(name);
+        std::fs::write(&path, text)?;
+        Ok(path.display().to_string())
+    };
+    let mut changed = shown.db.clone();
+    changed["spec"]["containers"][0]["resources"]["limits"]["memory"] = json!("96Mi");
+    let changed = file("changed.yaml", &changed.to_string())?;
+    let wrong = file("wrong.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: wrong}\nspec: {container: []}\n")?;
+    let words = file("words", "some words\n")?;
+    let directory = shown.host.path("").display().to_string();
+    let root = ["--root", &directory];
+    let diff = ["diff", "-f", &changed, root[0], root[1]];
+    let lines: [&[&str]; 24] = [
+        &["validate", &changed, root[0], root[1]],
+        &["validate", &wrong, root[0], root[1]],
+        &diff,
+        &["apply", "-f", &changed, "--dry-run"],
+        &["apply", "-f", &wrong],
+        &["apply", "-f", &changed],
+        &["apply", "-f", &changed],
+        &diff,
+        &["policy", "check", &changed],
+        &["cp", &words, "db:/tmp/words"],
+        &["exec", "db", "--", "cat", "/tmp/words"],
+        &["exec", "db", "-c", "other", "--", "true"],
+        &["cp", "db:/no/such", &directory],
+        &["logs", "db"],
+        &["logs", "nobody"],
+        &["restart", "db"],
+        &["stop", "db"],
+        &["stop", "db"],
+        &["start", "db"],
+        &["condition", "set", "db", "example.com/ok=True"],
+        &["delete", "job"],
+        &["delete", "job"],
+        &["config", "view"],
+        &["delete", "--all"],
+    ];
+    let mut all = String::new();
+    for line in lines {
+        let typed = shown.redacted(&line.join(" "));
+        all += &format!("$ barepod {}\n{}\n", typed.trim_end(), shown.said(line)?);
     }
     insta::assert_snapshot!(all);
     Ok(())

@@ -331,6 +331,11 @@ impl ContainerTask {
                 "its shim is of an older release and cannot listen to a service; restart the daemon to renew it";
             return Err(launch::failure(Reason::CreateContainerError, message.to_owned()));
         }
+        let shares = |view: &wire::View| view.mounts.iter().any(|mount| mount.shared);
+        if protocol < wire::SHARED && start.view.as_ref().is_some_and(shares) {
+            let message = "its shim is of an older release and cannot share a mount; restart the daemon to renew it";
+            return Err(launch::failure(Reason::CreateContainerError, message.to_owned()));
+        }
         if protocol < wire::CONFINEMENT {
             self.without_confinement(&mut start, pod)?;
         }

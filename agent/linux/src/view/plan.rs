@@ -54,6 +54,8 @@ pub struct Manner {
     pub writable_below: bool,
     /// What the host mounts below it later arrives.
     pub slave: bool,
+    /// So does this, and what is mounted below it inside is mounted on the host.
+    pub shared: bool,
     /// Its source (with `within`: that) has no link on its way: one that is found there is not followed but an error.
     pub no_links: bool,
 }
@@ -224,6 +226,7 @@ struct Located {
     path: PathBuf,
     place: Place,
     read_only: bool,
+    shared: bool,
 }
 
 struct Planner<'a> {
@@ -369,7 +372,16 @@ impl<'a> Planner<'a> {
         if placement.manner.writable_below && placement.read_only {
             mounts.push(read_only(&path));
         }
-        mounts.extend(self.secrets_in(placement, &path));
+        let secrets = self.secrets_in(placement, &path);
+        if placement.manner.shared && !secrets.is_empty() {
+            // They are hidden by a mount, which the host would have as well.
+            return Err(cannot(
+                placement,
+                &path,
+                "what holds barepod's own directories shares no mounts with the host",
+            ));
+        }
+        mounts.extend(secrets);
         self.placed.extend(mounts);
         self.located.push(Located {
             what: what.to_owned(),
@@ -377,6 +389,7 @@ impl<'a> Planner<'a> {
             path,
             place: placement.place,
             read_only: placement.read_only,
+            shared: placement.manner.shared,
         });
         Ok(())
     }
@@ -390,8 +403,8 @@ impl<'a> Planner<'a> {
         };
         // What is to be read-only by itself alone is made so when it is in its place: no process runs there yet.
         let all_read_only = placement.read_only && !placement.manner.writable_below;
-        let Manner { slave, no_links, .. } = placement.manner;
-        Mount { read_only: all_read_only, recursive, slave, no_links, ..mount }
+        let Manner { slave, shared, no_links, .. } = placement.manner;
+        Mount { read_only: all_read_only, recursive, slave, shared, no_links, ..mount }
     }
 
     /// A volume that holds barepod's own directories shows them empty.
@@ -419,6 +432,10 @@ impl<'a> Planner<'a> {
     }
 
     fn point_in_placed(&self, placement: &Placement, path: &Path, outer: &Located) -> Result<Vec<Mount>, ViewError> {
+        if outer.shared {
+            let rule = "it would appear on the host, with which the volume above it shares its mounts";
+            return Err(cannot(placement, path, rule));
+        }
         let rest = path.strip_prefix(&outer.path).unwrap_or(Path::new(""));
         if let Some(node) = self.look(&outer.source.join(rest))? {
             return fits(placement, path, &node).map(|()| Vec::new());
@@ -703,8 +720,11 @@ fn check_path(placement: &Placement) -> Result<(), ViewError> {
     if plain && placement.path.is_absolute() {
         return Ok(());
     }
-    let (what, path) = (placement.what.clone(), placement.path.clone());
-    Err(ViewError::Path { what, path, rule: "it must be an absolute path without .." })
+    Err(cannot(placement, &placement.path, "it must be an absolute path without .."))
+}
+
+fn cannot(placement: &Placement, path: &Path, rule: &'static str) -> ViewError {
+    ViewError::Path { what: placement.what.clone(), path: path.to_owned(), rule }
 }
 
 fn check_ground(what: &str, path: &Path) -> Result<(), ViewError> {

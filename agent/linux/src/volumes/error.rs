@@ -24,6 +24,19 @@ pub enum VolumeError {
         /// What it breaks.
         rule: &'static str,
     },
+    /// Nothing that is mounted there reaches anybody else.
+    #[error(
+        "volume {volume:?}: {path:?} is mounted on {mount:?} but it is not a shared mount: `mount --make-shared {}` makes it one",
+        mount.display()
+    )]
+    NotShared {
+        /// The volume.
+        volume: String,
+        /// The path.
+        path: PathBuf,
+        /// The mount that it lies on.
+        mount: PathBuf,
+    },
     /// A container mounts what the pod does not have.
     #[error("volume {volume:?} is mounted, but the pod has no volume of this name")]
     Unknown {

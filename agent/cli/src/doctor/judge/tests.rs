@@ -38,6 +38,7 @@ fn on(options: &[&str], file_system: &str) -> Disk {
         source: "/dev/sda2".to_owned(),
         file_system: file_system.to_owned(),
         options: options.iter().map(|option| (*option).to_owned()).collect(),
+        is_shared: false,
     };
     let space = Space { bytes: 100 << 30, bytes_available: 60 << 30, inodes: 1000, inodes_free: 900 };
     Disk { paths: vec![PathBuf::from("/var/lib/barepod")], mount, space: Some(space) }

@@ -417,6 +417,23 @@ fn paths_that_are_no_mount_points_are_refused_with_the_rule() {
 }
 
 #[test]
+fn what_would_be_mounted_on_the_host_with_a_shared_volume_is_refused() {
+    let host = FakeHost::debian();
+    let manner = super::Manner { shared: true, ..super::Manner::default() };
+    let shared = Placement { source: "/srv".into(), manner, ..volume("/data") };
+    let view = plan_for(&host, &launch(Root::Host), std::slice::from_ref(&shared)).unwrap();
+    assert_eq!(
+        view.mounts.iter().filter(|mount| mount.shared).map(|mount| &*mount.target).collect::<Vec<_>>(),
+        ["/data"]
+    );
+    let refused = plan_for(&host, &launch(Root::Host), &[shared.clone(), volume("/data/inner")]).unwrap_err();
+    assert!(refused.to_string().contains("would appear on the host"), "{refused}");
+    let above = Placement { source: "/var".into(), ..shared };
+    let refused = plan_for(&host, &launch(Root::Host), &[above]).unwrap_err();
+    assert!(refused.to_string().contains("barepod's own directories"), "{refused}");
+}
+
+#[test]
 fn a_mount_point_in_a_read_only_volume_must_exist() {
     let mut host = FakeHost::debian();
     let outer = Placement { read_only: true, ..volume("/data") };
