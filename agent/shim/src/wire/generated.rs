@@ -66,7 +66,7 @@ pub mod event {
 /// The daemon introduces itself. Answered by Welcome.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Hello {
-    /// highest it speaks; this file is 4: 2 has GetReady, 3 Joined, stdin, `attach` and Notify, 4 Go, Known and Confinement
+    /// highest it speaks; this file is 5: 2 has GetReady, 3 Joined, stdin, `attach` and Notify, 4 Go, Known and Confinement, 5 shared mounts
     #[prost(uint32, tag = "1")]
     pub protocol: u32,
     #[prost(string, tag = "2")]
@@ -471,6 +471,9 @@ pub struct Mount {
     /// BIND: source_root, else source, is free of links: one that is there by now is an error (ELOOP)
     #[prost(bool, tag = "17")]
     pub no_links: bool,
+    /// BIND: mount events of the host arrive, and those made inside are the host's as well
+    #[prost(bool, tag = "18")]
+    pub shared: bool,
 }
 /// Nested message and enum types in `Mount`.
 pub mod mount {
