@@ -87,30 +87,26 @@ impl Published {
         let keyring = published.path("keyring");
         fs_err::create_dir(&keyring)?;
         fs_err::set_permissions(&keyring, std::fs::Permissions::from_mode(0o700))?;
-        let with_keyring = |program: &Path| {
-            let mut command = Command::new(program);
-            command.env("GNUPGHOME", &keyring);
-            command
-        };
-        let user = "Test <test@example.com>";
-        output(with_keyring(Path::new("gpg")).args([
-            "--batch",
-            "--passphrase",
-            "",
-            "--quick-generate-key",
-            user,
-            "ed25519",
-            "sign",
-        ]))?;
-        let made = output(
-            with_keyring(&programs::host("xtask")?)
-                .args(["repo", "--key", "test@example.com", "--out"])
-                .arg(published.path("repo"))
-                .args([packages::debian()?, packages::rpm()?]),
-        );
+        let key = ["--quick-generate-key", "Test <test@example.com>", "ed25519", "sign"];
+        output(published.with_keyring(Path::new("gpg")).args(["--batch", "--passphrase", ""]).args(key))?;
+        published.publish(&[packages::debian()?, packages::rpm()?])?;
+        Ok(published)
+    }
+
+    fn with_keyring(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env("GNUPGHOME", self.path("keyring"));
+        command
+    }
+
+    /// These as well.
+    fn publish(&self, packages: &[PathBuf]) -> Result {
+        let mut xtask = self.with_keyring(&programs::host("xtask")?);
+        xtask.args(["repo", "--key", "test@example.com", "--out"]).arg(self.path("repo")).args(packages);
+        let made = output(&mut xtask);
         // gpg leaves it behind.
-        output(with_keyring(Path::new("gpgconf")).args(["--kill", "all"]))?;
-        made.map(|_| published)
+        output(self.with_keyring(Path::new("gpgconf")).args(["--kill", "all"]))?;
+        made.map(drop)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -146,6 +142,49 @@ impl Published {
         ]);
         output(apt.args(arguments).current_dir(self.path("")))
     }
+
+    /// dnf, which knows this repository and one of a host's own packages, on a root; what scripts called there.
+    fn dnf(&self, root: &Root, verb: &str) -> Result<Vec<String>> {
+        let place = |name: &str| self.path(name).display().to_string();
+        if !self.path("host").exists() {
+            self.publish_host()?;
+        }
+        let main = ["cachedir", "logdir", "persistdir"].map(|name| format!("{name}={}\n", place(name))).concat();
+        let configuration = format!(
+            "[main]\nreposdir={}\n{main}[barepod]\nname=barepod\nbaseurl=file://{}\nrepo_gpgcheck=1\ngpgcheck=0\n\
+             gpgkey=file://{}\n[host]\nname=host\nbaseurl=file://{}\ngpgcheck=0\n",
+            place("nothing"),
+            place("repo/rpm"),
+            place("repo/key.asc"),
+            place("host")
+        );
+        fs_err::write(self.path("dnf.conf"), configuration)?;
+        root.calls(|| {
+            let mut dnf = Command::new("dnf");
+            dnf.arg("-c").arg(self.path("dnf.conf")).arg("--installroot").arg(root.path());
+            output(dnf.args(["--releasever=1", "--refresh", "--assumeyes", verb, "barepod"]))
+        })
+    }
+
+    /// One package that is all that barepod's requires of a host, without its files.
+    fn publish_host(&self) -> Result {
+        let required = output(Command::new("rpm").arg("-qpR").arg(packages::rpm()?))?;
+        let of_host: BTreeSet<_> =
+            required.lines().filter(|line| !line.starts_with("rpmlib(") && !line.starts_with("config(")).collect();
+        let provides = of_host.iter().map(|what| format!("Provides: {}\n", what.replace(" >= ", " = ")));
+        let spec = format!(
+            "Name: host\nVersion: 1\nRelease: 1\nSummary: What a host has\nLicense: Apache-2.0\nBuildArch: noarch\n{}\
+             %description\nNothing.\n%files\n",
+            provides.collect::<String>()
+        );
+        let (file, top) = (self.path("host.spec"), self.path("rpmbuild"));
+        fs_err::write(&file, spec)?;
+        let mut rpmbuild = Command::new("rpmbuild");
+        rpmbuild.args(["-bb", "--quiet", "--define", &format!("_rpmdir {}", self.path("host").display())]);
+        output(rpmbuild.args(["--define", &format!("_topdir {}", top.display())]).arg(file))?;
+        output(Command::new("createrepo_c").arg("--quiet").arg(self.path("host")))?;
+        Ok(())
+    }
 }
 
 #[test]
@@ -179,19 +218,31 @@ fn apt_takes_the_package_from_a_repository_whose_signature_it_has_checked_and_fr
 }
 
 #[test]
-fn the_list_of_the_repository_for_dnf_has_the_package_and_is_signed() -> Result {
-    let published = Published::new()?;
+fn dnf_installs_and_upgrades_from_a_repository_whose_signature_it_has_checked_and_from_no_other() -> Result {
+    let (published, root) = (Published::new()?, Root::new()?);
+
+    let installed = published.dnf(&root, "install")?;
+
+    assert!(root.path().join("usr/sbin/barepodd").exists());
+    assert!(installed.iter().any(|call| call == "systemd-sysusers barepod.conf"), "{installed:?}");
+
+    published.publish(&[packages::later_rpm()?])?;
+    let upgraded = published.dnf(&root, "upgrade")?;
+    assert!(
+        upgraded.contains(&"systemctl try-restart barepod.service barepod-bridge.service".to_owned()),
+        "{upgraded:?}"
+    );
+    let there = output(Command::new("rpm").arg("--root").arg(root.path()).args(["-q", "barepod"]))?;
+    assert_eq!(there.trim(), "barepod-99.0.0-1.x86_64");
+
+    // Somebody else has changed the list.
     let list = published.path("repo/rpm/repodata/repomd.xml");
-
-    let (key, ring) = (published.path("repo/key.asc"), published.path("ring.gpg"));
-    output(Command::new("gpg").args(["--dearmor", "--output"]).arg(&ring).arg(key))?;
-    output(Command::new("gpgv").arg("--keyring").arg(ring).arg(list.with_extension("xml.asc")).arg(&list))?;
-
-    let entries = fs_err::read_dir(published.path("repo/rpm/repodata"))?;
-    let primary =
-        entries.flatten().map(|entry| entry.path()).find(|path| path.to_string_lossy().ends_with("primary.xml.gz"));
-    let primary = output(Command::new("zcat").arg(primary.ok_or("a list of packages")?))?;
-    assert!(primary.contains("<location href=\"barepod-0.1.0-1.x86_64.rpm\"/>"), "{primary}");
+    fs_err::write(&list, fs_err::read_to_string(&list)?.replacen("<revision>", "<revision>1", 1))?;
+    let refused = published.dnf(&Root::new()?, "install").map_err(|error| error.to_string());
+    assert!(
+        refused.as_ref().is_err_and(|error| error.contains("repomd.xml GPG signature verification error")),
+        "{refused:?}"
+    );
     Ok(())
 }
 
@@ -224,12 +275,19 @@ impl Root {
 
     /// Runs rpm on this root; what its scripts called.
     fn rpm(&self, arguments: &[&str], package: &Path) -> Result<Vec<String>> {
+        self.calls(|| {
+            let mut rpm = Command::new("rpm");
+            // The root has no libc that could be there, and no systemd.
+            rpm.arg("--root").arg(self.path()).args(arguments).args(["--nodeps"]).arg(package);
+            output(&mut rpm)
+        })
+    }
+
+    /// What scripts call meanwhile.
+    fn calls(&self, work: impl FnOnce() -> Result<String>) -> Result<Vec<String>> {
         let calls = self.path().join("calls");
         fs_err::write(&calls, "")?;
-        let mut rpm = Command::new("rpm");
-        // The root has no libc that could be there, and no systemd.
-        rpm.arg("--root").arg(self.path()).args(arguments).args(["--nodeps"]).arg(package);
-        output(&mut rpm)?;
+        work()?;
         Ok(fs_err::read_to_string(&calls)?.lines().map(str::to_owned).collect())
     }
 }

@@ -43,7 +43,7 @@ const POSTGRESQL: Package = Package {
     reason: "the service that is run, crashed and healed",
 };
 
-const PACKAGES: [Package; 28] = [
+const PACKAGES: [Package; 29] = [
     Package {
         file: "dpkg-shlibdeps",
         name: "dpkg-dev",
@@ -59,6 +59,7 @@ const PACKAGES: [Package; 28] = [
         purpose: Purpose::Test,
         reason: "makes a repository for dnf",
     },
+    Package { file: "dnf", name: "dnf", purpose: Purpose::Test, reason: "installs from a repository" },
     Package { file: "gpg", name: "gpg", purpose: Purpose::Test, reason: "signs both" },
     Package { file: "rpm", name: "rpm", purpose: Purpose::Test, reason: "installs the .rpm into a root of its own" },
     Package {
