@@ -175,7 +175,7 @@ fn what_the_verbs_that_do_something_say_is_this() -> Result {
         &["restart", "db"],
         &["stop", "db"],
         &["stop", "db"],
-        &["start", "db"],
+        &["start", "db", "--no-wait"],
         &["condition", "set", "db", "example.com/ok=True"],
         &["delete", "job"],
         &["delete", "job"],
