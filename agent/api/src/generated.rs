@@ -1152,7 +1152,7 @@ pub struct Event {
     /// of the pod, if it is known
     #[prost(string, tag = "9")]
     pub source: ::prost::alloc::string::String,
-    /// counts the events of this host, whatever its clock says; 0: from an older daemon
+    /// grows with each event of this host, whatever its clock says; 0: from an older daemon
     #[prost(uint64, tag = "10")]
     pub number: u64,
 }
