@@ -18,16 +18,6 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A host and an agent that are prepared for each other, and the bridge between them.
-fn prepared(options: Options) -> Result<(Host, Nomad, Bridge)> {
-    let mut host = Host::in_view(CONFIG)?;
-    host.start()?;
-    let mut nomad = Nomad::start_with(&host, Options { bare: true, acl: true, ..options })?;
-    nomad.prepare(&host)?;
-    let bridge = Bridge::of_nomad(&host)?;
-    Ok((host, nomad, bridge))
-}
-
 fn memory(allocation: &Value) -> &Value {
     &allocation["AllocatedResources"]["Tasks"]["pod"]["Memory"]["MemoryMB"]
 }
@@ -106,7 +96,7 @@ fn setup_prepares_a_cluster_and_this_host_once_and_shows_no_token() -> Result {
 
 #[test]
 fn pods_are_counted_with_what_they_have_and_whatever_happens_to_nomad_their_processes_are_the_same() -> Result {
-    let (mut host, mut nomad, mut bridge) = prepared(Options::default())?;
+    let (mut host, mut nomad, mut bridge) = Nomad::with_bridge(Options::default())?;
     let port = free_port()?;
     let pod = |memory: &str| {
         let mut pod = asking("pg", memory);
@@ -180,7 +170,8 @@ fn pods_are_counted_with_what_they_have_and_whatever_happens_to_nomad_their_proc
 
 #[test]
 fn a_pod_for_which_nomad_has_no_room_runs_uncounted_is_told_so_and_evicts_nobody() -> Result {
-    let (host, nomad, bridge) = prepared(Options { raw_exec: true, memory: Some(1024), ..Options::default() })?;
+    let (host, nomad, bridge) =
+        Nomad::with_bridge(Options { raw_exec: true, memory: Some(1024), ..Options::default() })?;
     // Even where the cluster lets jobs evict others.
     let preempt = json!({"PreemptionConfig": {"ServiceSchedulerEnabled": true, "SystemSchedulerEnabled": true}});
     nomad.ask("PUT", "/v1/operator/scheduler/configuration", &preempt)?;
@@ -212,7 +203,7 @@ fn a_pod_for_which_nomad_has_no_room_runs_uncounted_is_told_so_and_evicts_nobody
 
 #[test]
 fn what_nomad_gives_to_its_own_tasks_is_no_pods_until_they_end_whoever_is_away() -> Result {
-    let (mut host, nomad, mut bridge) = prepared(Options { raw_exec: true, ..Options::default() })?;
+    let (mut host, nomad, mut bridge) = Nomad::with_bridge(Options { raw_exec: true, ..Options::default() })?;
     let port = free_port()?;
     nomad.run(&raw_exec("web", 50, 300, port))?;
     nomad.has("web", "running", None)?;
@@ -246,7 +237,7 @@ fn what_nomad_gives_to_its_own_tasks_is_no_pods_until_they_end_whoever_is_away()
 
 #[test]
 fn the_books_are_kept_over_tls_and_credentials_may_be_exchanged_under_way() -> Result {
-    let (host, nomad, bridge) = prepared(Options { tls: true, ..Options::default() })?;
+    let (host, nomad, bridge) = Nomad::with_bridge(Options { tls: true, ..Options::default() })?;
     let tls = nomad.tls().ok_or("no certificates")?;
     host.apply_object(&asking("first", "50Mi"))?;
     nomad.counted("first", |one| *memory(one) == 50)?;
@@ -276,7 +267,7 @@ fn the_books_are_kept_over_tls_and_credentials_may_be_exchanged_under_way() -> R
 
 #[test]
 fn a_job_says_what_its_pod_is_may_use_and_is_asked() -> Result {
-    let (host, nomad, _bridge) = prepared(Options::default())?;
+    let (host, nomad, _bridge) = Nomad::with_bridge(Options::default())?;
     let port = free_port()?;
     let mut pod = asking("web", "50Mi");
     let labels = json!({"app.kubernetes.io/version": "1.35", "app.kubernetes.io/component": "frontend"});
@@ -318,7 +309,7 @@ fn a_job_says_what_its_pod_is_may_use_and_is_asked() -> Result {
 
 #[test]
 fn it_is_told_how_far_it_is_and_what_was_set_up_is_taken_back_while_pods_run_on() -> Result {
-    let (host, mut nomad, mut bridge) = prepared(Options { raw_exec: true, ..Options::default() })?;
+    let (host, mut nomad, mut bridge) = Nomad::with_bridge(Options { raw_exec: true, ..Options::default() })?;
     let root = host.path("").display().to_string();
     let status = |host: &Host| -> Result<(bool, String)> {
         let output = host.command(&["nomad", "status", "--root", &root])?.output()?;
@@ -473,7 +464,7 @@ fn lists(list: &str, cpu: u32) -> bool {
 
 #[test]
 fn cores_that_nomad_gives_away_are_no_pods_but_that_of_their_task_and_come_back_when_it_ends() -> Result {
-    let (host, nomad, bridge) = prepared(Options { raw_exec: true, ..Options::default() })?;
+    let (host, nomad, bridge) = Nomad::with_bridge(Options { raw_exec: true, ..Options::default() })?;
     host.apply_object(&asking("pg", "50Mi"))?;
     let process = host.running("pg")?;
     let all = cpus(process).ok_or("no process")?;
@@ -533,7 +524,7 @@ fn again_and_again_something_goes_away_and_the_adopted_pod_has_its_process_and_i
         Tier::Everyday => 3,
         Tier::All => 50,
     };
-    let (mut host, mut nomad, mut bridge) = prepared(Options::default())?;
+    let (mut host, mut nomad, mut bridge) = Nomad::with_bridge(Options::default())?;
     let mut mib = 50;
     host.apply_object(&asking("pg", &format!("{mib}Mi")))?;
     let before = host.running("pg")?;

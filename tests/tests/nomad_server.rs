@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use barepod_tests::bridge::{Bridge, CONFIG};
+use barepod_tests::bridge::Bridge;
 use barepod_tests::host::{Host, SOON, alive};
 use barepod_tests::nomad::{Nomad, Options};
 use barepod_tests::pods::{self, IDLE};
-use barepod_tests::{Tier, tier};
+use barepod_tests::{Tier, tier, wait_for};
 use serde_json::{Value, json};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -124,15 +124,16 @@ fn running(nomad: &Nomad, job: &str) -> Result<Value> {
 /// For so long these pods have these processes.
 fn stay(host: &Host, pods: &BTreeMap<String, u32>, time: Duration) -> Result {
     let begun = Instant::now();
-    loop {
+    wait_for("them to have run for so long", time + SOON, || {
         for (name, process) in pods {
-            assert_eq!(host.pid(name), Some(*process), "{name} after {:?}", begun.elapsed());
+            assert!(alive(*process), "{name} after {:?}", begun.elapsed());
         }
-        if begun.elapsed() >= time {
-            return Ok(());
-        }
-        std::thread::sleep((time / 60).max(Duration::from_millis(500)));
+        (begun.elapsed() >= time).then_some(())
+    })?;
+    for (name, process) in pods {
+        assert_eq!(host.pid(name), Some(*process), "{name}");
     }
+    Ok(())
 }
 
 /// Nobody has begun it again.
@@ -150,16 +151,17 @@ enum Outage {
     KilledWithAgent,
 }
 
-#[test]
-fn a_server_that_is_lost_touches_nothing_and_knows_when_it_is_back_what_came_and_went_meanwhile() -> Result {
-    let mut host = Host::in_view(CONFIG)?;
-    host.start()?;
-    let options = Options { bare: true, acl: true, apart: true, ..Options::default() };
-    let mut nomad = Nomad::start_with(&host, options)?;
-    nomad.prepare(&host)?;
-    let bridge = Bridge::of_nomad(&host)?;
+/// A server and a client apart, and a host whose pods they count, with one of them.
+fn counted_apart() -> Result<(Host, Nomad, Bridge)> {
+    let (host, nomad, bridge) = Nomad::with_bridge(Options { apart: true, ..Options::default() })?;
     host.apply_object(&asking("pg"))?;
     host.running("pg")?;
+    Ok((host, nomad, bridge))
+}
+
+#[test]
+fn a_server_that_is_lost_touches_nothing_and_knows_when_it_is_back_what_came_and_went_meanwhile() -> Result {
+    let (host, mut nomad, bridge) = counted_apart()?;
     nomad.run(&job("own", "", &idle("")))?;
     running(&nomad, "own")?;
     nomad.counted("pg", |_| true)?;
@@ -204,14 +206,7 @@ fn a_server_that_is_lost_touches_nothing_and_knows_when_it_is_back_what_came_and
 
 #[test]
 fn a_client_that_was_missed_keeps_what_is_waited_for_and_what_is_adopted_and_ends_what_was_given_up() -> Result {
-    let mut host = Host::in_view(CONFIG)?;
-    host.start()?;
-    let options = Options { bare: true, acl: true, apart: true, ..Options::default() };
-    let mut nomad = Nomad::start_with(&host, options)?;
-    nomad.prepare(&host)?;
-    let bridge = Bridge::of_nomad(&host)?;
-    host.apply_object(&asking("pg"))?;
-    host.running("pg")?;
+    let (host, nomad, bridge) = counted_apart()?;
     // Waited for long enough, not long enough, and not at all.
     nomad.run(&job("kept", &lost_after("1h"), &idle("")))?;
     nomad.run(&job("late", &lost_after("4s"), &idle("")))?;

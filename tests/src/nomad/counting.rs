@@ -5,7 +5,8 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use super::{Nomad, NomadError};
+use super::{Nomad, NomadError, Options};
+use crate::bridge::{self, Bridge};
 use crate::host::{Host, SOON};
 use crate::pods::IDLE;
 use crate::process;
@@ -45,6 +46,19 @@ impl Nomad {
             request: format!("{method} {path}"),
             answer: String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
         })
+    }
+
+    /// A host and an agent that are prepared for each other, and the bridge between them.
+    ///
+    /// # Errors
+    /// What does not come up.
+    pub fn with_bridge(options: Options) -> Result<(Host, Self, Bridge), NomadError> {
+        let mut host = Host::in_view(bridge::CONFIG)?;
+        host.start()?;
+        let mut nomad = Self::start_with(&host, Options { bare: true, acl: true, ..options })?;
+        nomad.prepare(&host)?;
+        let bridge = Bridge::of_nomad(&host)?;
+        Ok((host, nomad, bridge))
     }
 
     /// Has `barepod nomad setup` prepare agent and host for each other, and waits until the driver is healthy.
